@@ -1,0 +1,159 @@
+"""`perceptron up | serve | worker | migrate`: brings the parts of a deployment together."""
+
+import fcntl
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import click
+import httpx
+
+from perceptron import layers
+from perceptron.gates import BUILT_IN_MODELS
+from schemas.model import ModelCard
+from schemas.settings import Settings
+from storage import open_storage
+from storage.embedded_valkey import EmbeddedValkey
+from storage.logs import configure_logging
+from storage.migrations import migrate
+from storage.models import Publication
+from workers.supervisor import Supervisor
+
+Option = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def setting(name: str, *flags: str) -> Option:
+    """Make the command-line option of a setting, with the setting's own help and type."""
+    field = Settings.model_fields[name]
+    kind = Path if field.annotation is Path else field.annotation
+    flag = flags or (f"--{name.replace('_', '-')}",)
+    help_text = f"{field.description}  [default: {field.default}]"
+    return click.option(*flag, name, type=kind, default=None, help=help_text)
+
+
+def settings_from(options: dict[str, Any]) -> Settings:
+    """Read the settings; options that were given win over the environment."""
+    return Settings(**{name: value for name, value in options.items() if value is not None})
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="perceptron-service", prog_name="perceptron")
+def main() -> None:
+    """Train and serve small neural networks over HTTP."""
+
+
+@main.command()
+@setting("host")
+@setting("port")
+@setting("data_dir")
+@setting("workers")
+@setting("api_workers")
+def up(**options: Any) -> None:
+    """Run everything on this machine: API, embedded Valkey, workers, SQLite."""
+    settings = settings_from(options)
+    configure_logging(settings)
+    lock = _lock(settings.data_dir)
+    listener = _listener(settings)
+    prepare(settings)
+    valkey = None
+    if settings.valkey_url is None:
+        valkey = EmbeddedValkey(settings)
+        valkey.start()
+    supervisor = Supervisor(settings, valkey)
+    supervisor.add_api(listener)
+    supervisor.add_workers(settings.workers)
+    url = _url(listener)
+    supervisor.run(lambda: _is_ready(url), lambda: click.echo(f"perceptron is ready at {url}"))
+    lock.close()
+
+
+@main.command()
+@setting("host")
+@setting("port")
+@setting("api_workers")
+def serve(**options: Any) -> None:
+    """Run the API alone; the database and Valkey come from PERCEPTRON_DATABASE_URL and PERCEPTRON_VALKEY_URL."""
+    settings = settings_from(options)
+    environment = os.environ | {
+        f"PERCEPTRON_{name.upper()}": str(getattr(settings, name)) for name in options
+    }
+    os.execve(sys.executable, [sys.executable, "-m", "service"], environment)  # noqa: S606
+
+
+@main.command()
+@setting("workers")
+@setting("queue")
+def worker(**options: Any) -> None:
+    """Run queue workers alone; start as many, on as many hosts, as there is work for."""
+    settings = settings_from(options)
+    configure_logging(settings)
+    supervisor = Supervisor(settings)
+    supervisor.add_workers(settings.workers)
+    supervisor.run()
+
+
+@main.command(name="migrate")
+def migrate_command() -> None:
+    """Bring the database to this version's schema and store the built-in models."""
+    settings = Settings()
+    configure_logging(settings)
+    prepare(settings)
+
+
+def prepare(settings: Settings) -> None:
+    """Bring the database to this version's schema and store the built-in models."""
+    migrate(settings.database_location)
+    registry = open_storage(settings, pooled=False).models
+    for name, found in BUILT_IN_MODELS.items():
+        card = ModelCard(
+            hyperparameters=None,
+            parameters=layers.parameter_counts(found),
+            feature_names=("x1", "x2"),
+            dataset=name,
+            dataset_sha256=None,
+            job_id=None,
+            engine=None,
+            device=None,
+            library_versions={},
+            metrics=None,
+            diagnosis=None,
+        )
+        registry.install_built_in(Publication(name, layers.to_bytes(found), card))
+
+
+def _lock(data_dir: Path) -> IO[bytes]:
+    """Hold the data directory for this process; another `up` on it is refused."""
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = (data_dir / "lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise click.ClickException(
+            f"{data_dir} is in use by another `perceptron up`: stop it, or pass another --data-dir"
+        ) from None
+    return lock
+
+
+def _listener(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): pass another --port"
+        ) from None
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=1, trust_env=False).is_success
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,1 @@
+"""The numerical core: arrays in, records out. Knows no HTTP, no database, no queue."""

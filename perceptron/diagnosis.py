@@ -1,0 +1,119 @@
+"""What the curves and the data say about a training."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from perceptron.datasets import Table
+from perceptron.separability import is_small_enough, separability
+from schemas.network import NetworkConfig
+from schemas.training import Diagnosis, DiagnosisCode, EpochRecord, Evaluation, Metrics
+
+TURNED_UP_RATIO = 1.1
+TURNED_UP_LOSS = 0.01
+"""The validation loss turned up when it ends above ratio · lowest + this."""
+CLEAR_GAP = 0.1
+"""Accuracy that the validation rows may lack before it counts as a clear gap."""
+POOR_ACCURACY = 0.7
+BARELY_BETTER = 0.2
+"""Share of the majority class's mistakes that training must at least have put right."""
+
+Language = Literal["en", "ko"]
+
+
+def diagnose(
+    network: NetworkConfig, table: Table, history: Sequence[EpochRecord], metrics: Metrics
+) -> DiagnosisCode:
+    """
+    Name what stands out in a finished training; `table` holds its training rows.
+
+    Source: slides, 1 (6), overfitting and underfitting; 2, XOR and the single-layer perceptron.
+    """
+    if not network.hidden_layers and metrics.train.accuracy < 1 and _is_inseparable(table):
+        return "not_linearly_separable"
+    if _turned_up(history):
+        return "overfitting"
+    if _is_poor(metrics.train):
+        return "underfitting"
+    if _has_clear_gap(metrics):
+        return "overfitting"
+    return "good_fit"
+
+
+def explain(code: DiagnosisCode, language: Language) -> Diagnosis:
+    """Say the diagnosis in words: the reason, and what to do."""
+    return Diagnosis(code=code, message=_MESSAGES[code][language])
+
+
+def _is_inseparable(table: Table) -> bool:
+    """Whether no hyperplane separates the classes; False where that would take long to decide."""
+    return is_small_enough(table.features) and not (
+        separability(table.features, table.targets).linearly_separable
+    )
+
+
+def _turned_up(history: Sequence[EpochRecord]) -> bool:
+    """Whether the validation loss rose clearly from its lowest while the training loss fell."""
+    points = [
+        (record.valid_loss, record.train_loss)
+        for record in history
+        if record.valid_loss is not None
+    ]
+    if not points:
+        return False
+    lowest, train_loss_there = min(points, key=lambda point: point[0])
+    last, train_loss = points[-1]
+    return last > TURNED_UP_RATIO * lowest + TURNED_UP_LOSS and train_loss < train_loss_there
+
+
+def _is_poor(train: Evaluation) -> bool:
+    """Whether the training rows themselves are hardly learned."""
+    matrix = train.confusion_matrix
+    positives = matrix.true_positive + matrix.false_negative
+    negatives = matrix.true_negative + matrix.false_positive
+    mistakes = matrix.false_positive + matrix.false_negative
+    if mistakes == 0:
+        return False
+    return train.accuracy < POOR_ACCURACY or mistakes > (1 - BARELY_BETTER) * min(
+        positives, negatives
+    )
+
+
+def _has_clear_gap(metrics: Metrics) -> bool:
+    valid = metrics.validation
+    return (
+        valid is not None
+        and valid.loss > metrics.train.loss
+        and metrics.train.accuracy - valid.accuracy > CLEAR_GAP
+    )
+
+
+_MESSAGES: Mapping[DiagnosisCode, Mapping[Language, str]] = {
+    "not_linearly_separable": {
+        "en": "Not linearly separable: no single straight line can separate the two classes, "
+        "and a single-layer perceptron draws only one. A hidden layer is needed: add one and "
+        "train again.",
+        "ko": "선형 분리가 불가능합니다. 직선 하나로는 두 클래스를 나눌 수 없는데, 단층 퍼셉트론은 "
+        "선형 영역만 분리할 수 있습니다. 은닉층이 필요하므로 은닉층을 추가해 다시 학습하세요.",
+    },
+    "overfitting": {
+        "en": "Overfitting: the network fits the training data better and better, but it does "
+        "clearly worse on the validation data. Train for fewer epochs, use a smaller network or "
+        "weight decay, or collect more data.",
+        "ko": "과적합입니다. 훈련 데이터는 점점 더 잘 맞히지만 검증 데이터에서는 성능이 뚜렷하게 "
+        "떨어집니다. 에포크 수나 은닉층의 뉴런 수를 줄이고, 가중치 감쇠를 쓰거나 데이터를 더 "
+        "모아 보세요.",
+    },
+    "underfitting": {
+        "en": "Underfitting: the network has hardly learned the training data, although there is "
+        "room to do better. Train for more epochs, change the learning rate, or add hidden "
+        "layers or units.",
+        "ko": "과소적합입니다. 성능이 더 좋아질 여지가 있는데도 훈련 데이터를 충분히 학습하지 "
+        "못했습니다. 에포크 수를 늘리거나 학습률을 바꾸고, 은닉층이나 뉴런을 추가해 보세요.",
+    },
+    "good_fit": {
+        "en": "Good fit: the network has learned the training data, and nothing points to "
+        "overfitting or underfitting. It is ready to predict.",
+        "ko": "학습이 잘 되었습니다. 훈련 데이터를 잘 학습했고 과적합이나 과소적합의 징후가 "
+        "없으므로, 이 모델로 바로 예측할 수 있습니다.",
+    },
+}

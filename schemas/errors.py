@@ -1,0 +1,98 @@
+"""
+Every error that the system raises on purpose. None of them knows HTTP.
+
+PerceptronError
+├── InvalidField            a value that the vocabulary allows, and this deployment or data does not
+├── NotFound                no such job, model, version, alias, dataset or gate
+├── Conflict                the request contradicts what is stored
+│   ├── IdempotencyMismatch     the key was used with another request
+│   ├── BuiltInModel            built-in models cannot be changed
+│   ├── AlreadyFinal            the job has ended in another way
+│   ├── PreconditionRequired    an existing alias is moved only with its ETag
+│   └── PreconditionFailed      the alias has moved since the ETag was read
+├── Unavailable             a dependency does not answer
+├── CorruptModel            stored weights are not what was published
+├── Diverged                the loss is no longer a number
+├── DeviceUnavailable       the device that the job asks for is not here
+└── LeaseLost               the job belongs to another attempt by now
+"""
+
+
+class PerceptronError(Exception):
+    """Something went wrong on the way of a request or a job."""
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail or (self.__doc__ or "").strip())
+
+    @property
+    def detail(self) -> str:
+        """One sentence for the client."""
+        return str(self)
+
+
+class InvalidField(PerceptronError):
+    """A field's value cannot be used."""
+
+    def __init__(self, detail: str, *at: str | int, parameter: str | None = None) -> None:
+        super().__init__(detail)
+        self.at = at
+        """Place in the request's body."""
+        self.parameter = parameter
+        """Header, path or query parameter instead, where it is not in the body."""
+
+
+class NotFound(PerceptronError):
+    """There is nothing by that name."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"there is no {kind} {name!r}")
+        self.kind = kind
+        """What was looked for: `job`, `model`, `version`, `alias`, `dataset`, `gate`."""
+
+
+class Conflict(PerceptronError):
+    """The request contradicts what is stored."""
+
+
+class IdempotencyMismatch(Conflict):
+    """This Idempotency-Key was used with another request: send the same body, or a new key."""
+
+
+class BuiltInModel(Conflict):
+    """Built-in models cannot be changed."""
+
+
+class AlreadyFinal(Conflict):
+    """The job has ended already."""
+
+
+class PreconditionRequired(Conflict):
+    """The alias exists: send its ETag in If-Match to move or delete it."""
+
+
+class PreconditionFailed(Conflict):
+    """The alias has moved since: read it again."""
+
+
+class Unavailable(PerceptronError):
+    """A dependency does not answer: try again."""
+
+
+class CorruptModel(PerceptronError):
+    """Stored weights are not what was published."""
+
+
+class Diverged(PerceptronError):
+    """The loss is no longer a number."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"the loss is not finite at epoch {epoch}: lower the learning rate")
+        self.epoch = epoch
+
+
+class DeviceUnavailable(PerceptronError):
+    """The device that the job asks for is not on this worker."""
+
+
+class LeaseLost(PerceptronError):
+    """The job belongs to another attempt by now."""

@@ -1,0 +1,122 @@
+"""Trained models: versions that never change, and aliases that point at them."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from schemas.base import Body, Record
+from schemas.network import LayerActivation, NetworkConfig
+from schemas.page import Page
+from schemas.training import Diagnosis, Metrics, TrainingConfig
+
+ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
+"""An alias begins with a letter, so it is never mistaken for a version."""
+
+
+class ModelReference(Record):
+    """One version of a model."""
+
+    name: str
+    version: int
+
+
+class Hyperparameters(Record):
+    """What the user set."""
+
+    network: NetworkConfig
+    training: TrainingConfig
+
+
+class ParameterCounts(Record):
+    """What training found, counted; the values are at `/parameters`."""
+
+    weights: int
+    biases: int
+    total: int
+
+
+class ModelCard(Record):
+    """Everything needed to judge a version and to train it again."""
+
+    hyperparameters: Hyperparameters | None
+    """Null for the built-in models, whose weights were set by hand."""
+    parameters: ParameterCounts
+    feature_names: tuple[str, ...]
+    dataset: str
+    dataset_sha256: str | None
+    """SHA-256 of the training table in canonical JSON (features, then targets)."""
+    job_id: str | None
+    engine: str | None
+    device: str | None
+    library_versions: dict[str, str]
+    metrics: Metrics | None
+    diagnosis: Diagnosis | None
+
+
+class ModelVersion(Record):
+    """One immutable version of a model."""
+
+    object: str = "model_version"
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    created_at: datetime | None
+    """Null for the built-in models."""
+    size_bytes: int
+    """Size of the weights in safetensors form."""
+    sha256: str
+    """SHA-256 of the weights in safetensors form."""
+    card: ModelCard
+
+
+class ModelSummary(Record):
+    """A model: a name with versions."""
+
+    object: str = "model"
+    name: str
+    built_in: bool
+    """Built-in models answer from the first second and cannot be changed."""
+    latest_version: int
+    versions: tuple[int, ...]
+    aliases: dict[str, int]
+    """Alias to version. `latest` always exists and cannot be set."""
+
+
+ModelPage = Page[ModelSummary]
+VersionPage = Page[ModelVersion]
+
+
+class LayerParameters(Record):
+    """The values of one layer."""
+
+    weight: tuple[tuple[float, ...], ...]
+    """Shape (outputs, inputs)."""
+    bias: tuple[float, ...]
+    """Shape (outputs,)."""
+    activation: LayerActivation
+
+
+class ModelParameters(Record):
+    """What training found: every weight and bias of a version."""
+
+    object: str = "model_parameters"
+    name: str
+    version: int
+    layers: tuple[LayerParameters, ...]
+
+
+class AliasUpdate(Body):
+    """Where an alias is to point."""
+
+    version: Annotated[int, Field(ge=1)]
+
+
+class Alias(Record):
+    """A name for a version, which can be moved to another."""
+
+    object: str = "alias"
+    model: str
+    alias: str
+    version: int

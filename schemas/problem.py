@@ -1,0 +1,31 @@
+"""The one error body, `application/problem+json` (RFC 9457)."""
+
+from schemas.base import Record
+
+
+class FieldProblem(Record):
+    """What is wrong with one place of the request."""
+
+    detail: str
+    pointer: str | None = None
+    """JSON pointer into the body, as a URI fragment: `#/training/epochs`."""
+    parameter: str | None = None
+    """Name of the header, or of the part of the path or query, when it is not in the body."""
+
+
+class Problem(Record):
+    """Why a request was refused."""
+
+    type: str
+    """URI of the page that explains this kind of problem."""
+    title: str
+    """The kind of problem; the same for every problem of the type."""
+    status: int
+    detail: str
+    """What to do about this one."""
+    code: str
+    """Short name of the type, for programs."""
+    instance: str
+    """Path of the request."""
+    errors: tuple[FieldProblem, ...] = ()
+    """Each wrong place, for problems with the request's content."""

@@ -1,0 +1,80 @@
+"""Every setting of the system, read from the environment (prefix `PERCEPTRON_`)."""
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MAX_SOCKET_PATH_BYTES = 100
+"""A Unix socket's path is limited to 104 bytes on macOS and 108 on Linux."""
+
+
+class Settings(BaseSettings):
+    """How one deployment is set up. The defaults run everything under one data directory."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PERCEPTRON_", frozen=True, use_attribute_docstrings=True, extra="ignore"
+    )
+
+    data_dir: Path = Path("perceptron-data")
+    """Directory of the SQLite file and of the embedded Valkey."""
+    database_url: SecretStr | None = None
+    """SQLAlchemy URL; null: SQLite under `data_dir`. PostgreSQL: `postgresql+psycopg://…`."""
+    valkey_url: SecretStr | None = None
+    """Valkey's URL (`redis://…` or `unix://…`); null: the embedded one under `data_dir`."""
+    host: str = "127.0.0.1"
+    """Address that the API listens on."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    """Port that the API listens on; 0: any free one."""
+    api_workers: Annotated[int, Field(ge=1, le=64)] = 2
+    """API processes."""
+    workers: Annotated[int, Field(ge=0, le=256)] = 1
+    """Queue workers that `perceptron up` and `perceptron worker` start."""
+    queue: Literal["train", "gpu"] = "train"
+    """Queue that `perceptron worker` serves."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least severe log line to write."""
+    max_body_bytes: Annotated[int, Field(ge=1_024)] = 10 * 1024 * 1024
+    """Largest request body."""
+    max_parameters: Annotated[int, Field(ge=1)] = 5_000_000
+    """Largest number of weights and biases of one network."""
+    max_wait_seconds: Annotated[float, Field(ge=0)] = 60
+    """Longest wait that `Prefer: wait=N` is granted."""
+    max_job_seconds: Annotated[int, Field(ge=1)] = 3_600
+    """Longest time that one attempt at a job may run."""
+    max_attempts: Annotated[int, Field(ge=1)] = 10
+    """Lost attempts (worker killed) after which a job fails."""
+    lease_seconds: Annotated[float, Field(gt=0)] = 30
+    """How long a worker that is not heard of keeps its job."""
+    heartbeat_seconds: Annotated[float, Field(gt=0)] = 5
+    """Time between two renewals of a job's lease."""
+    reconcile_seconds: Annotated[float, Field(gt=0)] = 2
+    """Time between two passes that expire leases and ring for waiting jobs."""
+    model_cache_bytes: Annotated[int, Field(ge=0)] = 16 * 1024 * 1024
+    """Most bytes of ready models that one API process keeps."""
+
+    @property
+    def database_location(self) -> str:
+        """SQLAlchemy URL of the database, with the default filled in."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir.resolve() / 'perceptron.db'}"
+
+    @property
+    def valkey_location(self) -> str:
+        """URL of Valkey, with the default filled in."""
+        if self.valkey_url is not None:
+            return self.valkey_url.get_secret_value()
+        return f"unix://{self.valkey_socket}"
+
+    @property
+    def valkey_socket(self) -> Path:
+        """Socket of the embedded Valkey, in the temporary directory where `data_dir` is too deep."""
+        socket = self.data_dir.resolve() / "valkey" / "valkey.sock"
+        if len(bytes(socket)) <= MAX_SOCKET_PATH_BYTES:
+            return socket
+        digest = hashlib.sha256(bytes(socket)).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"perceptron-{digest}" / "valkey.sock"

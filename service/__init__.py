@@ -1,0 +1,1 @@
+"""The HTTP API: Flask, one blueprint per resource."""

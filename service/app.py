@@ -1,0 +1,54 @@
+"""The application factory: the one place where the API's parts are brought together."""
+
+from importlib.metadata import version
+
+from flask import Response
+from flask_openapi3 import Info, OpenAPI
+
+from schemas.problem import Problem
+from schemas.settings import Settings
+from service import backprop, datasets, gates, jobs, models, predictions, probes, problems
+from service.model_cache import ModelCache
+from service.requests import JsonRequest
+from storage import open_storage
+from storage.logs import configure_logging
+
+DESCRIPTION = """Train a small neural network with `POST /jobs`, watch it at `/jobs/<id>` and
+`/jobs/<id>/events`, and predict with it at `/predict`. Every error is an
+`application/problem+json` (RFC 9457) that points at the field."""
+
+
+class Api(OpenAPI):
+    """Flask with the request class that hands JSON on as text."""
+
+    request_class = JsonRequest
+
+
+def create_app(settings: Settings | None = None) -> Api:
+    """Make the WSGI application; it connects to nothing before the first request."""
+    settings = settings or Settings()
+    configure_logging(settings)
+    app = Api(
+        __name__,
+        info=Info(title="Perceptron", version=version("perceptron-service"), description=DESCRIPTION),
+        doc_prefix="/docs",
+        validation_error_model=Problem,
+        validation_error_callback=problems.from_validation,
+    )
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.url_map.strict_slashes = False
+    app.extensions["settings"] = settings
+    app.extensions["storage"] = open_storage(settings)
+    app.extensions["model_cache"] = ModelCache(settings.model_cache_bytes)
+    problems.init_app(app)
+    for resource in (jobs, predictions, models, datasets, gates, backprop, probes):
+        app.register_api(resource.blueprint)
+    app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi_json")
+    app.after_request(_harden)
+    return app
+
+
+def _harden(response: Response) -> Response:
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response

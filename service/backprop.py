@@ -1,0 +1,17 @@
+"""/backprop: every number of one forward and one backward pass."""
+
+from flask import Response
+from flask_openapi3 import APIBlueprint, Tag
+
+from perceptron.backprop import trace
+from schemas.backprop import BackpropRequest, BackpropTrace
+from service.problems import documented
+from service.responses import json_response
+
+blueprint = APIBlueprint("backprop", __name__, abp_tags=[Tag(name="learn", description="To learn")])
+
+
+@blueprint.post("/backprop", responses={200: BackpropTrace, **documented(400, 413, 415)})
+def backprop(body: BackpropRequest) -> Response:
+    """Work out one step of gradient descent by the chain rule; without a body, the slides' example."""
+    return json_response(trace(body))

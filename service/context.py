@@ -1,0 +1,24 @@
+"""What the running application was made with, for the views."""
+
+from typing import cast
+
+from flask import current_app
+
+from schemas.settings import Settings
+from service.model_cache import ModelCache
+from storage import Storage
+
+
+def storage() -> Storage:
+    """The application's way to the database and to Valkey."""
+    return cast(Storage, current_app.extensions["storage"])
+
+
+def settings() -> Settings:
+    """The deployment's settings."""
+    return cast(Settings, current_app.extensions["settings"])
+
+
+def model_cache() -> ModelCache:
+    """This process's ready models."""
+    return cast(ModelCache, current_app.extensions["model_cache"])

@@ -1,0 +1,64 @@
+"""/predict: ask a model."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from flask import Response
+from flask_openapi3 import APIBlueprint, Tag
+
+from perceptron import inference
+from schemas.errors import InvalidField
+from schemas.prediction import PredictRequest, PredictResponse
+from service.context import model_cache, storage
+from service.model_cache import ReadyModel
+from service.problems import documented
+from service.responses import json_response
+
+blueprint = APIBlueprint(
+    "predictions", __name__, abp_tags=[Tag(name="predict", description="Predictions")]
+)
+
+
+@blueprint.post("/predict", responses={200: PredictResponse, **documented(400, 404, 413, 415)})
+def predict(body: PredictRequest) -> Response:
+    """Predict the class of every row, with its probability."""
+    model = model_cache().get(storage().models, body.model, body.version)
+    rows = rows_in_order(model, body.inputs)
+    probabilities = inference.forward(model.layers, np.array(rows))
+    return json_response(
+        PredictResponse(
+            model=model.name,
+            version=model.version,
+            predictions=tuple(inference.predictions(probabilities).tolist()),
+            probabilities=tuple(probabilities.tolist()),
+        )
+    )
+
+
+def rows_in_order(
+    model: ReadyModel, inputs: Sequence[Sequence[float]] | Sequence[Mapping[str, float]]
+) -> Sequence[Sequence[float]]:
+    """Bring rows or records into the order of the model's features. Raises: InvalidField."""
+    names = model.feature_names
+    return [
+        _from_record(row, names, index) if isinstance(row, Mapping) else _checked(row, names, index)
+        for index, row in enumerate(inputs)
+    ]
+
+
+def _checked(row: Sequence[float], names: Sequence[str], index: int) -> Sequence[float]:
+    if len(row) != len(names):
+        raise InvalidField(
+            f"{len(row)} values for the {len(names)} features {', '.join(names)}", "inputs", index
+        )
+    return row
+
+
+def _from_record(record: Mapping[str, float], names: Sequence[str], index: int) -> list[float]:
+    for name in record:
+        if name not in names:
+            raise InvalidField(f"the model has no feature {name!r}", "inputs", index, name)
+    for name in names:
+        if name not in record:
+            raise InvalidField(f"the feature {name!r} is missing", "inputs", index, name)
+    return [record[name] for name in names]

@@ -1,0 +1,33 @@
+"""Everything durable, and the doorbell: opened once per process, connected at first use."""
+
+from dataclasses import dataclass
+
+from schemas.settings import Settings
+from storage.database import Database
+from storage.jobs import JobStore
+from storage.models import ModelRegistry
+from storage.notices import Notices
+from storage.queue import Doorbell
+
+
+@dataclass(frozen=True)
+class Storage:
+    """What a process needs to reach the truth and to ring."""
+
+    database: Database
+    jobs: JobStore
+    models: ModelRegistry
+    doorbell: Doorbell
+    notices: Notices
+
+
+def open_storage(settings: Settings, *, pooled: bool = True) -> Storage:
+    """Bring the parts together; nothing connects yet."""
+    database = Database(settings.database_location, pooled=pooled)
+    return Storage(
+        database=database,
+        jobs=JobStore(database, settings),
+        models=ModelRegistry(database),
+        doorbell=Doorbell(settings),
+        notices=Notices(settings),
+    )

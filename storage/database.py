@@ -1,0 +1,106 @@
+"""The SQL database, which holds the truth: SQLite on one host, PostgreSQL for many."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import FunctionElement
+from sqlalchemy.types import Double
+
+from schemas.errors import Unavailable
+
+BUSY_TIMEOUT_MILLISECONDS = 10_000
+"""How long a SQLite writer waits for another one."""
+
+
+class clock(FunctionElement[float]):  # noqa: N801  # an SQL function
+    """The database's own clock, so that hosts need not agree on the time. Seconds since 1970."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(clock, "sqlite")
+def _sqlite_clock(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(clock, "postgresql")
+def _postgresql_clock(*_: Any, **__: Any) -> str:
+    return "(extract(epoch from clock_timestamp())::double precision)"
+
+
+class Database:
+    """
+    Short transactions on one database; nothing connects before the first of them.
+
+    `pooled=False` keeps no connection between transactions: for processes that fork.
+    Raises: Unavailable, from every transaction, when the database does not answer.
+    """
+
+    def __init__(self, url: str, *, pooled: bool = True) -> None:
+        self.url = make_url(url)
+        self._engine = _engine(url, pooled=pooled)
+        self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Run single statements, each seeing what is committed."""
+        with _unavailable_when_down(), self._autocommit.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Run one transaction: all of it is stored at the end of the block, or nothing."""
+        with _unavailable_when_down(), self._engine.begin() as connection:
+            yield connection
+
+    def ping(self) -> None:
+        """Ask the database for an answer."""
+        with self.read() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        """Close the pooled connections."""
+        self._engine.dispose()
+
+
+@contextmanager
+def _unavailable_when_down() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise Unavailable(f"the database does not answer: {error.orig}") from error
+
+
+def _engine(url: str, *, pooled: bool) -> Engine:
+    options: dict[str, Any] = {} if pooled else {"poolclass": NullPool}
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True, **options)
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MILLISECONDS / 1000}, **options)
+    event.listen(engine, "connect", _prepare_sqlite_connection)
+    event.listen(engine, "begin", _begin_sqlite_transaction)
+    return engine
+
+
+def prepare_directory(url: str) -> None:
+    """Make the directory of a SQLite file, readable by its owner only."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _prepare_sqlite_connection(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the transactions are ours: see _begin_sqlite_transaction
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite_transaction(connection: Connection) -> None:
+    # Take the write lock at once: a reader that turns writer would fail without waiting.
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

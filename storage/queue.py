@@ -1,0 +1,108 @@
+"""
+The doorbell: RQ on Valkey tells a worker that something waits.
+
+A bell names no job. The worker that hears it takes the job that has waited longest from the
+database (docs/decisions/0002), so that lost, doubled or forged bells can neither lose nor double
+a job. `ring_for_waiting` makes the number of bells match the number of waiting jobs again.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq.job import Job
+from rq.queue import Queue
+from rq.serializers import JSONSerializer
+
+from schemas.errors import Unavailable
+from schemas.settings import Settings
+
+TASK = "workers.tasks.run_next"
+"""The one function that a bell may call."""
+
+QUEUES = ("train", "gpu")
+
+
+class ForbiddenTask(Exception):
+    """A bell asked for something else than the one task."""
+
+
+class Bell(Job):
+    """An RQ job that can call nothing but the task, whatever was written to Valkey."""
+
+    def restore(self, raw_data: Any) -> Any:
+        """Read the job from Valkey, without the ways that RQ has to reach other code or hosts."""
+        restored = super().restore(raw_data)
+        self.webhooks = []
+        self._success_callback_name = None
+        self._failure_callback_name = None
+        self._stopped_callback_name = None
+        return restored
+
+    @property
+    def func(self) -> Any:
+        """The task. Raises: ForbiddenTask."""
+        if self.func_name != TASK or self.instance is not None:
+            raise ForbiddenTask(f"a bell may only call {TASK}")
+        return super().func
+
+
+def connect(url: str, *, timeout_seconds: float | None = 2) -> Redis:
+    """Make a client that connects at its first use; with a timeout, it answers or fails within it."""
+    return Redis.from_url(
+        url,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        retry=Retry(NoBackoff(), 0 if timeout_seconds else 1),
+    )
+
+
+def queue(name: str, connection: Redis) -> Queue:
+    """Make RQ's queue of that name, as both sides use it."""
+    return Queue(name, connection=connection, serializer=JSONSerializer, job_class=Bell)
+
+
+class Doorbell:
+    """Rings for workers, and counts the bells that nobody has heard yet."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._connection = connect(settings.valkey_location)
+        self._task_seconds = settings.max_job_seconds
+
+    def ring(self, queue_name: str, times: int = 1) -> None:
+        """Tell the queue's workers that jobs wait. Raises: Unavailable."""
+        with _unavailable_when_down():
+            bells = queue(queue_name, self._connection)
+            for _ in range(times):
+                bells.enqueue_call(
+                    TASK,
+                    args=(queue_name,),
+                    timeout=self._task_seconds,
+                    result_ttl=0,
+                    failure_ttl=0,
+                )
+
+    def ring_for_waiting(self, queue_name: str, waiting: int) -> int:
+        """Ring as often as bells are missing for the waiting jobs. Returns how often. Raises: Unavailable."""
+        with _unavailable_when_down():
+            missing = waiting - int(self._connection.llen(queue(queue_name, self._connection).key))
+        if missing > 0:
+            self.ring(queue_name, missing)
+        return max(0, missing)
+
+    def ping(self) -> None:
+        """Ask Valkey for an answer. Raises: Unavailable."""
+        with _unavailable_when_down():
+            self._connection.ping()
+
+
+@contextmanager
+def _unavailable_when_down() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise Unavailable(f"Valkey does not answer: {error}") from error

@@ -1,0 +1,98 @@
+"""The tables. Times are the database's clock in seconds since 1970; JSON is kept as text."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+_SERIAL = BigInteger().with_variant(Integer, "sqlite")
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("seq", _SERIAL, primary_key=True, autoincrement=True),  # order of acceptance
+    Column("id", String(64), nullable=False, unique=True),
+    Column("idempotency_key", String(255), unique=True),
+    Column("request", Text, nullable=False),  # JobRequest
+    Column("request_sha256", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("queue", String(16), nullable=False),
+    Column("dataset", String(64), nullable=False),  # name, or "inline"
+    Column("network", Text, nullable=False),  # NetworkConfig
+    Column("training", Text, nullable=False),  # TrainingConfig
+    Column("model", String(64), nullable=False),  # name to publish under
+    Column("status", String(16), nullable=False),
+    Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
+    Column("attempt", Integer, nullable=False, server_default=text("0")),
+    Column("lost_attempts", Integer, nullable=False, server_default=text("0")),
+    Column("not_before", Double, nullable=False, server_default=text("0")),
+    Column("worker", String(255)),
+    Column("lease_token", String(64)),
+    Column("lease_until", Double),
+    Column("epoch", Integer, nullable=False, server_default=text("0")),  # epochs done
+    Column("epochs", Integer, nullable=False),
+    Column("engine", String(16)),
+    Column("device", String(64)),
+    Column("metrics", Text),  # Metrics
+    Column("diagnosis", String(64)),  # DiagnosisCode
+    Column("error", Text),  # JobError
+    Column("model_version", Integer),
+    Column("event_count", Integer, nullable=False, server_default=text("0")),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Index("jobs_waiting", "status", "queue", "seq"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("id", Integer, primary_key=True, autoincrement=False),  # 1, 2, … within the job
+    Column("type", String(16), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("data", Text, nullable=False),  # JSON object
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("built_in", Boolean, nullable=False, server_default=text("false")),
+    Column("last_version", Integer, nullable=False),  # never reused, even after a deletion
+)
+
+model_versions = Table(
+    "model_versions",
+    metadata,
+    Column("name", ForeignKey("models.name"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("job_id", String(64), unique=True),  # one model per job, whatever happens
+    Column("weights", LargeBinary, nullable=False),  # safetensors
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("card", Text, nullable=False),  # ModelCard
+    Column("created_at", Double, nullable=False),
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("model", ForeignKey("models.name"), primary_key=True),
+    Column("alias", String(32), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("etag", String(32), nullable=False),  # new at every move
+)

@@ -1,0 +1,185 @@
+"""A whole deployment in processes of its own, as `perceptron up` starts it."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import httpx
+
+READY_SECONDS = 60
+END_SECONDS = 90
+
+Found = TypeVar("Found")
+
+
+def eventually(look: Callable[[], Found | None], seconds: float = END_SECONDS) -> Found:
+    """Look again and again until something true is found; fail after so many seconds."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} seconds: {look}")
+        time.sleep(0.02)
+
+
+class Deployment:
+    """`perceptron up` on a free port and a data directory; ended with all its processes."""
+
+    def __init__(
+        self, data_dir: Path, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.data_dir = data_dir
+        self._arguments = arguments
+        self._environment = dict(environment or {})
+        self.url = ""
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> Self:
+        """Start and wait until the line with the URL is printed."""
+        command = [sys.executable, "-m", "cli", "up", "--port", "0", "--data-dir", str(self.data_dir)]
+        log = (self.data_dir.parent / f"{self.data_dir.name}.log").open("a")
+        self.process = subprocess.Popen(
+            [*command, *self._arguments],
+            env={**os.environ, **self._environment},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert " ready at http" in line, f"{line!r}; see {log.name}"
+        self.url = line.split()[-1]
+        self.client = httpx.Client(base_url=self.url, timeout=120, trust_env=False)
+        return self
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask for the end and wait for it; returns the exit status."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(timeout=40)
+
+    def kill_everything(self) -> None:
+        """SIGKILL every process at once."""
+        for pid in [*self.pids(""), self.process.pid if self.process else 0]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if self.process:
+            self.process.wait()
+
+    def pids(self, word: str) -> list[int]:
+        """Find the running descendants whose command line has the word, parents first."""
+        assert self.process is not None
+        return [pid for pid in _descendants(self.process.pid) if word in _command(pid)]
+
+    @property
+    def api_master(self) -> int:
+        """Process id of gunicorn's master."""
+        return self.pids("service")[0]
+
+    @property
+    def worker(self) -> int:
+        """Process id of the first queue worker."""
+        return self.pids("workers.worker")[0]
+
+    @property
+    def horse(self) -> int | None:
+        """Process id of the first worker's work-horse, while there is one."""
+        return next(iter(_children(self.worker)), None)
+
+    @property
+    def valkey(self) -> int:
+        """Process id of the embedded Valkey."""
+        return self.pids("valkey-server")[0]
+
+    # HTTP
+
+    def post(self, path: str, body: Any = None, **headers: str) -> httpx.Response:
+        """POST JSON; header names are given with underscores."""
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.post(path, json=body, headers=names)
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        """GET; header names are given with underscores."""
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.client.get(path, headers=names)
+
+    def submit(self, **body: Any) -> str:
+        """Post a training and return its job's id."""
+        response = self.post("/jobs", body)
+        assert response.status_code == 202, response.text
+        return str(response.json()["id"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Read a job, again after a moment where the API is just starting anew."""
+        def look() -> dict[str, Any] | None:
+            try:
+                response = self.get(f"/jobs/{job_id}")
+            except httpx.TransportError:
+                return None
+            return dict(response.json()) if response.status_code == 200 else None
+
+        return eventually(look, 30)
+
+    def finished(self, job_id: str, seconds: float = END_SECONDS) -> dict[str, Any]:
+        """Wait for a job's end."""
+        def look() -> dict[str, Any] | None:
+            job = self.job(job_id)
+            return job if job["status"] in ("succeeded", "failed", "cancelled") else None
+
+        return eventually(look, seconds)
+
+    def running(self, job_id: str, after_epoch: int = 0) -> dict[str, Any]:
+        """Wait until a job runs and has passed an epoch."""
+        def look() -> dict[str, Any] | None:
+            job = self.job(job_id)
+            assert job["status"] in ("queued", "running"), job
+            passed = job["status"] == "running" and job["progress"]["epoch"] > after_epoch
+            return job if passed else None
+
+        return eventually(look)
+
+    def events(self, job_id: str) -> list[dict[str, Any]]:
+        """Read all of a job's events."""
+        return list(self.get(f"/jobs/{job_id}/events?limit=1000").json()["data"])
+
+
+def event_stream(response: httpx.Response) -> Iterator[tuple[str | None, str, Any]]:
+    """Read server-sent events as (id, event, data)."""
+    fields: dict[str, str] = {}
+    for line in response.iter_lines():
+        if not line and "event" in fields:
+            yield fields.get("id"), fields["event"], json.loads(fields["data"])
+            fields = {}
+        elif line and not line.startswith(":"):
+            name, _, value = line.partition(": ")
+            fields[name] = value
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    for child in _children(pid):
+        yield child
+        yield from _descendants(child)
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except FileNotFoundError:
+        return "gone"

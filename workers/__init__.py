@@ -1,0 +1,1 @@
+"""What trains: RQ workers, the reconciler, and the supervisor that keeps processes alive."""

@@ -1,0 +1,112 @@
+"""The lifeline: a thread that keeps an attempt's lease while it trains, and ends it when it must."""
+
+import os
+import threading
+import time
+from types import TracebackType
+from typing import Literal, Self
+
+import structlog
+
+from schemas.errors import LeaseLost, Unavailable
+from schemas.job import JobError
+from schemas.settings import Settings
+from storage import Storage
+from storage.jobs import Claim
+
+GRACE_SECONDS = 2.0
+"""How long the training loop has to stop by itself before its process is ended under it."""
+
+StopReason = Literal["cancel", "shutdown", "deadline"]
+
+log = structlog.get_logger(__name__)
+
+
+class Lifeline:
+    """
+    Renews the lease every heartbeat until the block ends.
+
+    When the client cancels, the worker shuts down or the deadline passes, `stop_reason` says so.
+    A training loop that does not look at it in time (one long native call) loses its process.
+    """
+
+    def __init__(self, storage: Storage, claim: Claim, settings: Settings) -> None:
+        self._storage = storage
+        self._claim = claim
+        self._heartbeat_seconds = settings.heartbeat_seconds
+        self._lease_seconds = settings.lease_seconds
+        self._max_job_seconds = settings.max_job_seconds
+        self._deadline = time.monotonic() + settings.max_job_seconds
+        self._parent_pid = os.getppid()
+        self._wake = threading.Event()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="lifeline")
+        self.stop_reason: StopReason | None = None
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._wake.set()
+        self._thread.join()
+
+    def stop(self, reason: StopReason) -> None:
+        """Ask the training loop to stop. Safe in a signal handler."""
+        self.stop_reason = self.stop_reason or reason
+        self._wake.set()
+
+    def end(self, reason: StopReason) -> None:
+        """Store that the attempt ended for this reason. Raises: LeaseLost, Unavailable."""
+        jobs = self._storage.jobs
+        if reason == "cancel":
+            jobs.cancelled(self._claim)
+        elif reason == "shutdown":
+            jobs.release(self._claim)
+        else:
+            message = f"the job ran for more than {self._max_job_seconds} seconds"
+            jobs.fail(self._claim, JobError(code="deadline_exceeded", message=message))
+        self._storage.notices.tell(self._claim.job_id)
+
+    def _run(self) -> None:
+        renewed_at = time.monotonic()
+        while not self._done.is_set():
+            if self.stop_reason is not None:
+                self._force(self.stop_reason)
+                return
+            try:
+                if self._storage.jobs.renew(self._claim):
+                    self.stop_reason = self.stop_reason or "cancel"
+                    continue
+                renewed_at = time.monotonic()
+            except LeaseLost:
+                if not self._done.is_set():
+                    self._abandon("lease lost")
+            except Unavailable:
+                if time.monotonic() - renewed_at > self._lease_seconds:
+                    self._abandon("database away for longer than the lease")
+            if time.monotonic() > self._deadline:
+                self.stop_reason = self.stop_reason or "deadline"
+            elif os.getppid() != self._parent_pid:
+                self._abandon("worker gone")
+            else:
+                self._wake.wait(self._heartbeat_seconds)
+
+    def _force(self, reason: StopReason) -> None:
+        if self._done.wait(GRACE_SECONDS):
+            return
+        try:
+            self.end(reason)
+        except (LeaseLost, Unavailable):
+            self._abandon("could not store the end")
+        os._exit(os.EX_OK)
+
+    def _abandon(self, why: str) -> None:
+        log.warning("attempt abandoned", job_id=self._claim.job_id, why=why)
+        os._exit(1)

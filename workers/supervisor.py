@@ -1,0 +1,192 @@
+"""The supervisor: keeps a deployment's processes on this host alive, and reconciles."""
+
+import os
+import secrets
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import structlog
+
+from schemas.settings import Settings
+from storage import Storage, open_storage
+from storage.embedded_valkey import EmbeddedValkey
+from workers.parent_death import die_with_parent
+from workers.reconciler import reconcile, release_worker
+
+STOP_SECONDS = 15
+"""How long children have to stop before they are killed."""
+LONGEST_PAUSE_SECONDS = 5.0
+"""Longest pause before a child that keeps dying is started again."""
+READINESS_INTERVAL_SECONDS = 0.05
+
+log = structlog.get_logger(__name__)
+
+
+class Child:
+    """One process of the deployment, started again whenever it ends."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Callable[[], Mapping[str, str]],
+        when_lost: Callable[[], None] = lambda: None,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        self._command = command
+        self._environment = environment
+        self._when_lost = when_lost
+        self._pass_fds = pass_fds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._pause_seconds = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self._process.pid if self._process else None
+
+    def tend(self) -> None:
+        """Start the process where it does not run and is not pausing."""
+        if self._process is not None:
+            if self._process.poll() is None:
+                return
+            self._lost(self._process.returncode)
+        if time.monotonic() >= self._started_at + self._pause_seconds:
+            self._start()
+
+    def terminate(self) -> None:
+        """Ask the process to end."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def wait(self, deadline: float) -> None:
+        """Wait until the process has ended; kill it at the deadline (monotonic seconds)."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _start(self) -> None:
+        self._started_at = time.monotonic()
+        self._process = subprocess.Popen(
+            self._command,
+            env={**os.environ, **self._environment()},
+            pass_fds=self._pass_fds,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C reaches the supervisor alone
+            preexec_fn=partial(die_with_parent, os.getpid()),  # this process has one thread
+        )
+
+    def _lost(self, status: int) -> None:
+        lived = time.monotonic() - self._started_at
+        self._pause_seconds = (
+            0.0
+            if lived > LONGEST_PAUSE_SECONDS
+            else min(LONGEST_PAUSE_SECONDS, max(0.1, 2 * self._pause_seconds))
+        )
+        log.warning("process ended", command=self._command[-1], status=status)
+        self._process = None
+        self._when_lost()
+
+
+class Supervisor:
+    """Runs children until SIGTERM or SIGINT, and reconciles in between."""
+
+    def __init__(self, settings: Settings, valkey: EmbeddedValkey | None = None) -> None:
+        self._settings = settings
+        self._storage = open_storage(settings, pooled=False)
+        self._valkey = valkey
+        self._children: list[Child] = []
+        self._stopping = False
+        self._wake_reader, self._wake_writer = os.pipe()
+        self._reconcile_at = 0.0
+
+    def add_workers(self, count: int) -> None:
+        """Add queue workers; each process gets a name of its own, by which its job is taken back."""
+        self._children += [_worker(self._settings, self._storage) for _ in range(count)]
+
+    def add_api(self, listener: socket.socket) -> None:
+        """Add the API, which accepts on a socket that outlives its processes."""
+        listener.set_inheritable(True)
+        environment = _environment(self._settings) | {"PERCEPTRON_LISTEN_FD": str(listener.fileno())}
+        command = (sys.executable, "-m", "service")
+        self._children.append(
+            Child(command, lambda: environment, pass_fds=(listener.fileno(),))
+        )
+
+    def run(self, is_ready: Callable[[], bool] = lambda: True, announce: Callable[[], None] = lambda: None) -> None:
+        """Keep everything alive until a signal; announce once, when it is first ready."""
+        self._listen_for_signals()
+        announced = False
+        try:
+            while not self._stopping:
+                self._tend()
+                if not announced and is_ready():
+                    announce()
+                    announced = True
+                self._wait(self._settings.reconcile_seconds if announced else READINESS_INTERVAL_SECONDS)
+        finally:
+            self._stop()
+
+    def _tend(self) -> None:
+        if self._valkey is not None and not self._valkey.is_running():
+            log.warning("valkey ended")
+            self._valkey.start()
+        for child in self._children:
+            child.tend()
+        if time.monotonic() >= self._reconcile_at:
+            reconcile(self._storage)
+            self._reconcile_at = time.monotonic() + self._settings.reconcile_seconds
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for a signal (a child's end among them), or for so long."""
+        readable, _, _ = select.select([self._wake_reader], [], [], seconds)
+        if readable:
+            os.read(self._wake_reader, 4096)
+
+    def _listen_for_signals(self) -> None:
+        os.set_blocking(self._wake_writer, False)
+        signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._request_stop)
+
+    def _request_stop(self, *_: object) -> None:
+        self._stopping = True
+
+    def _stop(self) -> None:
+        deadline = time.monotonic() + STOP_SECONDS
+        for child in self._children:
+            child.terminate()
+        for child in self._children:
+            child.wait(deadline)
+        if self._valkey is not None:
+            self._valkey.stop()
+
+
+def _worker(settings: Settings, storage: Storage) -> Child:
+    name = ""
+
+    def environment() -> Mapping[str, str]:
+        nonlocal name
+        name = f"{socket.gethostname()}:{secrets.token_hex(4)}"
+        return _environment(settings) | {"PERCEPTRON_WORKER_NAME": name}
+
+    command = (sys.executable, "-m", "workers.worker")
+    return Child(command, environment, when_lost=lambda: release_worker(storage, name))
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """Settings as the environment variables that a child reads them from."""
+    values = settings.model_dump(mode="json", exclude_none=True, exclude={"database_url", "valkey_url"})
+    secret = {"database_url": settings.database_location, "valkey_url": settings.valkey_location}
+    return {f"PERCEPTRON_{name.upper()}": str(value) for name, value in (values | secret).items()}

@@ -1,0 +1,176 @@
+"""The one task that a bell can call: run the job that has waited longest."""
+
+import os
+import signal
+import time
+from importlib.metadata import version
+from types import FrameType
+
+import structlog
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from perceptron import datasets, engines, inference, layers
+from perceptron.datasets import Table
+from perceptron.diagnosis import diagnose, explain
+from perceptron.evaluation import evaluate
+from schemas.errors import DeviceUnavailable, Diverged, LeaseLost, PerceptronError, Unavailable
+from schemas.job import JobError
+from schemas.model import Hyperparameters, ModelCard
+from schemas.settings import Settings
+from schemas.training import EpochRecord, Evaluation, Metrics
+from storage import Storage, open_storage
+from storage.jobs import Claim, Outcome
+from storage.models import Publication
+from workers.lifeline import Lifeline
+from workers.parent_death import die_with_parent
+
+FLUSH_SECONDS = 0.1
+"""Time between two writes of the curves' new points."""
+
+PINNED_LIBRARIES = ("numpy", "torch")
+"""Libraries whose versions decide the numbers; a model's card names them."""
+
+log = structlog.get_logger(__name__)
+
+
+def run_next(queue: str) -> None:
+    """Claim the queue's oldest job and run it to its end; safe to run twice, or for nothing."""
+    die_with_parent(int(os.environ["PERCEPTRON_WORKER_PID"]))
+    settings = Settings()
+    storage = open_storage(settings, pooled=False)
+    claim = storage.jobs.claim(queue, os.environ["RQ_WORKER_ID"])
+    if claim is not None:
+        storage.notices.tell(claim.job_id)
+        Attempt(storage, claim, settings).run()
+
+
+class Stopped(Exception):
+    """The training loop was asked to stop."""
+
+
+class Attempt:
+    """One attempt at one job: trains, stores the curves as they grow, publishes the model."""
+
+    def __init__(self, storage: Storage, claim: Claim, settings: Settings) -> None:
+        self._storage = storage
+        self._claim = claim
+        self._lifeline = Lifeline(storage, claim, settings)
+        self._retrying = Retrying(
+            retry=retry_if_exception_type(Unavailable),
+            wait=wait_exponential(0.1, max=2),
+            stop=stop_after_delay(settings.lease_seconds),
+            reraise=True,
+        )
+        self._records: list[EpochRecord] = []
+        self._flush_at = 0.0
+
+    def run(self) -> None:
+        """Bring the job to its end, or leave it to another attempt."""
+        signal.signal(signal.SIGTERM, self._shut_down)
+        try:
+            self._run()
+        except LeaseLost:
+            log.warning("job belongs to another attempt", job_id=self._claim.job_id)
+        except Unavailable:
+            log.exception("database away", job_id=self._claim.job_id)
+            os._exit(1)  # the worker, or the lease's end, puts the job back
+        finally:
+            self._storage.notices.tell(self._claim.job_id)
+
+    def _run(self) -> None:
+        try:
+            with self._lifeline:
+                training, outcome = self._train()
+            self._retrying(self._succeed, training, outcome)
+        except Stopped:
+            self._retrying(self._lifeline.end, self._lifeline.stop_reason)
+        except (Diverged, DeviceUnavailable) as error:
+            self._fail("diverged" if isinstance(error, Diverged) else "device_unavailable", error)
+        except (LeaseLost, Unavailable):
+            raise
+        except Exception as error:
+            self._fail("internal_error", error)
+            raise  # RQ logs the traceback
+
+    def _train(self) -> tuple[engines.Training, Outcome]:
+        request = self._claim.request
+        table = datasets.table(request.dataset)
+        train, valid = datasets.split(
+            table, request.training.validation_fraction, request.training.seed
+        )
+        training = engines.start(request.network, request.training, train, valid)
+        history: list[EpochRecord] = []
+        self._flush_at = time.monotonic() + FLUSH_SECONDS
+        for record in training.epochs():
+            history.append(record)
+            self._keep(record, training)
+        return training, self._outcome(training, table, train, valid, history)
+
+    def _keep(self, record: EpochRecord, training: engines.Training) -> None:
+        self._records.append(record)
+        if time.monotonic() >= self._flush_at:
+            self._flush(training)
+        if self._lifeline.stop_reason is not None:
+            raise Stopped
+
+    def _flush(self, training: engines.Training) -> None:
+        try:
+            cancel = self._storage.jobs.record(
+                self._claim, self._records, training.engine, training.device
+            )
+        except Unavailable:
+            return  # the points stay in hand; the lifeline watches how long this lasts
+        self._records = []
+        self._flush_at = time.monotonic() + FLUSH_SECONDS
+        self._storage.notices.tell(self._claim.job_id)
+        if cancel:
+            self._lifeline.stop("cancel")
+
+    def _succeed(self, training: engines.Training, outcome: Outcome) -> None:
+        self._storage.jobs.succeed(
+            self._claim, self._records, training.engine, training.device, outcome
+        )
+
+    def _fail(self, code: str, error: Exception) -> None:
+        known = isinstance(error, PerceptronError)
+        message = str(error) if known else f"{type(error).__name__} (see the worker's log)"
+        failure = JobError.model_validate({"code": code, "message": message})
+        self._retrying(self._storage.jobs.fail, self._claim, failure)
+
+    def _outcome(
+        self,
+        training: engines.Training,
+        table: Table,
+        train: Table,
+        valid: Table | None,
+        history: list[EpochRecord],
+    ) -> Outcome:
+        request = self._claim.request
+        found = training.layers()
+        metrics = Metrics(
+            train=_evaluate(found, train),
+            validation=_evaluate(found, valid) if valid is not None else None,
+        )
+        diagnosis = diagnose(request.network, train, history, metrics)
+        card = ModelCard(
+            hyperparameters=Hyperparameters(network=request.network, training=request.training),
+            parameters=layers.parameter_counts(found),
+            feature_names=table.feature_names,
+            dataset=table.name,
+            dataset_sha256=datasets.table_sha256(table),
+            job_id=self._claim.job_id,
+            engine=training.engine,
+            device=training.device,
+            library_versions={name: version(name) for name in PINNED_LIBRARIES},
+            metrics=metrics,
+            diagnosis=explain(diagnosis, "en"),
+        )
+        publication = Publication(self._claim.model, layers.to_bytes(found), card)
+        return Outcome(metrics, diagnosis, publication)
+
+    def _shut_down(self, _signal: int, _frame: FrameType | None) -> None:
+        self._lifeline.stop("shutdown")
+
+
+def _evaluate(found: layers.Layers, table: Table) -> Evaluation:
+    return evaluate(inference.forward(found, table.features), table.targets)

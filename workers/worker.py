@@ -1,0 +1,57 @@
+"""The worker process: an RQ worker that forks a work-horse for every bell it hears."""
+
+import contextlib
+import logging
+import os
+import signal
+from typing import Any
+
+from redis.exceptions import RedisError
+from rq import Worker
+
+from schemas.settings import Settings
+from storage import open_storage
+from storage.logs import configure_logging
+from storage.queue import connect, queue
+from workers.reconciler import release_worker
+
+
+class TrainingWorker(Worker):
+    """RQ's forking worker, made safe where its own bookkeeping is not (docs/decisions/0002)."""
+
+    def handle_warm_shutdown_request(self) -> None:
+        """On SIGTERM, tell the work-horse to put its job back; RQ alone would wait for its end."""
+        if self.horse_pid:
+            self.kill_horse(signal.SIGTERM)
+
+    def maintain_heartbeats(self, job: Any, execution: Any) -> None:
+        """Keep RQ's own records; a Valkey that is away must not end the training."""
+        with contextlib.suppress(RedisError):
+            super().maintain_heartbeats(job, execution)
+
+
+def main() -> None:
+    """Serve one queue until SIGTERM, under the name that the supervisor gave."""
+    settings = Settings()
+    configure_logging(settings)
+    os.environ["PERCEPTRON_WORKER_PID"] = str(os.getpid())
+    import torch  # noqa: F401, PLC0415  # once here, not in every work-horse; no operation runs
+
+    storage = open_storage(settings, pooled=False)
+    connection = connect(settings.valkey_location, timeout_seconds=None)
+    bells = queue(settings.queue, connection)
+    name = os.environ["PERCEPTRON_WORKER_NAME"]
+    worker = TrainingWorker(
+        [bells],
+        name=name,
+        connection=connection,
+        serializer=bells.serializer,
+        job_class=bells.job_class,
+        work_horse_killed_handler=lambda *_: release_worker(storage, name),
+    )
+    worker.log_result_lifespan = False
+    worker.work(logging_level=logging.getLevelName(logging.getLogger("rq").level))
+
+
+if __name__ == "__main__":
+    main()
