@@ -1,4 +1,4 @@
-"""`perceptron up | serve | worker | migrate`: brings the parts of a deployment together."""
+"""`perceptron up | serve | worker | migrate | demo`: brings the parts of a deployment together."""
 
 import fcntl
 import os
@@ -11,6 +11,7 @@ from typing import IO, Any
 import click
 import httpx
 
+from cli.demo import run_demo
 from perceptron import layers
 from perceptron.gates import BUILT_IN_MODELS
 from schemas.model import ModelCard
@@ -75,7 +76,7 @@ def up(**options: Any) -> None:
 @setting("port")
 @setting("api_workers")
 def serve(**options: Any) -> None:
-    """Run the API alone; the database and Valkey come from PERCEPTRON_DATABASE_URL and PERCEPTRON_VALKEY_URL."""
+    """Run the API alone, on PERCEPTRON_DATABASE_URL and PERCEPTRON_VALKEY_URL."""
     settings = settings_from(options)
     environment = os.environ | {
         f"PERCEPTRON_{name.upper()}": str(getattr(settings, name)) for name in options
@@ -93,6 +94,12 @@ def worker(**options: Any) -> None:
     supervisor = Supervisor(settings)
     supervisor.add_workers(settings.workers)
     supervisor.run()
+
+
+@main.command()
+def demo() -> None:
+    """Train XOR on a deployment of its own, with hidden layers and without."""
+    run_demo()
 
 
 @main.command(name="migrate")
@@ -143,7 +150,7 @@ def _listener(settings: Settings) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
         raise click.ClickException(
-            f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): pass another --port"
+            f"{settings.host}:{settings.port}: {error.strerror} (choose another with --port)"
         ) from None
 
 

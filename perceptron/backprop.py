@@ -1,7 +1,7 @@
 """Backpropagation by hand: one forward and one backward pass, every number by name."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import NamedTuple
 
@@ -69,8 +69,8 @@ def trace(request: BackpropRequest) -> BackpropTrace:
     targets = np.array(request.targets)
     passes = _forward(request.inputs, request.layers)
     deltas = _backward(passes, targets)
+    _check_range(passes, deltas, request.learning_rate)
     steps = list(_steps(passes, deltas, request.learning_rate))
-    _check_range(steps)
     after_layers = _updated(request.layers, (step.updated for step in steps))
     after = _forward(request.inputs, after_layers)
     return BackpropTrace(
@@ -150,25 +150,29 @@ def _steps(
     """Every weight, then bias, of each layer."""
     weights, biases = count(1), count(1)
     for index, (step, delta) in enumerate(zip(passes, deltas, strict=True)):
+        to_z = list(_factors_to_z(step, delta))
         for unit, row in enumerate(step.layer.weights):
             for value, source in zip(row, step.inputs.tolist(), strict=True):
-                factors = _factors(step, delta, unit, f"W{next(weights)}", source)
+                factors = (*to_z[unit], _last_factor(step, unit, f"W{next(weights)}", source))
                 yield _step(factors, index, value, learning_rate)
         for unit, value in enumerate(step.layer.biases or ()):
-            factors = _factors(step, delta, unit, f"b{next(biases)}", 1.0)
+            factors = (*to_z[unit], _last_factor(step, unit, f"b{next(biases)}", 1.0))
             yield _step(factors, index, value, learning_rate)
 
 
-def _factors(
-    step: _Pass, delta: _Deltas, unit: int, name: str, source: float
-) -> tuple[NamedValue, ...]:
-    """∂E/∂o · ∂o/∂z · ∂z/∂W."""
-    z, output = step.z_names[unit], step.output_names[unit]
-    return (
-        NamedValue(name=f"∂E/∂{output}", value=float(delta.outputs[unit])),
-        NamedValue(name=f"∂{output}/∂{z}", value=float(delta.slopes[unit])),
-        NamedValue(name=f"∂{z}/∂{name}", value=source),
-    )
+def _factors_to_z(step: _Pass, delta: _Deltas) -> Iterator[tuple[NamedValue, NamedValue]]:
+    """∂E/∂o and ∂o/∂z of each unit: what its parameters have in common."""
+    names = zip(step.output_names, step.z_names, strict=True)
+    slopes = zip(delta.outputs.tolist(), delta.slopes.tolist(), strict=True)
+    for (output, z), (gradient, slope) in zip(names, slopes, strict=True):
+        yield (
+            NamedValue(name=f"∂E/∂{output}", value=gradient),
+            NamedValue(name=f"∂{output}/∂{z}", value=slope),
+        )
+
+
+def _last_factor(step: _Pass, unit: int, name: str, source: float) -> NamedValue:
+    return NamedValue(name=f"∂{step.z_names[unit]}/∂{name}", value=source)
 
 
 def _step(
@@ -185,12 +189,18 @@ def _step(
     )
 
 
-def _check_range(steps: Iterable[ParameterStep]) -> None:
-    for step in steps:
-        if not abs(step.updated) <= MAX_PARAMETER:
+def _check_range(passes: Sequence[_Pass], deltas: Sequence[_Deltas], learning_rate: float) -> None:
+    """Compute every updated parameter, rounded as in `_step`, before any record is made."""
+    for number, (step, delta) in enumerate(zip(passes, deltas, strict=True), start=1):
+        old = np.column_stack(
+            [np.array(step.layer.weights), step.layer.biases or np.zeros_like(step.z)]
+        )
+        sources = np.append(step.inputs, 0.0 if step.layer.biases is None else 1.0)
+        updated = old - learning_rate * np.outer(delta.z, sources)
+        if not (np.abs(updated) <= MAX_PARAMETER).all():
             raise InvalidField(
-                f"the step takes {step.name} to {step.updated:.3g}, beyond ±{MAX_PARAMETER:g}: "
-                "lower the learning rate, or the size of the weights and inputs",
+                f"the step takes a parameter of layer {number} beyond ±{MAX_PARAMETER:g}: lower "
+                "the learning rate, or the size of the weights and inputs",
                 "learning_rate",
             )
 
@@ -209,9 +219,7 @@ def _hidden_gradients(
             yield HiddenGradient(name=f"∂E/∂{name}", value=value, terms=terms)
 
 
-def _updated(
-    layers: Sequence[BackpropLayer], values: Iterator[float]
-) -> tuple[BackpropLayer, ...]:
+def _updated(layers: Sequence[BackpropLayer], values: Iterator[float]) -> tuple[BackpropLayer, ...]:
     return tuple(
         BackpropLayer(
             weights=tuple(tuple(next(values) for _ in row) for row in layer.weights),

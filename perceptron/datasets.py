@@ -129,7 +129,10 @@ def _float32(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         row, column = map(int, too_large[0])
         raise InvalidField(
             f"{values[row, column]:g} is beyond the range of 32-bit floats (±3.4e38)",
-            "dataset", "features", row, column,
+            "dataset",
+            "features",
+            row,
+            column,
         )
     return rounded
 

@@ -75,7 +75,7 @@ def _leaky_relu(z: FloatArray) -> FloatArray:
 
 
 def _gelu(z: FloatArray) -> FloatArray:
-    """Compute z · Φ(z), Φ the normal distribution function: the exact form, not the one with tanh."""
+    """Compute z · Φ(z), Φ the normal distribution function: not the approximation by tanh."""
     return np.asarray(z * (0.5 * _erfc(z * -math.sqrt(0.5))), z.dtype)
 
 

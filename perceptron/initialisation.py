@@ -27,7 +27,7 @@ def initial_layers(widths: Sequence[int], activation: LayerActivation, seed: int
     last = len(widths) - 2
     return tuple(
         Layer(
-            _uniform(random, (outputs, inputs), _weight_bound(inputs)),
+            _uniform(random, (outputs, inputs), 1 / math.sqrt(inputs)),
             _uniform(random, (outputs,), 1 / math.sqrt(inputs)),
             "sigmoid" if index == last else activation,
         )
@@ -35,18 +35,13 @@ def initial_layers(widths: Sequence[int], activation: LayerActivation, seed: int
     )
 
 
-def _weight_bound(inputs: int) -> float:
-    """1 / √inputs, rounded as `kaiming_uniform_(a=√5)` rounds it."""
-    gain = math.sqrt(2.0 / (1 + math.sqrt(5) ** 2))
-    return math.sqrt(3.0) * (gain / math.sqrt(inputs))
-
-
 def _uniform(
     random: np.random.RandomState, shape: tuple[int, ...], bound: float
 ) -> npt.NDArray[np.float32]:
     """Draw U(−bound, bound) from the low bits of one 32-bit Mersenne Twister number per value."""
     words = random.randint(0, 2**32, size=shape, dtype=np.uint32)
-    mantissas = (words & np.uint32(2**RANDOM_BITS - 1)).astype(np.float32)
-    unit = mantissas * np.float32(2.0**-RANDOM_BITS)
+    unit = (words & np.uint32(2**RANDOM_BITS - 1)) * 2.0**-RANDOM_BITS
     low, high = np.float32(-bound), np.float32(bound)
-    return unit * (high - low) + low
+    # PyTorch's machine code multiplies and adds with one rounding; so does this, because float64
+    # holds the product and the sum exactly.
+    return (unit * np.float64(high - low) + np.float64(low)).astype(np.float32)

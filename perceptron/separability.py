@@ -25,8 +25,14 @@ import numpy.typing as npt
 
 from schemas.gate import HullPoint, Hyperplane, InseparabilityProof, Separability
 
-SMALL_TABLE_SIZE = 40_000
-"""Rows · (features + 2)² of the largest table that is decided in about a second."""
+SMALL_TABLE_COST = 1_000_000
+"""Cost, by `is_small_enough`, of the largest table that is decided in about a second."""
+
+MANTISSA_BITS = 24
+"""Bits of a float32 without its exponent."""
+
+DIGIT_BITS = 30
+"""Bits of one digit of Python's integers."""
 
 Vector = Sequence[Fraction]
 
@@ -41,9 +47,21 @@ class Alternative(NamedTuple):
 
 
 def is_small_enough(features: npt.NDArray[np.floating[Any]]) -> bool:
-    """Whether `separability` decides a table of this shape, (rows, features), in about a second."""
+    """
+    Whether `separability` decides this table in about a second.
+
+    A pivot costs rows · features; there are a few per feature; and integers grow by one entry's
+    bits, which span the table's exponents, with each feature.
+
+    Shapes: features (rows, features).
+    """
     rows, columns = features.shape
-    return bool(rows * (columns + 2) ** 2 <= SMALL_TABLE_SIZE)
+    cells = rows * (columns + 2) ** 2
+    if cells > SMALL_TABLE_COST:
+        return False
+    exponents = np.frexp(features[features != 0])[1]
+    bits = MANTISSA_BITS + (int(np.ptp(exponents)) if exponents.size else 0)
+    return bool(cells * (1 + columns * bits // DIGIT_BITS) <= SMALL_TABLE_COST)
 
 
 def separability(
@@ -191,9 +209,7 @@ def _rounded(normal: Vector) -> list[float]:
     return [float(Fraction(value, scale)) for value in integers]
 
 
-def _proof(
-    rows: Sequence[Vector], ones: Sequence[bool], weights: Vector
-) -> InseparabilityProof:
+def _proof(rows: Sequence[Vector], ones: Sequence[bool], weights: Vector) -> InseparabilityProof:
     # The equation of the bias makes both classes' weights add up to ½.
     shares = [2 * weight for weight in weights]
     point = [

@@ -42,7 +42,11 @@ class BackpropRequest(Body):
             for row, weights in enumerate(layer.weights):
                 if len(weights) != width:
                     raise invalid(
-                        f"{len(weights)} weights for {width} inputs", "layers", index, "weights", row
+                        f"{len(weights)} weights for {width} inputs",
+                        "layers",
+                        index,
+                        "weights",
+                        row,
                     )
             width = len(layer.weights)
             if layer.biases is not None and len(layer.biases) != width:
@@ -89,7 +93,7 @@ class ParameterStep(Record):
     value: float
     """The value before the step."""
     factors: tuple[NamedValue, ...]
-    """The factors of the chain rule, whose product is the gradient: `∂E/∂o1`, `∂o1/∂z3`, `∂z3/∂W5`."""
+    """Their product is the gradient: `∂E/∂o1`, `∂o1/∂z3`, `∂z3/∂W5`."""
     gradient: float
     """∂E/∂W at the old values."""
     updated: float

@@ -6,9 +6,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from schemas.base import Body, Record, invalid
 
-DatasetName = Annotated[
-    str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
-]
+DatasetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 FeatureName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 FeatureRow = Annotated[tuple[float, ...], Field(min_length=1, max_length=4_096)]
 
@@ -30,9 +28,7 @@ class InlineDataset(Body):
         width = len(self.features[0])
         for row, values in enumerate(self.features):
             if len(values) != width:
-                raise invalid(
-                    f"has {len(values)} values, the first row {width}", "features", row
-                )
+                raise invalid(f"has {len(values)} values, the first row {width}", "features", row)
         if len(self.targets) != len(self.features):
             raise invalid(
                 f"{len(self.targets)} targets for {len(self.features)} rows of features", "targets"
@@ -47,9 +43,7 @@ class InlineDataset(Body):
         if self.feature_names is None:
             return
         if len(self.feature_names) != width:
-            raise invalid(
-                f"{len(self.feature_names)} names for {width} features", "feature_names"
-            )
+            raise invalid(f"{len(self.feature_names)} names for {width} features", "feature_names")
         if len(set(self.feature_names)) != width:
             raise invalid("names repeat", "feature_names")
 

@@ -21,6 +21,11 @@ PerceptronError
 class PerceptronError(Exception):
     """Something went wrong on the way of a request or a job."""
 
+    at: tuple[str | int, ...] | None = None
+    """Place in the request's body that is to blame, where there is one."""
+    parameter: str | None = None
+    """Header, or part of the path or query, that is to blame instead."""
+
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail or (self.__doc__ or "").strip())
 
@@ -35,10 +40,8 @@ class InvalidField(PerceptronError):
 
     def __init__(self, detail: str, *at: str | int, parameter: str | None = None) -> None:
         super().__init__(detail)
-        self.at = at
-        """Place in the request's body."""
+        self.at = at if parameter is None else None
         self.parameter = parameter
-        """Header, path or query parameter instead, where it is not in the body."""
 
 
 class NotFound(PerceptronError):
@@ -55,7 +58,7 @@ class Conflict(PerceptronError):
 
 
 class IdempotencyMismatch(Conflict):
-    """This Idempotency-Key was used with another request: send the same body, or a new key."""
+    """The Idempotency-Key was used with another request: send the same body, or a new key."""
 
 
 class BuiltInModel(Conflict):

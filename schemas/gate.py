@@ -44,7 +44,7 @@ class InseparabilityProof(Record):
 
 
 class Separability(Record):
-    """Whether one hyperplane has every row of class 1 on one side and every other row on the other."""
+    """Whether one hyperplane has every row of class 1 on one side, and no other row there."""
 
     linearly_separable: bool
     line: Hyperplane | None

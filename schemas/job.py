@@ -64,7 +64,9 @@ class Progress(Record):
 class JobError(Record):
     """Why a job failed."""
 
-    code: Literal["deadline_exceeded", "diverged", "worker_lost", "internal_error", "device_unavailable"]
+    code: Literal[
+        "deadline_exceeded", "diverged", "worker_lost", "internal_error", "device_unavailable"
+    ]
     message: str
 
 
@@ -117,7 +119,9 @@ class Job(JobSummary):
 
 JobPage = Page[JobSummary]
 
-EventType = Literal["queued", "started", "epochs", "requeued", "cancelling", "succeeded", "failed", "cancelled"]
+EventType = Literal[
+    "queued", "started", "epochs", "requeued", "cancelling", "succeeded", "failed", "cancelled"
+]
 
 
 class JobEvent(Record):

@@ -11,9 +11,7 @@ from schemas.base import Body
 Activation = Literal["sigmoid", "tanh", "relu", "leaky_relu", "gelu", "identity"]
 """Activations that can be trained. `step` is for inference only."""
 
-LayerActivation = Literal[
-    "sigmoid", "tanh", "relu", "leaky_relu", "gelu", "identity", "step"
-]
+LayerActivation = Literal["sigmoid", "tanh", "relu", "leaky_relu", "gelu", "identity", "step"]
 
 Units = Annotated[int, Field(ge=1, le=65_536)]
 

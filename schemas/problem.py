@@ -29,3 +29,12 @@ class Problem(Record):
     """Path of the request."""
     errors: tuple[FieldProblem, ...] = ()
     """Each wrong place, for problems with the request's content."""
+
+
+class ProblemExplanation(Record):
+    """What a kind of problem means."""
+
+    code: str
+    title: str
+    status: int
+    description: str

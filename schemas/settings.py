@@ -72,7 +72,7 @@ class Settings(BaseSettings):
 
     @property
     def valkey_socket(self) -> Path:
-        """Socket of the embedded Valkey, in the temporary directory where `data_dir` is too deep."""
+        """Socket of the embedded Valkey; under the temporary directory where `data_dir` is deep."""
         socket = self.data_dir.resolve() / "valkey" / "valkey.sock"
         if len(bytes(socket)) <= MAX_SOCKET_PATH_BYTES:
             return socket

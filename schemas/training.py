@@ -108,15 +108,13 @@ class Evaluation(Record):
 
 
 class Metrics(Record):
-    """The final evaluation on the training rows and, where there are any, on the validation rows."""
+    """The final evaluation, on the training rows and on the validation rows."""
 
     train: Evaluation
     validation: Evaluation | None = None
 
 
-DiagnosisCode = Literal[
-    "not_linearly_separable", "overfitting", "underfitting", "good_fit"
-]
+DiagnosisCode = Literal["not_linearly_separable", "overfitting", "underfitting", "good_fit"]
 
 
 class Diagnosis(Record):

@@ -30,7 +30,9 @@ def create_app(settings: Settings | None = None) -> Api:
     configure_logging(settings)
     app = Api(
         __name__,
-        info=Info(title="Perceptron", version=version("perceptron-service"), description=DESCRIPTION),
+        info=Info(
+            title="Perceptron", version=version("perceptron-service"), description=DESCRIPTION
+        ),
         doc_prefix="/docs",
         validation_error_model=Problem,
         validation_error_callback=problems.from_validation,
@@ -41,7 +43,7 @@ def create_app(settings: Settings | None = None) -> Api:
     app.extensions["storage"] = open_storage(settings)
     app.extensions["model_cache"] = ModelCache(settings.model_cache_bytes)
     problems.init_app(app)
-    for resource in (jobs, predictions, models, datasets, gates, backprop, probes):
+    for resource in (jobs, predictions, models, datasets, gates, backprop, probes, problems):
         app.register_api(resource.blueprint)
     app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi_json")
     app.after_request(_harden)

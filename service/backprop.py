@@ -13,5 +13,5 @@ blueprint = APIBlueprint("backprop", __name__, abp_tags=[Tag(name="learn", descr
 
 @blueprint.post("/backprop", responses={200: BackpropTrace, **documented(400, 413, 415)})
 def backprop(body: BackpropRequest) -> Response:
-    """Work out one step of gradient descent by the chain rule; without a body, the slides' example."""
+    """Work out one step by the chain rule; without a body, that of the slides' example."""
     return json_response(trace(body))

@@ -20,5 +20,5 @@ def settings() -> Settings:
 
 
 def model_cache() -> ModelCache:
-    """This process's ready models."""
+    """The process's ready models."""
     return cast(ModelCache, current_app.extensions["model_cache"])

@@ -27,5 +27,5 @@ def list_gates() -> Response:
 
 @blueprint.get("/gates/<name>", responses={200: Gate, **documented(404)})
 def get_gate(path: GatePath) -> Response:
-    """Report a gate's truth table, its hand-set perceptron, and the line that separates it or why none can."""
+    """Report a gate's table, its hand-set perceptron, and the line that separates it, if any."""
     return json_response(gates.gate(path.name))

@@ -1,4 +1,4 @@
-"""How gunicorn serves the API: gevent workers, forked from a master that has loaded the application."""
+"""How gunicorn serves the API: gevent workers, forked from a master that has loaded it."""
 
 import gc
 import os
@@ -16,7 +16,7 @@ worker_connections = 4_000
 backlog = 2_048
 preload_app = True  # workers share the loaded code's memory and start at once
 timeout = 60
-graceful_timeout = 5  # open event streams are cut; clients resume them
+graceful_timeout = 2  # idle connections and event streams are cut; clients come back
 keepalive = 30
 control_socket_disable = True
 logconfig_dict: dict[str, Any] = {

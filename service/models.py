@@ -31,6 +31,9 @@ blueprint = APIBlueprint(
 )
 
 
+MAX_DIGITS = 9
+
+
 class ModelPath(Record):
     """Which model."""
 
@@ -67,7 +70,7 @@ def get_model(path: ModelPath) -> Response:
 
 @blueprint.delete("/models/<name>", responses={204: None, **documented(404, 409)})
 def delete_model(path: ModelPath) -> Response:
-    """Delete a model with all its versions and aliases; its version numbers are never used again."""
+    """Delete a model with all its versions; their numbers are never used again."""
     storage().models.delete(path.name)
     return no_content()
 
@@ -164,6 +167,6 @@ def _refuse_latest(alias: str) -> None:
 def _version_cursor(query: PageQuery) -> int | None:
     if query.after is None:
         return None
-    if not query.after.isascii() or not query.after.isdigit() or len(query.after) > 9:
+    if not query.after.isascii() or not query.after.isdigit() or len(query.after) > MAX_DIGITS:
         raise InvalidField("a version's number", parameter="after")
     return int(query.after)

@@ -7,7 +7,7 @@ from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
 
 from perceptron import inference
-from schemas.errors import InvalidField
+from schemas.errors import InvalidField, NotFound
 from schemas.prediction import PredictRequest, PredictResponse
 from service.context import model_cache, storage
 from service.model_cache import ReadyModel
@@ -22,7 +22,7 @@ blueprint = APIBlueprint(
 @blueprint.post("/predict", responses={200: PredictResponse, **documented(400, 404, 413, 415)})
 def predict(body: PredictRequest) -> Response:
     """Predict the class of every row, with its probability."""
-    model = model_cache().get(storage().models, body.model, body.version)
+    model = _model(body)
     rows = rows_in_order(model, body.inputs)
     probabilities = inference.forward(model.layers, np.array(rows))
     return json_response(
@@ -35,8 +35,16 @@ def predict(body: PredictRequest) -> Response:
     )
 
 
+def _model(body: PredictRequest) -> ReadyModel:
+    try:
+        return model_cache().get(storage().models, body.model, body.version)
+    except NotFound as error:
+        error.at = ("model",) if error.kind == "model" else ("version",)
+        raise
+
+
 def rows_in_order(
-    model: ReadyModel, inputs: Sequence[Sequence[float]] | Sequence[Mapping[str, float]]
+    model: ReadyModel, inputs: Sequence[Sequence[float] | Mapping[str, float]]
 ) -> Sequence[Sequence[float]]:
     """Bring rows or records into the order of the model's features. Raises: InvalidField."""
     names = model.feature_names

@@ -1,17 +1,21 @@
 """Every error as `application/problem+json` (RFC 9457), each kind mapped in one place."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import structlog
 from flask import Flask, Response, request
+from flask_openapi3 import APIBlueprint, Tag
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
-from werkzeug.exceptions import HTTPException, NotFound as NoSuchRoute
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import NotFound as NoSuchRoute
 
 from schemas import errors
-from schemas.problem import FieldProblem, Problem
+from schemas.base import Record
+from schemas.problem import FieldProblem, Problem, ProblemExplanation
+from service.responses import json_response
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -29,6 +33,10 @@ class ProblemType(NamedTuple):
 INVALID = ProblemType(422, "invalid_content", "The request's content is not valid")
 MALFORMED = ProblemType(400, "malformed_json", "The body is not JSON")
 INTERNAL = ProblemType(500, "internal_error", "The service failed")
+
+PROBLEM_RESPONSE: dict[str, Any] = {
+    "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+}
 
 PROBLEM_TYPES: dict[type[errors.PerceptronError], ProblemType] = {
     errors.PerceptronError: INTERNAL,
@@ -51,6 +59,26 @@ PROBLEM_TYPES: dict[type[errors.PerceptronError], ProblemType] = {
 """How each domain error answers; the workers' own errors never should."""
 
 
+blueprint = APIBlueprint(
+    "problems", __name__, abp_tags=[Tag(name="problems", description="Kinds of problems")]
+)
+
+
+class ProblemPath(Record):
+    """Which kind of problem."""
+
+    code: str
+
+
+@blueprint.get("/problems/<code>", responses={200: ProblemExplanation, 404: {**PROBLEM_RESPONSE}})
+def explain_problem(path: ProblemPath) -> Response:
+    """Explain a kind of problem: where a problem's `type` leads."""
+    explanation = _explanations().get(path.code)
+    if explanation is None:
+        raise errors.NotFound("problem", path.code)
+    return json_response(explanation)
+
+
 def init_app(app: Flask) -> None:
     """Answer every error of the application with a problem."""
     app.register_error_handler(errors.PerceptronError, from_domain)
@@ -58,11 +86,10 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Exception, from_fault)
 
 
-def documented(*statuses: int) -> dict[int, dict[str, Any]]:
+def documented(*statuses: int) -> dict[str | int, Any]:
     """Declare problems with these statuses, for an operation's `responses`."""
-    content = {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": content}
+        status: {"description": HTTPStatus(status).phrase, **PROBLEM_RESPONSE}
         for status in (*statuses, 422, 503)
     }
 
@@ -73,23 +100,21 @@ def from_domain(error: errors.PerceptronError) -> Response:
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request failed", path=request.path, error=repr(error), code=kind.code)
     detail = error.detail if kind is not INTERNAL else INTERNAL.title
-    places: tuple[FieldProblem, ...] = ()
-    if isinstance(error, errors.InvalidField):
-        pointer = None if error.parameter else json_pointer(error.at)
-        places = (FieldProblem(detail=detail, pointer=pointer, parameter=error.parameter),)
-    return _response(kind, detail, places)
+    if error.at is None and error.parameter is None:
+        return _response(kind, detail)
+    pointer = None if error.at is None else json_pointer(error.at)
+    place = FieldProblem(detail=detail, pointer=pointer, parameter=error.parameter)
+    return _response(kind, detail, (place,))
 
 
 def from_http(error: HTTPException) -> Response:
-    """Answer Flask's own refusals: no such route, method not allowed, body too large…"""
+    """Answer Flask's own refusals, such as an unknown route or a body that is too large."""
     if error.response is not None:  # made by us already
         return error.response  # type: ignore[return-value]
-    code = error.code or 500
-    phrase = HTTPStatus(code).phrase
-    detail = error.description or phrase
+    kind = _http_type(HTTPStatus(error.code or 500))
+    detail = error.description or kind.title
     if isinstance(error, NoSuchRoute):
         detail = f"there is no {request.path}: see /docs"
-    kind = ProblemType(code, phrase.lower().replace(" ", "_"), phrase)
     response = _response(kind, detail)
     response.headers.extend(
         (name, value) for name, value in error.get_headers() if name != "Content-Type"
@@ -119,23 +144,46 @@ def json_pointer(at: Iterable[str | int]) -> str:
     return "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in at)
 
 
+def _http_type(status: HTTPStatus) -> ProblemType:
+    return ProblemType(status.value, status.phrase.lower().replace(" ", "_"), status.phrase)
+
+
+def _explanations() -> Mapping[str, ProblemExplanation]:
+    """Explain every code, our own kinds before those that only HTTP has."""
+    kinds = [
+        (_http_type(status), status.description)
+        for status in HTTPStatus
+        if status >= HTTPStatus.BAD_REQUEST
+    ]
+    kinds += [(INVALID, INVALID.title), (MALFORMED, MALFORMED.title)]
+    kinds += [(kind, (error.__doc__ or "").strip()) for error, kind in PROBLEM_TYPES.items()]
+    return {
+        kind.code: ProblemExplanation(
+            code=kind.code, title=kind.title, status=kind.status, description=description
+        )
+        for kind, description in kinds
+    }
+
+
 def _place(item: ErrorDetails, body: Any, *, in_body: bool) -> FieldProblem:
-    at = (*item["loc"], *item.get("ctx", {}).get("at", ()))
+    inside = item.get("ctx", {}).get("at", ())
     if in_body:
-        return FieldProblem(detail=item["msg"], pointer=json_pointer(_in_document(at, body)))
+        at = (*_in_document(item, body), *inside)
+        return FieldProblem(detail=item["msg"], pointer=json_pointer(at))
+    at = (*item["loc"], *inside)
     return FieldProblem(detail=item["msg"], parameter=".".join(map(str, at)))
 
 
-def _in_document(at: Sequence[str | int], document: Any) -> Iterable[str | int]:
-    """Drop the steps that only name a union's branch and are not in the document."""
-    for depth, part in enumerate(at, 1):
-        if isinstance(document, dict) and part in document:
+def _in_document(item: ErrorDetails, document: Any) -> Iterable[str | int]:
+    """Walk to the place, leaving out the steps that only name the branch of a union."""
+    for depth, part in enumerate(item["loc"], 1):
+        is_missing = item["type"] == "missing" and depth == len(item["loc"])
+        if isinstance(document, list) and isinstance(part, int):
             document = document[part]
-        elif isinstance(document, list) and isinstance(part, int) and part < len(document):
-            document = document[part]
-        elif not (depth == len(at) and isinstance(document, dict)):
-            continue
-        yield part
+            yield part
+        elif isinstance(document, dict) and (part in document or is_missing):
+            document = document.get(part)
+            yield part
 
 
 def _summary(places: Sequence[FieldProblem]) -> str:
@@ -157,4 +205,3 @@ def _response(kind: ProblemType, detail: str, places: Sequence[FieldProblem] = (
     headers = {"Retry-After": "1"} if kind.status == HTTPStatus.SERVICE_UNAVAILABLE else None
     body = problem.model_dump_json(exclude_none=True)
     return Response(body, kind.status, headers, content_type=CONTENT_TYPE)
-

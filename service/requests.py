@@ -1,6 +1,7 @@
 """Reading requests: bodies within the limit, and the headers that change how we answer."""
 
 import re
+from functools import cached_property
 from typing import Any, Literal
 
 from flask import Request, current_app, request
@@ -12,11 +13,16 @@ MAX_KEY_LENGTH = 255
 
 
 class JsonRequest(Request):
-    """A request whose JSON body is handed on as text, for pydantic to parse and validate in one go."""
+    """A request that hands its JSON on as text, for pydantic to parse and validate in one go."""
 
     def get_json(self, *_args: Any, **_kwargs: Any) -> Any:
+        """Give the body as text, for `model_validate_json`."""
+        return self.json_text
+
+    @cached_property
+    def json_text(self) -> str:
         """
-        Read the body as text; none at all reads as an empty object.
+        The body as text; none at all reads as an empty object.
 
         Raises: RequestEntityTooLarge, UnsupportedMediaType, BadRequest when it is not UTF-8.
         """
@@ -28,7 +34,9 @@ class JsonRequest(Request):
         try:
             return body.decode()
         except UnicodeDecodeError as error:
-            raise BadRequest(f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
+            raise BadRequest(
+                f"the body is not UTF-8: {error.reason} at byte {error.start}"
+            ) from None
 
     def _bounded_body(self) -> bytes:
         limit = int(current_app.config["MAX_CONTENT_LENGTH"])
@@ -61,7 +69,7 @@ def idempotency_key() -> str | None:
 
 
 def wait_preference(longest: float) -> float | None:
-    """Read `Prefer: wait=N` (RFC 7240) in seconds, at most the longest; None where it is not asked for."""
+    """Read `Prefer: wait=N` (RFC 7240) in seconds, at most the longest; None where it is absent."""
     found = re.search(r"(?:^|[,;\s])wait\s*=\s*(\d{1,9})", request.headers.get("Prefer", ""))
     return min(float(found[1]), longest) if found else None
 

@@ -81,7 +81,9 @@ def _engine(url: str, *, pooled: bool) -> Engine:
     options: dict[str, Any] = {} if pooled else {"poolclass": NullPool}
     if make_url(url).get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True, **options)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MILLISECONDS / 1000}, **options)
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT_MILLISECONDS / 1000}, **options
+    )
     event.listen(engine, "connect", _prepare_sqlite_connection)
     event.listen(engine, "begin", _begin_sqlite_transaction)
     return engine

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, Row, Select, Update, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, Update, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -25,10 +25,10 @@ from schemas.training import DiagnosisCode, EpochRecord, Metrics, TrainingConfig
 from storage import models as model_registry
 from storage.database import Database, clock
 from storage.models import Publication
-from storage.tables import events, jobs
+from storage.tables import AnyRow, events, jobs
 
 FREE_RETRIES = 2
-"""Lost attempts that are repeated at once; later ones wait, each twice as long as the one before."""
+"""Lost attempts that are repeated at once; later ones wait, each twice as long as the last."""
 LONGEST_BACKOFF_SECONDS = 30
 
 
@@ -104,7 +104,7 @@ class JobStore:
 
     def _insert(
         self, connection: Connection, request: JobRequest, body: str, digest: str, key: str | None
-    ) -> Row[Any]:
+    ) -> AnyRow:
         job_id = f"job_{uuid.uuid4().hex}"
         statement = insert(jobs).values(
             id=job_id,
@@ -168,7 +168,7 @@ class JobStore:
         ]
 
     def events(self, job_id: str, after: int, limit: int) -> tuple[list[JobEvent], bool]:
-        """Read up to `limit` events after the id `after`, and whether more follow. Raises: NotFound."""
+        """Read up to `limit` events after an id, and whether more follow. Raises: NotFound."""
         query = (
             select(events.c.id, events.c.type, events.c.created_at, events.c.data)
             .where(events.c.job_id == job_id, events.c.id > after)
@@ -203,7 +203,7 @@ class JobStore:
         return record
 
     def delete(self, job_id: str) -> None:
-        """Forget a job and its events in any state; its worker stops, its model stays. Raises: NotFound."""
+        """Forget a job in any state; its worker stops, its model stays. Raises: NotFound."""
         with self._database.write() as connection:
             connection.execute(delete(events).where(events.c.job_id == job_id))
             if connection.execute(delete(jobs).where(jobs.c.id == job_id)).rowcount == 0:
@@ -254,7 +254,7 @@ class JobStore:
     def record(
         self, claim: Claim, records: Sequence[EpochRecord], engine: str, device: str
     ) -> bool:
-        """Store points of the curves; True when the client wants the job to stop. Raises: LeaseLost."""
+        """Store points of the curves; True when the job should stop. Raises: LeaseLost."""
         with self._database.write() as connection:
             row = self._record(connection, claim, records, engine, device)
         return bool(row.cancel_requested)
@@ -266,7 +266,7 @@ class JobStore:
         records: Sequence[EpochRecord],
         engine: str,
         device: str,
-    ) -> Row[Any]:
+    ) -> AnyRow:
         change = _held(claim).values(
             epoch=records[-1].epoch + 1,
             engine=engine,
@@ -290,7 +290,7 @@ class JobStore:
         device: str,
         outcome: Outcome,
     ) -> None:
-        """Store the last points, publish the model and end the job, all at once. Raises: LeaseLost."""
+        """Store the last points, publish the model, end the job: all at once. Raises: LeaseLost."""
         with self._database.write() as connection:
             if records:
                 self._record(connection, claim, records, engine, device)
@@ -316,7 +316,7 @@ class JobStore:
             self._end_held(connection, claim, "cancelled", {}, {})
 
     def release(self, claim: Claim) -> None:
-        """Put the job back without counting the attempt: the worker shuts down. Raises: LeaseLost."""
+        """Put the job back, the attempt not counted as lost. Raises: LeaseLost."""
         with self._database.write() as connection:
             change = _held(claim).values(**_BACK_IN_QUEUE)
             data = {"attempt": claim.attempt, "reason": "worker shut down"}
@@ -337,7 +337,9 @@ class JobStore:
         """Count the jobs that a worker of the queue could start now."""
         where = (jobs.c.status == "queued", jobs.c.queue == queue, jobs.c.not_before <= clock())
         with self._database.read() as connection:
-            return connection.execute(select(func.count()).select_from(jobs).where(*where)).scalar_one()
+            return connection.execute(
+                select(func.count()).select_from(jobs).where(*where)
+            ).scalar_one()
 
     def _take_back(self, condition: ColumnElement[bool], reason: str) -> list[str]:
         where = condition & (jobs.c.status == "running")
@@ -349,7 +351,9 @@ class JobStore:
                 self._take_back_one(connection, where & (jobs.c.id == job_id), reason)
         return lost
 
-    def _take_back_one(self, connection: Connection, where: ColumnElement[bool], reason: str) -> None:
+    def _take_back_one(
+        self, connection: Connection, where: ColumnElement[bool], reason: str
+    ) -> None:
         lost = jobs.c.lost_attempts + 1
         if self._end(connection, where & jobs.c.cancel_requested, "cancelled"):
             return
@@ -364,7 +368,9 @@ class JobStore:
             {"error": error.model_dump_json()},
         ):
             return
-        row = connection.execute(select(jobs.c.attempt, jobs.c.lost_attempts).where(where)).one_or_none()
+        row = connection.execute(
+            select(jobs.c.attempt, jobs.c.lost_attempts).where(where)
+        ).one_or_none()
         if row is None:
             return
         back = {
@@ -433,7 +439,10 @@ def _held(claim: Claim) -> Update:
 
 def _require_lease(connection: Connection, claim: Claim) -> None:
     # Lock the row (PostgreSQL) so that nobody takes the lease before this transaction ends.
-    if connection.execute(select(jobs.c.id).where(_holds(claim)).with_for_update()).one_or_none() is None:
+    if (
+        connection.execute(select(jobs.c.id).where(_holds(claim)).with_for_update()).one_or_none()
+        is None
+    ):
         raise LeaseLost
 
 
@@ -443,7 +452,7 @@ def _apply(
     event: EventType,
     data: Mapping[str, Any],
     *columns: ColumnElement[Any],
-) -> Row[Any] | None:
+) -> AnyRow | None:
     """Change one job and log the event; None, and nothing logged, when no row met the condition."""
     counted = change.values(event_count=jobs.c.event_count + 1)
     row = connection.execute(
@@ -461,7 +470,7 @@ def _log(
     connection.execute(insert(events).values(created_at=clock(), **values))
 
 
-def _found(connection: Connection, query: Select[Any], job_id: str) -> Row[Any]:
+def _found(connection: Connection, query: Select[Any], job_id: str) -> AnyRow:
     row = connection.execute(query.where(jobs.c.id == job_id)).one_or_none()
     if row is None:
         raise NotFound("job", job_id)
@@ -472,7 +481,7 @@ def _time(seconds: float | None) -> Any:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _record(row: Row[Any]) -> JobRecord:
+def _record(row: AnyRow) -> JobRecord:
     values = {name: getattr(row, name) for name in JobRecord._fields}
     for name in ("created_at", "started_at", "finished_at"):
         values[name] = _time(values[name])

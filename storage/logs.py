@@ -13,7 +13,7 @@ CHATTY = ("alembic", "httpx", "rq")
 def configure_logging(settings: Settings) -> None:
     """Send every log line of this process through structlog as one JSON object."""
     level = getattr(logging, settings.log_level.upper())
-    shared = [
+    shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

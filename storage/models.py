@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from schemas.errors import (
@@ -19,7 +19,7 @@ from schemas.errors import (
 )
 from schemas.model import ModelCard, ModelSummary, ModelVersion
 from storage.database import Database, clock
-from storage.tables import aliases, model_versions, models
+from storage.tables import AnyRow, aliases, model_versions, models
 
 LATEST = "latest"
 """The alias that always points at the newest version and cannot be set."""
@@ -106,16 +106,16 @@ class ModelRegistry:
             return _version(row, _aliases(connection, name))
 
     def resolve(self, name: str, reference: int | str | None) -> tuple[int, str]:
-        """Find the version that a number or an alias stands for, and its digest. Raises: NotFound."""
+        """Find the version that a reference stands for, and its digest. Raises: NotFound."""
         with self._database.read() as connection:
             number = _resolve(connection, name, reference)
             digest = connection.execute(_at(select(model_versions.c.sha256), name, number)).scalar()
         if digest is None:
             raise NotFound("version", f"{name}/{number}")
-        return number, digest
+        return number, str(digest)
 
     def weights(self, name: str, version: int) -> tuple[bytes, ModelCard]:
-        """Read a version's weights, checked against their digest, and its card. Raises: NotFound."""
+        """Read a version's weights and card. Raises: NotFound, CorruptModel."""
         columns = (model_versions.c.weights, model_versions.c.sha256, model_versions.c.card)
         with self._database.read() as connection:
             row = connection.execute(_at(select(*columns), name, version)).one_or_none()
@@ -207,7 +207,7 @@ def _upsert_model(connection: Connection, name: str, *, built_in: bool) -> int:
     bumped = statement.on_conflict_do_update(
         index_elements=[models.c.name], set_={"last_version": models.c.last_version + 1}
     )
-    return connection.execute(bumped.returning(models.c.last_version)).scalar_one()
+    return int(connection.execute(bumped.returning(models.c.last_version)).scalar_one())
 
 
 def _insert_version(connection: Connection, publication: Publication, version: int) -> None:
@@ -275,7 +275,7 @@ def _with_versions() -> Any:
     )
 
 
-def _summary(connection: Connection, row: Row[Any]) -> ModelSummary:
+def _summary(connection: Connection, row: AnyRow) -> ModelSummary:
     numbers = select(model_versions.c.version).where(model_versions.c.name == row.name)
     return ModelSummary(
         name=row.name,
@@ -295,7 +295,7 @@ def _at(query: Any, name: str, version: int) -> Any:
     return query.where(model_versions.c.name == name, model_versions.c.version == version)
 
 
-def _version(row: Row[Any], pointing: Sequence[tuple[str, int]]) -> ModelVersion:
+def _version(row: AnyRow, pointing: Sequence[tuple[str, int]]) -> ModelVersion:
     return ModelVersion(
         name=row.name,
         version=row.version,

@@ -1,4 +1,4 @@
-"""Notices: Valkey's pub/sub tells whoever watches a job that something moved. They carry no truth."""
+"""Notices: Valkey's pub/sub tells whoever watches a job that it moved. They carry no truth."""
 
 import threading
 from collections import defaultdict
@@ -68,7 +68,8 @@ class Notices:
             threading.Event().wait(RECONNECT_SECONDS)
 
     def _hear(self) -> None:
-        with connect(self._url, timeout_seconds=None).pubsub() as channel:
+        client = connect(self._url, timeout_seconds=None)
+        with client.pubsub() as channel:  # type: ignore[no-untyped-call]
             channel.psubscribe(f"{_PREFIX}*")
             for message in channel.listen():
                 self._listening = True

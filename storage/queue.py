@@ -52,7 +52,7 @@ class Bell(Job):
 
 
 def connect(url: str, *, timeout_seconds: float | None = 2) -> Redis:
-    """Make a client that connects at its first use; with a timeout, it answers or fails within it."""
+    """Make a client that connects at its first use, and waits for answers no longer than this."""
     return Redis.from_url(
         url,
         socket_timeout=timeout_seconds,
@@ -87,7 +87,7 @@ class Doorbell:
                 )
 
     def ring_for_waiting(self, queue_name: str, waiting: int) -> int:
-        """Ring as often as bells are missing for the waiting jobs. Returns how often. Raises: Unavailable."""
+        """Ring as often as bells are missing for the jobs that wait. Raises: Unavailable."""
         with _unavailable_when_down():
             missing = waiting - int(self._connection.llen(queue(queue_name, self._connection).key))
         if missing > 0:

@@ -1,5 +1,7 @@
 """The tables. Times are the database's clock in seconds since 1970; JSON is kept as text."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -10,11 +12,15 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Row,
     String,
     Table,
     Text,
     text,
 )
+
+AnyRow = Row[*tuple[Any, ...]]
+"""A row whose columns only the query knows."""
 
 metadata = MetaData()
 

@@ -45,18 +45,28 @@ class Deployment:
 
     def start(self) -> Self:
         """Start and wait until the line with the URL is printed."""
-        command = [sys.executable, "-m", "cli", "up", "--port", "0", "--data-dir", str(self.data_dir)]
-        log = (self.data_dir.parent / f"{self.data_dir.name}.log").open("a")
-        self.process = subprocess.Popen(
-            [*command, *self._arguments],
-            env={**os.environ, **self._environment},
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
+        command = [
+            sys.executable,
+            "-m",
+            "cli",
+            "up",
+            "--port",
+            "0",
+            "--data-dir",
+            str(self.data_dir),
+        ]
+        log = self.data_dir.parent / f"{self.data_dir.name}.log"
+        with log.open("a") as errors:
+            self.process = subprocess.Popen(
+                [*command, *self._arguments],
+                env={**os.environ, **self._environment},
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert " ready at http" in line, f"{line!r}; see {log.name}"
+        assert " ready at http" in line, f"{line!r}; see {log}"
         self.url = line.split()[-1]
         self.client = httpx.Client(base_url=self.url, timeout=120, trust_env=False)
         return self
@@ -65,7 +75,9 @@ class Deployment:
         """Ask for the end and wait for it; returns the exit status."""
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(timeout=40)
+        status = self.process.wait(timeout=40)
+        self.close()
+        return status
 
     def kill_everything(self) -> None:
         """SIGKILL every process at once."""
@@ -74,6 +86,13 @@ class Deployment:
                 os.kill(pid, signal.SIGKILL)
         if self.process:
             self.process.wait()
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to what has ended."""
+        self.client.close()
+        if self.process and self.process.stdout:
+            self.process.stdout.close()
 
     def pids(self, word: str) -> list[int]:
         """Find the running descendants whose command line has the word, parents first."""
@@ -120,6 +139,7 @@ class Deployment:
 
     def job(self, job_id: str) -> dict[str, Any]:
         """Read a job, again after a moment where the API is just starting anew."""
+
         def look() -> dict[str, Any] | None:
             try:
                 response = self.get(f"/jobs/{job_id}")
@@ -131,6 +151,7 @@ class Deployment:
 
     def finished(self, job_id: str, seconds: float = END_SECONDS) -> dict[str, Any]:
         """Wait for a job's end."""
+
         def look() -> dict[str, Any] | None:
             job = self.job(job_id)
             return job if job["status"] in ("succeeded", "failed", "cancelled") else None
@@ -139,6 +160,7 @@ class Deployment:
 
     def running(self, job_id: str, after_epoch: int = 0) -> dict[str, Any]:
         """Wait until a job runs and has passed an epoch."""
+
         def look() -> dict[str, Any] | None:
             job = self.job(job_id)
             assert job["status"] in ("queued", "running"), job
@@ -162,6 +184,15 @@ def event_stream(response: httpx.Response) -> Iterator[tuple[str | None, str, An
         elif line and not line.startswith(":"):
             name, _, value = line.partition(": ")
             fields[name] = value
+
+
+def is_alive(pid: int | None) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in "ZX"
 
 
 def _children(pid: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The lifeline: a thread that keeps an attempt's lease while it trains, and ends it when it must."""
+"""The lifeline: a thread that keeps an attempt's lease, and ends the attempt when it must."""
 
 import os
 import threading

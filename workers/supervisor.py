@@ -83,7 +83,7 @@ class Child:
             pass_fds=self._pass_fds,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches the supervisor alone
-            preexec_fn=partial(die_with_parent, os.getpid()),  # this process has one thread
+            preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509  # one thread
         )
 
     def _lost(self, status: int) -> None:
@@ -111,19 +111,23 @@ class Supervisor:
         self._reconcile_at = 0.0
 
     def add_workers(self, count: int) -> None:
-        """Add queue workers; each process gets a name of its own, by which its job is taken back."""
+        """Add queue workers; by each process's own name its job is taken back when it dies."""
         self._children += [_worker(self._settings, self._storage) for _ in range(count)]
 
     def add_api(self, listener: socket.socket) -> None:
         """Add the API, which accepts on a socket that outlives its processes."""
         listener.set_inheritable(True)
-        environment = _environment(self._settings) | {"PERCEPTRON_LISTEN_FD": str(listener.fileno())}
+        environment = _environment(self._settings) | {
+            "PERCEPTRON_LISTEN_FD": str(listener.fileno())
+        }
         command = (sys.executable, "-m", "service")
-        self._children.append(
-            Child(command, lambda: environment, pass_fds=(listener.fileno(),))
-        )
+        self._children.append(Child(command, lambda: environment, pass_fds=(listener.fileno(),)))
 
-    def run(self, is_ready: Callable[[], bool] = lambda: True, announce: Callable[[], None] = lambda: None) -> None:
+    def run(
+        self,
+        is_ready: Callable[[], bool] = lambda: True,
+        announce: Callable[[], None] = lambda: None,
+    ) -> None:
         """Keep everything alive until a signal; announce once, when it is first ready."""
         self._listen_for_signals()
         announced = False
@@ -133,7 +137,9 @@ class Supervisor:
                 if not announced and is_ready():
                     announce()
                     announced = True
-                self._wait(self._settings.reconcile_seconds if announced else READINESS_INTERVAL_SECONDS)
+                self._wait(
+                    self._settings.reconcile_seconds if announced else READINESS_INTERVAL_SECONDS
+                )
         finally:
             self._stop()
 
@@ -187,6 +193,8 @@ def _worker(settings: Settings, storage: Storage) -> Child:
 
 def _environment(settings: Settings) -> dict[str, str]:
     """Settings as the environment variables that a child reads them from."""
-    values = settings.model_dump(mode="json", exclude_none=True, exclude={"database_url", "valkey_url"})
+    values = settings.model_dump(
+        mode="json", exclude_none=True, exclude={"database_url", "valkey_url"}
+    )
     secret = {"database_url": settings.database_location, "valkey_url": settings.valkey_location}
     return {f"PERCEPTRON_{name.upper()}": str(value) for name, value in (values | secret).items()}

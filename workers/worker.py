@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import signal
+from importlib import import_module
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -35,8 +36,7 @@ def main() -> None:
     settings = Settings()
     configure_logging(settings)
     os.environ["PERCEPTRON_WORKER_PID"] = str(os.getpid())
-    import torch  # noqa: F401, PLC0415  # once here, not in every work-horse; no operation runs
-
+    _load_task()
     storage = open_storage(settings, pooled=False)
     connection = connect(settings.valkey_location, timeout_seconds=None)
     bells = queue(settings.queue, connection)
@@ -51,6 +51,12 @@ def main() -> None:
     )
     worker.log_result_lifespan = False
     worker.work(logging_level=logging.getLevelName(logging.getLogger("rq").level))
+
+
+def _load_task() -> None:
+    """Import once here what every work-horse needs; no torch operation may run before the fork."""
+    import_module("workers.tasks")
+    import_module("perceptron.engines.torch_engine")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch._dynamo  # the optimizers import it on first use; here a forked worker inherits it
 from torch import Tensor
 from torch.nn.functional import (
     binary_cross_entropy_with_logits,
@@ -103,9 +104,7 @@ class TorchTraining:
         )
 
     def _recorded_epoch(self, epoch: int, last: int) -> EpochRecord:
-        scores = [
-            _score(self._step(batch), batch.targets) for batch in self._batches()
-        ]
+        scores = [_score(self._step(batch), batch.targets) for batch in self._batches()]
         train_loss, train_accuracy = _means(scores, len(self._train.targets))
         valid_loss, valid_accuracy = self._validate()
         finite = math.isfinite(train_loss) and math.isfinite(valid_loss or 0.0)
@@ -129,7 +128,7 @@ class TorchTraining:
         return logits.detach()
 
     def _logits(self, values: Tensor) -> Tensor:
-        """Compute z of the output unit; its sigmoid is the probability of class 1. Shape (rows,)."""
+        """Compute z of the output unit, whose sigmoid is the probability. Shape (rows,)."""
         *hidden, weight, bias = self._parameters
         for index in range(0, len(hidden), 2):
             values = self._activation(linear(values, hidden[index], hidden[index + 1]))

@@ -44,7 +44,9 @@ def test_hand_set_weights(deployment: Deployment, gate: str) -> None:
     assert answer["separability"]["linearly_separable"] is True
     line = answer["separability"]["line"]
     for row in answer["truth_table"]:
-        side = sum(w * x for w, x in zip(line["weights"], row["inputs"], strict=True)) + line["bias"]
+        side = (
+            sum(w * x for w, x in zip(line["weights"], row["inputs"], strict=True)) + line["bias"]
+        )
         assert (side > 0) == bool(row["output"])
 
 

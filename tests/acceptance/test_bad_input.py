@@ -1,0 +1,299 @@
+"""Bad input gets a 4xx problem that names the field; nothing is stored."""
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.deployment import Deployment
+
+XOR = {"features": [[0, 0], [0, 1], [1, 0], [1, 1]], "targets": [0, 1, 1, 0]}
+
+BAD_JOBS: dict[str, tuple[str, str]] = {
+    "no dataset": ("{}", "#/dataset"),
+    "unknown dataset": ('{"dataset":"xorr"}', "#/dataset"),
+    "dataset of a wrong type": ('{"dataset":3}', "#/dataset"),
+    "unknown field": ('{"dataset":"xor","epochs":5}', "#/epochs"),
+    "unknown nested field": ('{"dataset":"xor","training":{"lr":1}}', "#/training/lr"),
+    "zero epochs": ('{"dataset":"xor","training":{"epochs":0}}', "#/training/epochs"),
+    "too many epochs": ('{"dataset":"xor","training":{"epochs":1e99}}', "#/training/epochs"),
+    "fractional epochs": ('{"dataset":"xor","training":{"epochs":1.5}}', "#/training/epochs"),
+    "negative rate": (
+        '{"dataset":"xor","training":{"learning_rate":-1}}',
+        "#/training/learning_rate",
+    ),
+    "NaN rate": ('{"dataset":"xor","training":{"learning_rate":NaN}}', "#/training/learning_rate"),
+    "infinite rate": (
+        '{"dataset":"xor","training":{"learning_rate":1e999}}',
+        "#/training/learning_rate",
+    ),
+    "rate as text": (
+        '{"dataset":"xor","training":{"learning_rate":"1"}}',
+        "#/training/learning_rate",
+    ),
+    "negative seed": ('{"dataset":"xor","training":{"seed":-1}}', "#/training/seed"),
+    "too many records": (
+        '{"dataset":"xor","training":{"epochs":1000000,"record_every":1}}',
+        "#/training/record_every",
+    ),
+    "validation of nothing": (
+        '{"dataset":"xor","training":{"validation_fraction":0.01}}',
+        "#/training/validation_fraction",
+    ),
+    "unknown activation": (
+        '{"dataset":"xor","network":{"activation":"swish"}}',
+        "#/network/activation",
+    ),
+    "layer without units": (
+        '{"dataset":"xor","network":{"hidden_layers":[0]}}',
+        "#/network/hidden_layers/0",
+    ),
+    "huge layers": (
+        '{"dataset":"xor","network":{"hidden_layers":[9000,9000]}}',
+        "#/network/hidden_layers",
+    ),
+    "too many layers": (
+        '{"dataset":"xor","network":{"hidden_layers":[' + ",".join(["1"] * 33) + "]}}",
+        "#/network/hidden_layers",
+    ),
+    "built-in name": ('{"dataset":"xor","model":"xor"}', "#/model"),
+    "bad name": ('{"dataset":"xor","model":"../etc"}', "#/model"),
+    "ragged rows": (
+        '{"dataset":{"features":[[0,1],[1]],"targets":[0,1]}}',
+        "#/dataset/features/1",
+    ),
+    "no rows": ('{"dataset":{"features":[],"targets":[]}}', "#/dataset/features"),
+    "no columns": ('{"dataset":{"features":[[]],"targets":[0]}}', "#/dataset/features/0"),
+    "NaN feature": ('{"dataset":{"features":[[NaN]],"targets":[0]}}', "#/dataset/features/0/0"),
+    "feature too large for float32": (
+        '{"dataset":{"features":[[1e300]],"targets":[0]}}',
+        "#/dataset/features/0/0",
+    ),
+    "non-binary target": (
+        '{"dataset":{"features":[[0],[1]],"targets":[0,2]}}',
+        "#/dataset/targets/1",
+    ),
+    "missing target": ('{"dataset":{"features":[[0],[1]],"targets":[0]}}', "#/dataset/targets"),
+    "wrong number of names": (
+        '{"dataset":{"features":[[0]],"targets":[0],"feature_names":["a","b"]}}',
+        "#/dataset/feature_names",
+    ),
+    "repeated names": (
+        '{"dataset":{"features":[[0,1]],"targets":[0],"feature_names":["a","a"]}}',
+        "#/dataset/feature_names",
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_stored(deployment: Deployment) -> Iterator[None]:
+    """After each test the newest job and the models are what they were before."""
+
+    def stored() -> tuple[Any, Any]:
+        models = deployment.get("/models?limit=100").json()
+        return deployment.get("/jobs?limit=1").json()["first_id"], models
+
+    before = stored()
+    yield
+    assert stored() == before
+
+
+def pointers(answer: dict[str, Any]) -> list[str]:
+    """Every pointer of a problem."""
+    return [error.get("pointer", "") for error in answer["errors"]]
+
+
+@pytest.mark.parametrize("case", BAD_JOBS)
+def test_bad_job(deployment: Deployment, case: str) -> None:
+    """A job that cannot run is refused with 422 and a pointer at the field."""
+    body, pointer = BAD_JOBS[case]
+    response = post_raw(deployment, "/jobs", body)
+    assert response.status_code == 422, response.text
+    assert response.headers["Content-Type"] == "application/problem+json"
+    problem = response.json()
+    assert problem["status"] == 422
+    assert problem["instance"] == "/jobs"
+    assert pointer in pointers(problem), problem
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ('{"model":"xor","inputs":[[0]]}', "#/inputs/0"),
+        ('{"model":"xor","inputs":[[0,1],[0,1,2]]}', "#/inputs/1"),
+        ('{"model":"xor","inputs":[]}', "#/inputs"),
+        ('{"model":"xor","inputs":[[0,NaN]]}', "#/inputs/0/1"),
+        ('{"model":"xor","inputs":[["0",1]]}', "#/inputs/0/0"),
+        ('{"model":"xor","inputs":[{"x1":0}]}', "#/inputs/0/x2"),
+        ('{"model":"xor","inputs":[{"x1":0,"x2":1,"x3":1}]}', "#/inputs/0/x3"),
+        ('{"model":"xor","inputs":[{"x1":0,"x2":"1"}]}', "#/inputs/0/x2"),
+        ('{"inputs":[[0,1]]}', "#/model"),
+        ('{"model":"xor","version":0,"inputs":[[0,1]]}', "#/version"),
+    ],
+)
+def test_bad_prediction(deployment: Deployment, body: str, pointer: str) -> None:
+    """Rows that the model cannot take are refused with a pointer at the first wrong place."""
+    response = post_raw(deployment, "/predict", body)
+    assert response.status_code == 422, response.text
+    assert pointer in pointers(response.json()), response.text
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ('{"inputs":[1]}', "#/layers/0/weights/0"),
+        ('{"targets":[1,2,3]}', "#/targets"),
+        ('{"layers":[]}', "#/layers"),
+        ('{"learning_rate":0}', "#/learning_rate"),
+        ('{"layers":[{"weights":[[1,1]],"biases":[1,2]}],"targets":[1]}', "#/layers/0/biases"),
+        ('{"layers":[{"weights":[[1,1]],"activation":"step"}]}', "#/layers/0/activation"),
+    ],
+)
+def test_bad_backprop(deployment: Deployment, body: str, pointer: str) -> None:
+    """Shapes that do not agree are refused with a pointer."""
+    response = post_raw(deployment, "/backprop", body)
+    assert response.status_code == 422, response.text
+    assert pointer in pointers(response.json()), response.text
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/predict", "/backprop"])
+@pytest.mark.parametrize(
+    "body", ["[" * 100_000, '{"a":' * 100_000, "{", "null", "3", '"text"', "[]", "\x00"]
+)
+def test_not_a_json_object(deployment: Deployment, path: str, body: str) -> None:
+    """What is no JSON object, however deep, is a clean 4xx."""
+    response = post_raw(deployment, path, body)
+    assert response.status_code in (400, 422), response.text
+    assert response.headers["Content-Type"] == "application/problem+json"
+
+
+def test_not_utf8(deployment: Deployment) -> None:
+    """A body that is not UTF-8 is a 400."""
+    response = post_raw(deployment, "/jobs", b'{"dataset":"\xff"}')
+    assert response.status_code == 400
+
+
+def test_wrong_content_type(deployment: Deployment) -> None:
+    """A body that is not JSON by its content type is a 415."""
+    headers = {"Content-Type": "text/csv"}
+    response = deployment.client.post("/jobs", content='{"dataset":"xor"}', headers=headers)
+    assert response.status_code == 415
+    assert response.json()["code"] == "unsupported_media_type"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/jobs/nope"),
+        ("GET", "/jobs/nope/events"),
+        ("POST", "/jobs/nope/cancel"),
+        ("DELETE", "/jobs/nope"),
+        ("GET", "/jobs?after=nope"),
+        ("GET", "/models/nope"),
+        ("GET", "/models/nope/versions"),
+        ("GET", "/models/nope/parameters"),
+        ("GET", "/models/xor/versions/99"),
+        ("GET", "/models/xor/versions/nope"),
+        ("GET", "/models/xor/aliases/nope"),
+        ("DELETE", "/models/nope"),
+        ("GET", "/datasets/nope"),
+        ("GET", "/gates/nope"),
+        ("GET", "/gates/011"),
+        ("GET", "/nope"),
+    ],
+)
+def test_unknown(deployment: Deployment, method: str, path: str) -> None:
+    """What is not there is a 404 problem."""
+    response = deployment.client.request(method, path)
+    assert response.status_code == 404, response.text
+    assert response.json()["code"] == "not_found"
+
+
+@pytest.mark.parametrize("field", ["model", "version"])
+def test_unknown_model_names_the_field(deployment: Deployment, field: str) -> None:
+    """A prediction by an unknown model or version is a 404 that points at it."""
+    body = {"model": "xor", "inputs": [[0, 1]]} | {field: "nope"}
+    response = deployment.post("/predict", body)
+    assert response.status_code == 404
+    assert pointers(response.json()) == [f"#/{field}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter"),
+    [
+        ("/jobs?limit=0", "limit"),
+        ("/jobs?limit=many", "limit"),
+        ("/jobs?nope=1", "nope"),
+        ("/models/xor/versions?after=x", "after"),
+        ("/models/xor/versions/0", "version"),
+    ],
+)
+def test_bad_parameter(deployment: Deployment, path: str, parameter: str) -> None:
+    """A wrong part of the path or the query is named."""
+    response = deployment.get(path)
+    assert response.status_code == 422, response.text
+    assert any(parameter in error["parameter"] for error in response.json()["errors"])
+
+
+def test_built_in_models_cannot_be_changed(deployment: Deployment) -> None:
+    """Deleting or aliasing a built-in model is a 409."""
+    assert deployment.client.delete("/models/xor").status_code == 409
+    assert deployment.client.delete("/models/xor/versions/1").status_code == 409
+    alias = deployment.client.put("/models/xor/aliases/champion", json={"version": 1})
+    assert alias.status_code == 409
+
+
+def test_method_not_allowed(deployment: Deployment) -> None:
+    """A method that a route does not have is a 405 that lists those it has."""
+    response = deployment.client.put("/jobs")
+    assert response.status_code == 405
+    assert "POST" in response.headers["Allow"]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_body_over_the_limit(deployment: Deployment, chunked: bool) -> None:
+    """A body over the limit is refused with 413, declared or chunked; it is never cut."""
+    padding = b" " * (10 * 1024 * 1024)
+    body = b'{"dataset":"xor","training":{"epochs":1}}' + padding
+    assert status_of_raw(deployment, "/jobs", body, chunked=chunked) == 413
+
+
+def test_chunked_body_within_the_limit(deployment: Deployment) -> None:
+    """A chunked body within the limit is read whole."""
+    body = b'{"model":"xor","inputs":[[0,1]]}' + b" " * 1_000_000
+    assert status_of_raw(deployment, "/predict", body, chunked=True) == 200
+
+
+def test_long_idempotency_key(deployment: Deployment) -> None:
+    """A key that cannot be kept is refused by its header's name."""
+    response = deployment.post("/jobs", {"dataset": "xor"}, Idempotency_Key="k" * 256)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["parameter"] == "Idempotency-Key"
+
+
+def post_raw(deployment: Deployment, path: str, body: str | bytes) -> Any:
+    """POST bytes as JSON."""
+    headers = {"Content-Type": "application/json"}
+    return deployment.client.post(path, content=body, headers=headers)
+
+
+def status_of_raw(deployment: Deployment, path: str, body: bytes, *, chunked: bool) -> int:
+    """POST by hand and read the status, even where the server closes before it read everything."""
+    target = urlsplit(deployment.url)
+    length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n{length}\r\n\r\n"
+    )
+    with socket.create_connection((target.hostname, target.port), timeout=20) as connection:
+        connection.sendall(head.encode())
+        try:
+            for start in range(0, len(body), 65_536):
+                piece = body[start : start + 65_536]
+                framed = b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece
+                connection.sendall(framed)
+            connection.sendall(b"0\r\n\r\n" if chunked else b"")
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the answer came first
+        return int(connection.recv(64).split()[1])

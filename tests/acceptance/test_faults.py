@@ -1,0 +1,182 @@
+"""Processes are killed in the middle of a training: the job succeeds all the same, and once."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.deployment import Deployment, eventually, is_alive
+
+Start = Callable[..., Deployment]
+
+TRAINING: dict[str, Any] = {
+    "dataset": "xor",
+    "network": {"hidden_layers": [4]},
+    "training": {"epochs": 12_000, "seed": 3, "record_every": 50},
+    "model": "survivor",
+}
+
+
+def assert_succeeded_once(deployment: Deployment, job_id: str) -> dict[str, Any]:
+    """The job succeeded with whole curves, one success and one model version."""
+    job = deployment.finished(job_id)
+    assert job["status"] == "succeeded", job
+    assert [record["epoch"] for record in job["history"]] == [*range(0, 12_000, 50), 11_999]
+    types = [event["type"] for event in deployment.events(job_id)]
+    assert types.count("succeeded") == 1
+    assert deployment.get("/models/survivor").json()["versions"] == [1]
+    return job
+
+
+def test_killed_work_horse(new_deployment: Start) -> None:
+    """A killed work-horse's job runs again within 5 s and succeeds once."""
+    deployment = new_deployment()
+    job_id = deployment.submit(**TRAINING)
+    deployment.running(job_id, after_epoch=100)
+    horse = deployment.horse
+    assert horse is not None
+    os.kill(horse, signal.SIGKILL)
+    eventually(lambda: deployment.job(job_id)["attempt"] == 2, 5)
+    job = assert_succeeded_once(deployment, job_id)
+    assert job["attempt"] == 2
+
+
+def test_killed_worker(new_deployment: Start) -> None:
+    """A killed worker takes its work-horse along; the job runs again within 40 s, succeeds once."""
+    deployment = new_deployment()
+    job_id = deployment.submit(**TRAINING)
+    deployment.running(job_id, after_epoch=100)
+    horse = deployment.horse
+    os.kill(deployment.worker, signal.SIGKILL)
+    eventually(lambda: not is_alive(horse), 5)
+    eventually(lambda: deployment.job(job_id)["attempt"] == 2, 40)
+    assert_succeeded_once(deployment, job_id)
+
+
+def test_killed_and_wiped_valkey(new_deployment: Start) -> None:
+    """Valkey killed and wiped mid-training: that job goes on, a waiting one is rung for again."""
+    deployment = new_deployment()
+    running = deployment.submit(**TRAINING)
+    waiting = deployment.submit(dataset="and", training={"epochs": 100}, model="waiting")
+    deployment.running(running, after_epoch=100)
+    os.kill(deployment.valkey, signal.SIGKILL)
+    for path in (deployment.data_dir / "valkey").rglob("*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
+    job = assert_succeeded_once(deployment, running)
+    assert job["attempt"] == 1
+    assert deployment.finished(waiting)["status"] == "succeeded"
+
+
+def test_killed_api_master(new_deployment: Start) -> None:
+    """The API master killed mid-training: it comes back on the same port and the job goes on."""
+    deployment = new_deployment()
+    job_id = deployment.submit(**TRAINING)
+    deployment.running(job_id, after_epoch=100)
+    master = deployment.api_master
+    os.kill(master, signal.SIGKILL)
+    eventually(lambda: deployment.pids("service") and deployment.api_master != master, 20)
+    job = assert_succeeded_once(deployment, job_id)
+    assert job["attempt"] == 1
+
+
+def test_everything_killed(new_deployment: Start) -> None:
+    """SIGKILL to every process at once: the next start runs the job again, and it succeeds once."""
+    first = new_deployment(PERCEPTRON_LEASE_SECONDS="4")
+    done = first.submit(dataset="or", training={"epochs": 50}, model="kept")
+    assert first.finished(done)["status"] == "succeeded"
+    job_id = first.submit(**TRAINING)
+    first.running(job_id, after_epoch=100)
+    valkey = first.valkey
+    first.kill_everything()
+    second = new_deployment(PERCEPTRON_LEASE_SECONDS="4")
+    assert second.valkey != valkey
+    assert second.job(done)["status"] == "succeeded"
+    assert second.post("/predict", {"model": "kept", "inputs": [[0, 0]]}).status_code == 200
+    job = assert_succeeded_once(second, job_id)
+    assert job["attempt"] == 2
+
+
+def test_supervisor_killed_leaves_a_stale_valkey(new_deployment: Start) -> None:
+    """A killed supervisor's children die with it; the next start replaces the Valkey left over."""
+    first = new_deployment(PERCEPTRON_LEASE_SECONDS="4")
+    job_id = first.submit(**TRAINING)
+    first.running(job_id, after_epoch=100)
+    others = [*first.pids("service"), *first.pids("workers.worker")]
+    valkey = first.valkey
+    assert first.process is not None
+    first.process.kill()
+    first.process.wait()
+    first.close()
+    eventually(lambda: not any(is_alive(pid) for pid in others), 10)
+    assert is_alive(valkey)
+    second = new_deployment(PERCEPTRON_LEASE_SECONDS="4")
+    assert not is_alive(valkey)
+    assert_succeeded_once(second, job_id)
+
+
+def test_frozen_work_horse_cannot_write(new_deployment: Start) -> None:
+    """A work-horse frozen past its lease loses its job; thawed, it changes nothing and ends."""
+    deployment = new_deployment("--workers", "2", PERCEPTRON_LEASE_SECONDS="3")
+    job_id = deployment.submit(**TRAINING)
+    deployment.running(job_id, after_epoch=100)
+    workers = deployment.pids("workers.worker")
+    frozen = next(pid for pid in workers if pid not in _masters(deployment))
+    os.kill(frozen, signal.SIGSTOP)
+    try:
+        eventually(lambda: deployment.job(job_id)["attempt"] == 2, 20)
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+    eventually(lambda: not is_alive(frozen), 20)
+    job = assert_succeeded_once(deployment, job_id)
+    assert job["attempt"] == 2
+
+
+def test_stop_puts_the_job_back(new_deployment: Start) -> None:
+    """Ctrl-C in the middle of a training ends everything; the next start runs the job again."""
+    first = new_deployment()
+    job_id = first.submit(**TRAINING)
+    first.running(job_id, after_epoch=100)
+    pids = first.pids("")
+    assert first.stop(signal.SIGINT) == 0
+    assert not any(is_alive(pid) for pid in pids)
+    second = new_deployment()
+    assert "requeued" in [event["type"] for event in second.events(job_id)]
+    assert_succeeded_once(second, job_id)
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_cancel(new_deployment: Start, state: str) -> None:
+    """A job is cancelled while it waits and while it runs; it leaves no model."""
+    deployment = new_deployment("--workers", "1" if state == "running" else "0")
+    job_id = deployment.submit(**TRAINING)
+    if state == "running":
+        deployment.running(job_id, after_epoch=100)
+    response = deployment.post(f"/jobs/{job_id}/cancel")
+    assert response.status_code == (202 if state == "running" else 200)
+    job = deployment.finished(job_id, 6)
+    assert job["status"] == "cancelled"
+    assert deployment.post(f"/jobs/{job_id}/cancel").status_code == 200
+    assert deployment.get("/models/survivor").status_code == 404
+
+
+def test_delete_stops_a_running_job(new_deployment: Start) -> None:
+    """A deleted job's worker stops, publishes nothing, and serves the next job."""
+    deployment = new_deployment()
+    job_id = deployment.submit(**TRAINING)
+    deployment.running(job_id, after_epoch=100)
+    assert deployment.client.delete(f"/jobs/{job_id}").status_code == 204
+    assert deployment.get(f"/jobs/{job_id}").status_code == 404
+    following = deployment.submit(dataset="and", training={"epochs": 10})
+    assert deployment.finished(following)["status"] == "succeeded"
+    assert deployment.get("/models/survivor").status_code == 404
+
+
+def _masters(deployment: Deployment) -> list[int]:
+    """The workers themselves, without their work-horses."""
+    assert deployment.process is not None
+    children = Path(f"/proc/{deployment.process.pid}/task/{deployment.process.pid}/children")
+    return [int(pid) for pid in children.read_text().split()]

@@ -1,0 +1,254 @@
+"""The conventions of the HTTP surface: acceptance, idempotency, waiting, pages, events, aliases."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.deployment import Deployment, event_stream, eventually
+
+QUICK: dict[str, Any] = {"dataset": "and", "training": {"epochs": 20}}
+LONG: dict[str, Any] = {
+    "dataset": "xor",
+    "network": {"hidden_layers": [2]},
+    "training": {"epochs": 500_000},
+}
+
+
+def test_acceptance(deployment: Deployment) -> None:
+    """A job is accepted with 202, where to find it, when to ask again, and its whole body."""
+    response = deployment.post("/jobs", QUICK)
+    job = response.json()
+    assert response.status_code == 202
+    assert response.headers["Location"] == f"/jobs/{job['id']}"
+    assert response.headers["Retry-After"] == "1"
+    assert job["status"] in ("queued", "running")
+    assert job["links"]["self"] == f"/jobs/{job['id']}"
+    assert job["training"]["seed"] == 777
+    for link in ("self", "events"):
+        assert deployment.get(job["links"][link]).status_code == 200
+
+
+def test_idempotency(deployment: Deployment) -> None:
+    """The same key gives the same job; another body with it is refused."""
+    first = deployment.post("/jobs", QUICK, Idempotency_Key='"once"')
+    again = deployment.post("/jobs", QUICK, Idempotency_Key="once")
+    assert first.json()["id"] == again.json()["id"]
+    other = deployment.post("/jobs", {"dataset": "or"}, Idempotency_Key="once")
+    assert other.status_code == 422
+    assert other.json()["code"] == "idempotency_mismatch"
+
+
+def test_idempotency_race(deployment: Deployment) -> None:
+    """Fifty posts with one key at the same moment make one job."""
+    barrier = threading.Barrier(50)
+
+    def post(_: int) -> str:
+        with httpx.Client(base_url=deployment.url, timeout=60, trust_env=False) as client:
+            barrier.wait()
+            response = client.post("/jobs", json=QUICK, headers={"Idempotency-Key": "race"})
+        assert response.status_code in (200, 202), response.text
+        return str(response.json()["id"])
+
+    with ThreadPoolExecutor(50) as pool:
+        assert len(set(pool.map(post, range(50)))) == 1
+
+
+def test_prefer_wait(deployment: Deployment) -> None:
+    """`Prefer: wait=N` answers 200 with the ended job."""
+    response = deployment.post("/jobs", QUICK, Prefer="respond-async, wait=60")
+    assert response.status_code == 200
+    assert response.headers["Preference-Applied"] == "wait=60"
+    assert response.json()["status"] == "succeeded"
+
+
+def test_prefer_wait_runs_out(deployment: Deployment) -> None:
+    """A wait that runs out answers 202 with the job as it stands."""
+    response = deployment.post("/jobs", LONG, Prefer="wait=1")
+    assert response.status_code == 202
+    job = response.json()
+    assert job["status"] in ("queued", "running")
+    deployment.post(f"/jobs/{job['id']}/cancel")
+    assert deployment.finished(job["id"])["status"] == "cancelled"
+
+
+def test_cancel_after_the_end(deployment: Deployment) -> None:
+    """A job that succeeded cannot be cancelled any more: 409."""
+    job = deployment.finished(deployment.submit(**QUICK))
+    response = deployment.post(f"/jobs/{job['id']}/cancel")
+    assert response.status_code == 409
+    assert response.json()["code"] == "already_final"
+
+
+def test_pages(deployment: Deployment) -> None:
+    """Pages follow each other by the last id, newest first, without gap or repetition."""
+    made = [deployment.submit(**QUICK) for _ in range(5)]
+    seen: list[str] = []
+    after = ""
+    while len(seen) < 5:
+        page = deployment.get(f"/jobs?limit=2{after}").json()
+        assert (page["object"], len(page["data"])) == ("list", 2)
+        assert page["data"][-1]["id"] == page["last_id"]
+        assert "history" not in page["data"][0]
+        seen += [job["id"] for job in page["data"]]
+        after = f"&after={page['last_id']}"
+    assert seen[:5] == made[::-1]
+
+
+def test_event_list(deployment: Deployment) -> None:
+    """A job's events count up from 1, tell its story, and hold its curves."""
+    job = deployment.finished(deployment.submit(**QUICK))
+    events = deployment.events(job["id"])
+    assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+    types = [event["type"] for event in events]
+    assert types[:2] == ["queued", "started"]
+    assert types[-1] == "succeeded"
+    records = [r for e in events if e["type"] == "epochs" for r in e["data"]["records"]]
+    assert [r["epoch"] for r in records] == [r["epoch"] for r in job["history"]]
+
+
+def test_event_stream(deployment: Deployment) -> None:
+    """A stream tells everything from the first event to `done`, and resumes after Last-Event-ID."""
+    body = {"dataset": "xor", "training": {"epochs": 4_000, "record_every": 10}}
+    job_id = deployment.submit(**body)
+    headers = {"Accept": "text/event-stream"}
+    with deployment.client.stream("GET", f"/jobs/{job_id}/events", headers=headers) as response:
+        assert response.headers["Content-Type"].startswith("text/event-stream")
+        told = list(event_stream(response))
+    assert [int(id_) for id_, *_ in told if id_] == list(range(1, len(told)))
+    assert [event for _, event, _ in told][-2:] == ["succeeded", "done"]
+    records = [r for _, event, data in told if event == "epochs" for r in data["data"]["records"]]
+    assert [r["epoch"] for r in records] == [*range(0, 4_000, 10), 3_999]
+    headers["Last-Event-ID"] = "2"
+    with deployment.client.stream("GET", f"/jobs/{job_id}/events", headers=headers) as response:
+        resumed = list(event_stream(response))
+    assert resumed == told[2:]
+
+
+def test_event_stream_is_live(deployment: Deployment) -> None:
+    """A stream tells of epochs while the training still runs, and of its cancellation."""
+    job_id = deployment.submit(**LONG)
+    headers = {"Accept": "text/event-stream"}
+    with deployment.client.stream("GET", f"/jobs/{job_id}/events", headers=headers) as response:
+        stream = event_stream(response)
+        assert any(event == "epochs" for _, event, _ in stream)
+        assert deployment.job(job_id)["status"] == "running"
+        deployment.post(f"/jobs/{job_id}/cancel")
+        rest = [event for _, event, _ in stream]
+    assert rest[-2:] == ["cancelled", "done"]
+
+
+def test_versions_and_aliases(deployment: Deployment) -> None:
+    """Each training under a name is its next version; an alias moves only with its ETag."""
+    for dataset in ("and", "or"):
+        deployment.finished(
+            deployment.submit(dataset=dataset, model="steps", training={"epochs": 300})
+        )
+    assert deployment.get("/models/steps").json()["versions"] == [1, 2]
+    alias = "/models/steps/aliases/champion"
+    made = deployment.client.put(alias, json={"version": 1})
+    assert made.status_code == 201
+    etag = made.headers["ETag"]
+    body = {"model": "steps", "version": "champion", "inputs": [[0, 1]]}
+    assert deployment.post("/predict", body).json()["version"] == 1
+    assert deployment.client.put(alias, json={"version": 2}).status_code == 428
+    stale = deployment.client.put(alias, json={"version": 2}, headers={"If-Match": '"0"'})
+    assert stale.status_code == 412
+    moved = deployment.client.put(alias, json={"version": 2}, headers={"If-Match": etag})
+    assert moved.status_code == 200
+    assert moved.headers["ETag"] != etag
+    assert deployment.post("/predict", body).json()["version"] == 2
+    missing = deployment.client.put(
+        alias, json={"version": 9}, headers={"If-Match": moved.headers["ETag"]}
+    )
+    assert missing.json()["errors"][0]["pointer"] == "#/version"
+
+
+def test_deleted_versions_are_gone_and_numbers_not_reused(deployment: Deployment) -> None:
+    """A deleted version answers 404 at once, and the next training does not take its number."""
+    body = {"dataset": "and", "model": "shortlived", "training": {"epochs": 5}}
+    deployment.finished(deployment.submit(**body))
+    ask = {"model": "shortlived", "inputs": [[1, 1]]}
+    assert deployment.post("/predict", ask).status_code == 200
+    assert deployment.client.delete("/models/shortlived").status_code == 204
+    assert deployment.post("/predict", ask).status_code == 404
+    assert deployment.get("/models/shortlived").status_code == 404
+    job = deployment.finished(deployment.submit(**body))
+    assert job["model"] == {"name": "shortlived", "version": 2}
+
+
+def test_predict_by_name_in_any_order(deployment: Deployment) -> None:
+    """Records by feature name are predicted like rows, whatever the order of the names."""
+    dataset = {
+        "features": [[0.0, 5.0], [1.0, 5.0], [0.0, 6.0], [1.0, 6.0]],
+        "targets": [0, 1, 0, 1],
+        "feature_names": ["width", "height"],
+    }
+    training = {"epochs": 500, "learning_rate": 0.5}
+    deployment.finished(deployment.submit(dataset=dataset, model="named", training=training))
+    rows = deployment.post("/predict", {"model": "named", "inputs": [[1.0, 5.0]]}).json()
+    record = {"height": 5.0, "width": 1.0}
+    records = deployment.post("/predict", {"model": "named", "inputs": [record]}).json()
+    assert records == rows
+
+
+def test_datasets(deployment: Deployment) -> None:
+    """The gates and the parities are datasets, with their rows."""
+    names = {item["name"] for item in deployment.get("/datasets?limit=100").json()["data"]}
+    gates = {"and", "or", "nand", "nor", "xor", "xnor", "parity-3", "parity-4"}
+    assert gates <= names
+    parity = deployment.get("/datasets/parity-3").json()
+    assert (parity["rows"], parity["targets"]) == (8, [0, 1, 1, 0, 1, 0, 0, 1])
+    features = deployment.get("/datasets/xnor").json()["features"]
+    assert features == [[0, 0], [0, 1], [1, 0], [1, 1]]
+
+
+def test_openapi_and_docs(deployment: Deployment) -> None:
+    """The API describes itself in OpenAPI 3.1 with every route and shows it as a page."""
+    document = deployment.get("/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    routes = {"/jobs", "/jobs/{job_id}", "/jobs/{job_id}/cancel", "/jobs/{job_id}/events"}
+    routes |= {"/predict", "/models", "/datasets", "/gates", "/backprop", "/livez", "/readyz"}
+    assert routes <= set(document["paths"])
+    refused = document["paths"]["/jobs"]["post"]["responses"]["422"]["content"]
+    assert list(refused) == ["application/problem+json"]
+    page = deployment.client.get("/docs", follow_redirects=True)
+    assert page.status_code == 200
+    assert "html" in page.headers["Content-Type"]
+
+
+def test_problem_type_resolves(deployment: Deployment) -> None:
+    """A problem's `type` leads to a page that explains it."""
+    problem = deployment.get("/jobs/nope").json()
+    page = deployment.client.get(problem["type"])
+    assert page.status_code == 200
+    assert problem["title"] in page.text
+
+
+def test_unready_without_valkey(new_deployment: Any) -> None:
+    """With Valkey silent, `/readyz` is a 503 that names it, and jobs are accepted all the same."""
+    import os  # noqa: PLC0415
+    import signal  # noqa: PLC0415
+
+    deployment = new_deployment()
+    valkey = deployment.valkey
+    os.kill(valkey, signal.SIGSTOP)
+    try:
+        report = deployment.get("/readyz")
+        assert report.status_code == 503
+        assert report.json()["checks"]["database"] == "ok"
+        assert "Valkey" in report.json()["checks"]["valkey"]
+        assert deployment.get("/livez").status_code == 200
+        job_id = deployment.submit(**QUICK)
+    finally:
+        os.kill(valkey, signal.SIGCONT)
+    assert deployment.finished(job_id)["status"] == "succeeded"
+    eventually(lambda: deployment.get("/readyz").status_code == 200)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_probes(deployment: Deployment, path: str) -> None:
+    """The probes answer 200 while everything is well."""
+    assert deployment.get(path).json()["status"] == "ok"

@@ -1,0 +1,304 @@
+"""The training engine, against the slides' numbers and a copy of the slides' loop."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from perceptron.datasets import Table, table
+from perceptron.engines import start
+from perceptron.inference import forward
+from perceptron.initialisation import initial_layers
+from schemas.errors import DeviceUnavailable, Diverged
+from schemas.network import NetworkConfig
+from schemas.training import TrainingConfig
+
+XOR = table("xor")
+MODULES: dict[str, Any] = {
+    "sigmoid": torch.nn.Sigmoid,
+    "tanh": torch.nn.Tanh,
+    "relu": torch.nn.ReLU,
+    "leaky_relu": torch.nn.LeakyReLU,
+    "gelu": torch.nn.GELU,
+    "identity": torch.nn.Identity,
+}
+OPTIMIZERS: dict[str, Any] = {
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.05),
+    "momentum": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
+    "nesterov": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
+    "adam": lambda p: torch.optim.Adam(p, lr=0.05),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=0.05, weight_decay=0.0),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.05),
+}
+
+
+@pytest.fixture(autouse=True)
+def _keep_thread_count() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+def _config(**options: Any) -> TrainingConfig:
+    return TrainingConfig(device="cpu", **options)
+
+
+def _cloud(rows: int, seed: int = 0) -> Table:
+    random = np.random.default_rng(seed)
+    features = random.normal(size=(rows, 3)).astype(np.float32)
+    return Table("cloud", ("a", "b", "c"), features, (features.sum(1) > 0).astype(np.float32))
+
+
+def _slides_loop(
+    train: Table, widths: tuple[int, ...], activation: str, make_optimizer: Any, epochs: int
+) -> tuple[list[float], torch.nn.Sequential]:
+    """Train as the slides write it, for any shape: seed, layers, BCELoss, step."""
+    X = torch.FloatTensor(train.features)  # noqa: N806
+    Y = torch.FloatTensor(train.targets)[:, None]  # noqa: N806
+    torch.manual_seed(777)
+    modules: list[torch.nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        modules += [torch.nn.Linear(inputs, outputs, bias=True), MODULES[activation]()]
+    modules[-1] = torch.nn.Sigmoid()
+    model = torch.nn.Sequential(*modules)
+    criterion = torch.nn.BCELoss()
+    optimizer = make_optimizer(model.parameters())
+    costs = []
+    for _ in range(epochs):
+        optimizer.zero_grad()
+        hypothesis = model(X)
+        cost = criterion(hypothesis, Y)
+        cost.backward()
+        optimizer.step()
+        costs.append(cost.item())
+    return costs, model
+
+
+def test_a_single_layer_stays_at_the_slides_loss() -> None:
+    """XOR, 2-1, seed 777, lr 1: the slides' losses at 0, 100, 200 and 10,000; accuracy 0.5."""
+    training = start(NetworkConfig(), _config(record_every=100), XOR, None)
+    records = {record.epoch: record for record in training.epochs()}
+    assert list(records) == list(range(0, 10_001, 100))
+    assert records[0].train_loss == pytest.approx(0.7273974418640137, abs=1e-6)
+    assert records[100].train_loss == pytest.approx(0.6931476593017578, abs=1e-6)
+    assert records[200].train_loss == pytest.approx(0.6931471824645996, abs=1e-7)
+    assert records[10_000].train_loss == pytest.approx(0.6931471824645996, abs=1e-7)
+    assert records[10_000].train_accuracy == 0.5
+    assert records[10_000].valid_loss is records[10_000].valid_accuracy is None
+
+
+def test_three_hidden_layers_learn_xor() -> None:
+    """2-10-10-10-1 on the slides' settings ends at their loss, and its layers answer XOR."""
+    network = NetworkConfig(hidden_layers=(10, 10, 10))
+    training = start(network, _config(record_every=5_000), XOR, None)
+    *_, last = training.epochs()
+    assert last.epoch == 10_000
+    assert last.train_loss == pytest.approx(0.0001567, abs=3e-6)
+    assert last.train_accuracy == 1.0
+    assert (forward(training.layers(), XOR.features) > 0.5).tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(
+    ("hidden", "activation"), [((), "sigmoid"), ((4,), "tanh"), ((8, 5), "gelu")]
+)
+def test_losses_are_those_of_the_slides_loop(
+    optimizer: Any, hidden: tuple[int, ...], activation: Any
+) -> None:
+    """Every epoch's loss and the final weights are those of the slides' own loop with BCELoss."""
+    rows = _cloud(20)
+    expected, model = _slides_loop(rows, (3, *hidden, 1), activation, OPTIMIZERS[optimizer], 60)
+    training = start(
+        NetworkConfig(hidden_layers=hidden, activation=activation),
+        _config(optimizer=optimizer, learning_rate=0.05, epochs=60, record_every=1),
+        rows,
+        None,
+    )
+    losses = [record.train_loss for record in training.epochs()]
+    np.testing.assert_allclose(losses, expected, atol=1e-5)
+    probabilities = model(torch.tensor(rows.features))[:, 0].detach().numpy()
+    np.testing.assert_allclose(forward(training.layers(), rows.features), probabilities, atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", MODULES)
+def test_activations_train_as_in_the_slides_loop(activation: Any) -> None:
+    """Every activation gives the losses of PyTorch's module of that name."""
+    rows = _cloud(12)
+    expected, _ = _slides_loop(rows, (3, 6, 1), activation, OPTIMIZERS["sgd"], 30)
+    network = NetworkConfig(hidden_layers=(6,), activation=activation)
+    config = _config(learning_rate=0.05, epochs=30, record_every=1)
+    losses = [record.train_loss for record in start(network, config, rows, None).epochs()]
+    np.testing.assert_allclose(losses, expected, atol=1e-6)
+
+
+def test_weight_decay_is_the_optimizers() -> None:
+    """L2 penalty goes to the optimizer: the losses are those of SGD with weight_decay."""
+    rows = _cloud(12)
+    expected, _ = _slides_loop(
+        rows, (3, 1), "sigmoid", lambda p: torch.optim.SGD(p, lr=0.5, weight_decay=0.1), 30
+    )
+    config = _config(learning_rate=0.5, weight_decay=0.1, epochs=30, record_every=1)
+    losses = [record.train_loss for record in start(NetworkConfig(), config, rows, None).epochs()]
+    np.testing.assert_allclose(losses, expected, atol=1e-6)
+
+
+def test_the_first_record_is_before_any_update() -> None:
+    """Epoch 0 holds the loss and accuracy of the initial weights."""
+    rows = _cloud(30)
+    training = start(NetworkConfig(hidden_layers=(5,)), _config(epochs=1), rows, None)
+    before = training.layers()
+    for ours, initial in zip(before, initial_layers((3, 5, 1), "sigmoid", 777), strict=True):
+        np.testing.assert_array_equal(ours.weight, initial.weight)
+    (record,) = training.epochs()
+    outputs = torch.tensor(forward(before, rows.features))
+    assert record.train_loss == pytest.approx(
+        torch.nn.BCELoss()(outputs, torch.tensor(rows.targets)).item(), abs=1e-6
+    )
+    assert record.train_accuracy == np.mean((outputs.numpy() > 0.5) == rows.targets)
+    assert (training.layers()[0].weight != before[0].weight).any()
+
+
+def test_validation_is_after_the_epochs_updates() -> None:
+    """Validation loss and accuracy are those of the weights at the end of the epoch."""
+    train, valid = _cloud(30, 1), _cloud(11, 2)
+    training = start(NetworkConfig(), _config(epochs=7, record_every=3), train, valid)
+    seen = []
+    for record in training.epochs():
+        outputs = torch.tensor(forward(training.layers(), valid.features))
+        loss = torch.nn.BCELoss()(outputs, torch.tensor(valid.targets)).item()
+        assert record.valid_loss == pytest.approx(loss, abs=1e-6)
+        assert record.valid_accuracy == np.mean((outputs.numpy() > 0.5) == valid.targets)
+        seen.append(record.epoch)
+    assert seen == [0, 3, 6]
+
+
+def test_the_last_epoch_is_recorded() -> None:
+    """Records stand at multiples of the interval, and at the last epoch wherever it falls."""
+    training = start(NetworkConfig(), _config(epochs=12, record_every=5), XOR, None)
+    assert [record.epoch for record in training.epochs()] == [0, 5, 10, 11]
+
+
+def test_minibatches_step_in_the_order_of_the_seed() -> None:
+    """Each epoch steps through a new permutation, its loss the mean over rows before each step."""
+    rows = _cloud(10)
+    config = _config(epochs=3, batch_size=4, record_every=1, learning_rate=0.5)
+    losses = [record.train_loss for record in start(NetworkConfig(), config, rows, None).epochs()]
+    (layer,) = initial_layers((3, 1), "sigmoid", 777)
+    weight, bias = layer.weight[0].astype(float), float(layer.bias[0])
+    generator = torch.Generator().manual_seed(777)
+    for epoch in range(3):
+        order = torch.randperm(10, generator=generator).tolist()
+        total = 0.0
+        for chosen in (order[:4], order[4:8], order[8:]):
+            x, y = rows.features[chosen].astype(float), rows.targets[chosen]
+            p = 1 / (1 + np.exp(-(x @ weight + bias)))
+            total -= np.sum(y * np.log(p) + (1 - y) * np.log(1 - p))
+            weight -= 0.5 * x.T @ (p - y) / len(y)
+            bias -= 0.5 * np.mean(p - y)
+        assert losses[epoch] == pytest.approx(total / 10, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [10, 1_000])
+def test_a_batch_of_all_rows_is_a_full_batch(size: int) -> None:
+    """A batch size of at least the rows gives the very records of no batch size."""
+    rows, network = _cloud(10), NetworkConfig(hidden_layers=(3,))
+    full = start(network, _config(epochs=5), rows, None).epochs()
+    batched = start(network, _config(epochs=5, batch_size=size), rows, None).epochs()
+    assert list(full) == list(batched)
+
+
+def test_the_seed_decides_everything() -> None:
+    """The same seed gives the same records, batches included; another seed gives others."""
+    rows, network = _cloud(40), NetworkConfig(hidden_layers=(6,))
+    runs = [
+        list(start(network, _config(epochs=4, batch_size=8, seed=seed), rows, None).epochs())
+        for seed in (1, 1, 2)
+    ]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_layers_are_float32_copies() -> None:
+    """The weights handed out do not change with further epochs."""
+    training = start(NetworkConfig(hidden_layers=(3,), activation="relu"), _config(), XOR, None)
+    epochs = training.epochs()
+    next(epochs)
+    first = training.layers()
+    kept = first[0].weight.copy()
+    next(epochs)
+    np.testing.assert_array_equal(first[0].weight, kept)
+    assert (training.layers()[0].weight != kept).any()
+    assert [layer.activation for layer in first] == ["relu", "sigmoid"]
+    assert all(layer.weight.dtype == layer.bias.dtype == np.float32 for layer in first)
+
+
+def _huge() -> Table:
+    features = np.array([[1e38, -1e38], [-1e38, 1e38], [3e38, 3e38]], np.float32)
+    return Table("huge", ("a", "b"), features, np.array([0, 1, 1], np.float32))
+
+
+@pytest.mark.parametrize("batch_size", [None, 1])
+def test_a_loss_that_is_no_number_diverges(batch_size: int | None) -> None:
+    """A recorded loss of NaN or infinity raises Diverged at its epoch; no record holds it."""
+    network = NetworkConfig(hidden_layers=(4,), activation="identity")
+    config = _config(learning_rate=1000.0, epochs=50, record_every=10, batch_size=batch_size)
+    with pytest.raises(Diverged) as caught:
+        list(start(network, config, _huge(), None).epochs())
+    assert caught.value.epoch in range(0, 50, 10)
+
+
+def test_weights_that_are_no_numbers_diverge_at_the_end() -> None:
+    """A finite last loss whose update makes the weights infinite raises Diverged."""
+    features = np.array([[3e38], [-3e38]], np.float32)
+    rows = Table("huge", ("a",), features, np.array([0, 1], np.float32))
+    config = _config(learning_rate=1000.0, epochs=1, seed=1)
+    training = start(NetworkConfig(), config, rows, None)
+    with pytest.raises(Diverged) as caught:
+        list(training.epochs())
+    assert caught.value.epoch == 0
+    assert not np.isfinite(training.layers()[0].weight).all()
+
+
+def test_a_diverged_validation_loss_diverges() -> None:
+    """A validation loss that is not finite raises Diverged, though the training loss is."""
+    features = np.array([[3e38, -3e38], [-3e38, 3e38]] * 100, np.float32)
+    valid = Table("huge", ("a", "b"), features, np.ones(200, np.float32))
+    with pytest.raises(Diverged) as caught:
+        list(start(NetworkConfig(), _config(epochs=1), XOR, valid).epochs())
+    assert caught.value.epoch == 0
+
+
+def test_auto_without_cuda_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no CUDA, `auto` trains on the CPU and says so."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    training = start(NetworkConfig(), TrainingConfig(epochs=1), XOR, None)
+    assert (training.engine, training.device) == ("torch", "cpu")
+    assert len(list(training.epochs())) == 1
+
+
+def test_cuda_where_there_is_none_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking for CUDA on a worker without it raises DeviceUnavailable."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceUnavailable):
+        start(NetworkConfig(), TrainingConfig(device="cuda"), XOR, None)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_trains_as_the_cpu_does() -> None:
+    """A GPU gives the CPU's losses, within float32's rounding."""
+    network = NetworkConfig(hidden_layers=(10, 10))
+    losses = [
+        [r.train_loss for r in start(network, TrainingConfig(epochs=50, device=device),
+                                     _cloud(20), None).epochs()]
+        for device in ("cpu", "cuda")
+    ]  # fmt: skip
+    np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
+
+
+def test_small_work_runs_on_one_thread() -> None:
+    """A small network does not wake a second thread."""
+    torch.set_num_threads(2)
+    next(start(NetworkConfig(), _config(), XOR, None).epochs())
+    assert torch.get_num_threads() == 1

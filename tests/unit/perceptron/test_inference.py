@@ -1,0 +1,138 @@
+"""The forward pass, against PyTorch."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perceptron.gates import BUILT_IN_MODELS
+from perceptron.inference import ACTIVATIONS, forward, predictions
+from perceptron.initialisation import initial_layers
+from perceptron.layers import Layer, Layers
+
+TORCH: dict[str, Any] = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "leaky_relu": torch.nn.functional.leaky_relu,
+    "gelu": torch.nn.functional.gelu,
+    "identity": lambda z: z,
+    "step": lambda z: (z > 0).to(z.dtype),
+}
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def _torch_forward(layers: Layers, features: Any, dtype: torch.dtype) -> torch.Tensor:
+    values = torch.tensor(features, dtype=dtype)
+    for layer in layers:
+        z = values @ torch.tensor(layer.weight, dtype=dtype).T + torch.tensor(layer.bias).to(dtype)
+        values = TORCH[layer.activation](z)
+    return values[:, 0]
+
+
+@pytest.mark.parametrize("activation", TORCH)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-14)])
+def test_activations_are_those_of_pytorch(activation: Any, dtype: Any, tolerance: float) -> None:
+    """Every activation agrees with PyTorch's from −30 to 30 and keeps the dtype and shape."""
+    z = np.linspace(-30, 30, 60_000).astype(dtype).reshape(-1, 3)
+    ours = ACTIVATIONS[activation](z)
+    assert ours.dtype == dtype
+    theirs = TORCH[activation](torch.tensor(z)).numpy()
+    np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+def test_activations_are_known() -> None:
+    """Each activation that a layer may name has a function."""
+    assert set(ACTIVATIONS) == set(TORCH)
+
+
+@given(
+    widths=st.lists(st.integers(1, 20), min_size=1, max_size=4),
+    activation=st.sampled_from(sorted(TORCH)),
+    rows=st.integers(1, 7),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(deadline=None, max_examples=80)
+def test_forward_is_that_of_pytorch(
+    widths: list[int], activation: Any, rows: int, seed: int
+) -> None:
+    """A network of any shape answers with PyTorch's probabilities, one per row, in float32."""
+    layers = initial_layers((*widths, 1), activation, seed)
+    features = np.random.default_rng(seed).normal(size=(rows, widths[0])).astype(np.float32)
+    ours = forward(layers, features)
+    assert ours.dtype == np.float32
+    assert ours.shape == (rows,)
+    np.testing.assert_allclose(ours, _torch_forward(layers, features, torch.float32), atol=1e-6)
+
+
+@given(
+    row=st.lists(FLOATS, min_size=2, max_size=2),
+    activation=st.sampled_from(sorted(TORCH)),
+    scale=st.sampled_from([1.0, 1e10, 1e38]),
+    seed=st.integers(0, 100),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+@settings(deadline=None, max_examples=300)
+def test_no_number_warns_or_gives_nan(
+    row: list[float], activation: Any, scale: float, seed: int, dtype: Any
+) -> None:
+    """Any finite float64 input, with huge weights too, gives a probability without a warning."""
+    layers = tuple(
+        Layer((layer.weight * scale).astype(dtype), layer.bias.astype(dtype), layer.activation)
+        for layer in initial_layers((2, 4, 4, 1), activation, seed)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        probability = forward(layers, [row])[0]
+    assert 0 <= probability <= 1
+
+
+def test_too_large_inputs_count_as_the_largest() -> None:
+    """1e300 in float32 is the largest float32: a weight of 1e-38 still decides by how much."""
+    layer = Layer(np.array([[1e-38]], np.float32), np.zeros(1, np.float32), "sigmoid")
+    expected = 1 / (1 + np.exp(-3.4028234663852886e38 * float(np.float32(1e-38))))
+    assert forward((layer,), [[1e300]])[0] == pytest.approx(expected, abs=1e-6)
+    assert forward((layer,), [[-1e300]])[0] == pytest.approx(1 - expected, abs=1e-6)
+
+
+def test_overflow_inside_the_network_keeps_the_right_answer() -> None:
+    """Where float32 would give ∞ − ∞ the answer is that of wider floats."""
+    weight = np.array([[3.0, -2.0]], np.float32)
+    layer = Layer(weight, np.zeros(1, np.float32), "sigmoid")
+    assert _torch_forward((layer,), [[3e38, 3e38]], torch.float32).isnan().all()
+    np.testing.assert_array_equal(forward((layer,), [[3e38, 3e38], [2e38, 3.3e38]]), [1, 0])
+
+
+def test_sigmoid_is_exact_in_both_tails() -> None:
+    """The probability of a very negative z keeps its relative accuracy."""
+    layer = Layer(np.array([[1.0]]), np.zeros(1), "sigmoid")
+    np.testing.assert_allclose(
+        forward((layer,), [[-40.0], [-700.0], [40.0]]), [np.exp(-40.0), np.exp(-700.0), 1.0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs"),
+    [("and", [0, 0, 0, 1]), ("nand", [1, 1, 1, 0]), ("or", [0, 1, 1, 1]), ("xor", [0, 1, 1, 0])],
+)
+def test_built_in_models_compute_their_gates(name: str, outputs: list[int]) -> None:
+    """The slides' weights give the slides' outputs, as 0.0 and 1.0."""
+    answers = forward(BUILT_IN_MODELS[name], [[0, 0], [0, 1], [1, 0], [1, 1]])
+    np.testing.assert_array_equal(answers, np.array(outputs, np.float64))
+    np.testing.assert_array_equal(predictions(answers), outputs)
+
+
+def test_step_of_zero_is_zero() -> None:
+    """A perceptron fires only over its threshold, as the slides' code does."""
+    layer = Layer(np.array([[1.0]]), np.array([-1.0]), "step")
+    np.testing.assert_array_equal(forward((layer,), [[1.0], [np.nextafter(1.0, 2)]]), [0, 1])
+
+
+def test_one_half_predicts_class_0() -> None:
+    """The class is 1 only where the probability is over one half."""
+    predicted = predictions(np.array([0.0, 0.5, np.nextafter(np.float32(0.5), 1), 1], np.float32))
+    assert predicted.tolist() == [0, 0, 1, 1]

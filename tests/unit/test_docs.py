@@ -1,0 +1,109 @@
+"""The reference says everything that there is: settings, routes, problems, states, commands."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import click
+import pytest
+
+from cli.main import main
+from schemas.job import EventType, JobError, JobStatus
+from schemas.settings import Settings
+from schemas.training import DiagnosisCode
+from service.app import create_app
+from service.problems import INTERNAL, INVALID, MALFORMED, PROBLEM_TYPES
+
+ROOT = Path(__file__).parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+
+
+def reference(name: str) -> str:
+    """Read a page of the reference."""
+    return (REFERENCE / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_has_its_row(name: str) -> None:
+    """A setting's row names its environment variable and its default."""
+    default = Settings.model_fields[name].default
+    written = "none" if default is None else str(default)
+    assert f"| `PERCEPTRON_{name.upper()}` | `{written}` |" in reference("settings.md")
+
+
+def test_every_documented_setting_exists() -> None:
+    """No row is left of a setting that was removed."""
+    rows = re.findall(r"^\| `PERCEPTRON_(\w+)` \|", reference("settings.md"), re.MULTILINE)
+    assert {row.lower() for row in rows} == set(Settings.model_fields)
+
+
+def test_every_route_is_in_the_http_reference(tmp_path: Path) -> None:
+    """Each operation of the OpenAPI document has a heading, and each heading an operation."""
+    paths = create_app(Settings(data_dir=tmp_path)).api_doc["paths"]
+    operations = {
+        f"{method.upper()} {path}" for path, methods in paths.items() for method in methods
+    }
+    headings = re.findall(r"^### `([A-Z]+ /\S*)`$", reference("http.md"), re.MULTILINE)
+    assert set(headings) == operations
+    assert len(headings) == len(operations)
+
+
+def test_every_problem_has_a_section() -> None:
+    """Each code has a section that gives its HTTP status."""
+    kinds = {*PROBLEM_TYPES.values(), INVALID, MALFORMED, INTERNAL}
+    for kind in kinds:
+        assert f"\n## {kind.code}\n\nHTTP {kind.status}" in reference("problems.md")
+
+
+def test_job_states_and_events_are_explained() -> None:
+    """Each status, event, failure code and diagnosis is in a table of the page on jobs."""
+    words = [
+        *JobStatus,
+        *get_args(EventType),
+        *get_args(JobError.model_fields["code"].annotation),
+        *get_args(DiagnosisCode),
+    ]
+    page = reference("jobs.md")
+    assert [word for word in words if f"| `{word}` |" not in page] == []
+
+
+def test_every_command_and_option_is_in_the_cli_reference() -> None:
+    """Each command has a section; each option of it has a row there."""
+    page = reference("cli.md")
+    for name, command in main.commands.items():
+        section = re.search(
+            rf"^## perceptron {name}\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE
+        )
+        assert section is not None, name
+        for parameter in command.params:
+            assert isinstance(parameter, click.Option)
+            assert f"| `{parameter.opts[0]}` |" in section[1]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Each relative link leads to a file, and its fragment to a heading there."""
+    for target, fragment in relative_links(page):
+        path = (page.parent / target).resolve() if target else page
+        assert path.exists(), f"{page.name}: {target}"
+        if fragment:
+            assert fragment in anchors(path), f"{page.name}: {target}#{fragment}"
+
+
+def relative_links(page: Path) -> Iterator[tuple[str, str]]:
+    """Find the links of a page that stay in the repository, as (path, fragment)."""
+    text = re.sub(
+        r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not link.startswith(("http://", "https://")):
+            target, _, fragment = link.partition("#")
+            yield target, fragment
+
+
+def anchors(page: Path) -> set[str]:
+    """Make the anchors of a page's headings as GitHub does."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
