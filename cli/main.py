@@ -6,7 +6,7 @@ import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, get_args
 
 import click
 import httpx
@@ -29,7 +29,8 @@ Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 def setting(name: str, *flags: str) -> Option:
     """Make the command-line option of a setting, with the setting's own help and type."""
     field = Settings.model_fields[name]
-    kind = Path if field.annotation is Path else field.annotation
+    choices = get_args(field.annotation)
+    kind = click.Choice(choices) if choices else field.annotation
     flag = flags or (f"--{name.replace('_', '-')}",)
     help_text = f"{field.description}  [default: {field.default}]"
     return click.option(*flag, name, type=kind, default=None, help=help_text)

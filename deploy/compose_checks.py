@@ -87,7 +87,9 @@ class Api:
 
 def docker(*arguments: str) -> str:
     """Run docker; what it printed. Raises: CalledProcessError."""
-    return subprocess.run(["docker", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["docker", *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def check_hardening(checks: Checks) -> None:
@@ -103,9 +105,21 @@ def check_hardening(checks: Checks) -> None:
         for binding in bindings
     }
     checks.see("no container runs as root", sorted(users), users.isdisjoint({"", "0", "root"}))
-    checks.see("every root file system is read-only", len(hosts), all(host["ReadonlyRootfs"] for host in hosts))
-    checks.see("no container has a capability", len(hosts), all(host["CapDrop"] == ["ALL"] for host in hosts))
-    checks.see("every container is limited", len(hosts), all(host["Memory"] and host["PidsLimit"] for host in hosts))
+    checks.see(
+        "every root file system is read-only",
+        len(hosts),
+        all(host["ReadonlyRootfs"] for host in hosts),
+    )
+    checks.see(
+        "no container has a capability",
+        len(hosts),
+        all(host["CapDrop"] == ["ALL"] for host in hosts),
+    )
+    checks.see(
+        "every container is limited",
+        len(hosts),
+        all(host["Memory"] and host["PidsLimit"] for host in hosts),
+    )
     checks.see("ports are published on loopback alone", addresses, addresses == {"127.0.0.1"})
 
 
@@ -122,7 +136,11 @@ def check_training(api: Api, checks: Checks) -> None:
     checks.see("confusion matrix", counts, counts == perfect)
     answer = api.call("/predict", {"model": "compose-xor", "inputs": ROWS})
     probabilities = [round(value, 6) for value in answer["probabilities"]]
-    checks.see("predictions for 00, 01, 10, 11", answer["predictions"], answer["predictions"] == [0, 1, 1, 0])
+    checks.see(
+        "predictions for 00, 01, 10, 11",
+        answer["predictions"],
+        answer["predictions"] == [0, 1, 1, 0],
+    )
     checks.see("probabilities", probabilities, len(probabilities) == len(ROWS))
 
 
@@ -130,11 +148,15 @@ def check_lost_worker(api: Api, checks: Checks) -> None:
     """SIGKILL the container that runs a job, and see the job done once all the same."""
     accepted = api.call("/jobs", LONG)
     job = api.wait(accepted["id"], lambda job: job["progress"]["epoch"] > 0, 60)
-    checks.see("the long job runs", f"epoch {job['progress']['epoch']:,}", job["status"] == "running")
+    checks.see(
+        "the long job runs", f"epoch {job['progress']['epoch']:,}", job["status"] == "running"
+    )
     container = _workers(api.events(job["id"]))[-1]
     docker("kill", container)
     killed_at = time.monotonic()
-    state = docker("inspect", "--format", "{{.State.Status}}, exit code {{.State.ExitCode}}", container)
+    state = docker(
+        "inspect", "--format", "{{.State.Status}}, exit code {{.State.ExitCode}}", container
+    )
     checks.see(f"container {container} is killed", state, "137" in state)
 
     api.wait(job["id"], lambda job: job["attempt"] > 1, 120)
@@ -144,7 +166,11 @@ def check_lost_worker(api: Api, checks: Checks) -> None:
     events = api.events(job["id"])
     survivors = _workers(events)[1:]
     versions = api.versions("compose-killed")
-    checks.see("another worker takes the job", f"{survivors} after {taken:.1f} s", container not in survivors)
+    checks.see(
+        "another worker takes the job",
+        f"{survivors} after {taken:.1f} s",
+        container not in survivors,
+    )
     checks.see("the job ends", f"{job['status']} after {done:.1f} s", job["status"] == "succeeded")
     checks.see("attempts", job["attempt"], job["attempt"] >= 2)
     kinds = [event["type"] for event in events]

@@ -26,6 +26,9 @@ TASK = "workers.tasks.run_next"
 
 QUEUES = ("train", "gpu")
 
+BACKSTOP_SECONDS = 60
+"""How much later than the lifeline RQ ends a job that runs for too long."""
+
 
 class ForbiddenTask(Exception):
     """A bell asked for something else than the one task."""
@@ -81,7 +84,7 @@ class Doorbell:
                 bells.enqueue_call(
                     TASK,
                     args=(queue_name,),
-                    timeout=self._task_seconds,
+                    timeout=self._task_seconds + BACKSTOP_SECONDS,
                     result_ttl=0,
                     failure_ttl=0,
                 )
