@@ -1,5 +1,6 @@
 """`perceptron demo`: the slides' two trainings on a deployment of its own, ended afterwards."""
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ STOP_SECONDS = 30
 def run_demo() -> None:
     """Train XOR with three hidden layers and with none, and show what each has learnt."""
     console = Console()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # unwinds, too
     with _deployment() as url, httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
         console.print(f"Everything runs at {url}: API, Valkey, worker, database.\n")
         deep = _train(client, console, "2-10-10-10-1", [10, 10, 10], "demo-xor")

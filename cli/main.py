@@ -10,10 +10,12 @@ from typing import IO, Any, get_args
 
 import click
 import httpx
+from pydantic import ValidationError
 
 from cli.demo import run_demo
 from perceptron import layers
 from perceptron.gates import BUILT_IN_MODELS
+from schemas.errors import Unavailable
 from schemas.model import ModelCard
 from schemas.settings import Settings
 from storage import open_storage
@@ -38,7 +40,11 @@ def setting(name: str, *flags: str) -> Option:
 
 def settings_from(options: dict[str, Any]) -> Settings:
     """Read the settings; options that were given win over the environment."""
-    return Settings(**{name: value for name, value in options.items() if value is not None})
+    try:
+        return Settings(**{name: value for name, value in options.items() if value is not None})
+    except ValidationError as error:
+        found = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
+        raise click.ClickException(found) from None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -68,8 +74,12 @@ def up(**options: Any) -> None:
     supervisor.add_api(listener)
     supervisor.add_workers(settings.workers)
     url = _url(listener)
-    supervisor.run(lambda: _is_ready(url), lambda: click.echo(f"perceptron is ready at {url}"))
-    lock.close()
+    try:
+        supervisor.run(lambda: _is_ready(url), lambda: click.echo(f"perceptron is ready at {url}"))
+    except Unavailable as error:
+        raise click.ClickException(error.detail) from None
+    finally:
+        lock.close()
 
 
 @main.command()

@@ -62,8 +62,7 @@ class ModelVersion(Record):
     name: str
     version: int
     aliases: tuple[str, ...]
-    created_at: datetime | None
-    """Null for the built-in models."""
+    created_at: datetime
     size_bytes: int
     """Size of the weights in safetensors form."""
     sha256: str

@@ -13,12 +13,15 @@ from functools import partial
 
 import structlog
 
+from schemas.errors import Unavailable
 from schemas.settings import Settings
 from storage import Storage, open_storage
 from storage.embedded_valkey import EmbeddedValkey
 from workers.parent_death import die_with_parent
 from workers.reconciler import reconcile, release_worker
 
+START_SECONDS = 60
+"""How long the API has to be ready for the first time."""
 STOP_SECONDS = 15
 """How long children have to stop before they are killed."""
 LONGEST_PAUSE_SECONDS = 5.0
@@ -128,15 +131,22 @@ class Supervisor:
         is_ready: Callable[[], bool] = lambda: True,
         announce: Callable[[], None] = lambda: None,
     ) -> None:
-        """Keep everything alive until a signal; announce once, when it is first ready."""
+        """
+        Keep everything alive until a signal; announce once, when it is first ready.
+
+        Raises: Unavailable, with everything stopped, when it is not ready in time.
+        """
         self._listen_for_signals()
         announced = False
+        give_up_at = time.monotonic() + START_SECONDS
         try:
             while not self._stopping:
                 self._tend()
                 if not announced and is_ready():
                     announce()
                     announced = True
+                if not announced and time.monotonic() > give_up_at:
+                    raise Unavailable(f"not ready within {START_SECONDS} seconds; the log says why")
                 self._wait(
                     self._settings.reconcile_seconds if announced else READINESS_INTERVAL_SECONDS
                 )

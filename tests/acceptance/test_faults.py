@@ -175,6 +175,16 @@ def test_delete_stops_a_running_job(new_deployment: Start) -> None:
     assert deployment.get("/models/survivor").status_code == 404
 
 
+def test_deadline(new_deployment: Start) -> None:
+    """A job that runs for longer than it may fails with `deadline_exceeded`, its curves kept."""
+    deployment = new_deployment(PERCEPTRON_MAX_JOB_SECONDS="2")
+    job_id = deployment.submit(dataset="xor", training={"epochs": 500_000, "record_every": 100})
+    job = deployment.finished(job_id, 20)
+    assert job["status"] == "failed"
+    assert job["error"]["code"] == "deadline_exceeded"
+    assert job["history"]
+
+
 def _masters(deployment: Deployment) -> list[int]:
     """The workers themselves, without their work-horses."""
     assert deployment.process is not None

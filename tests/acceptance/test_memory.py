@@ -1,0 +1,19 @@
+"""How much memory the API takes."""
+
+from pathlib import Path
+
+from tests.deployment import Deployment
+
+LIMIT_KIB = 90 * 1024
+
+
+def test_api_memory(deployment: Deployment) -> None:
+    """After 1,000 predictions every API process is within 90 MB of resident memory."""
+    for _ in range(1_000):
+        response = deployment.post("/predict", {"model": "xor", "inputs": [[0, 1]]})
+        assert response.status_code == 200
+    workers = [pid for pid in deployment.pids("service") if pid != deployment.api_master]
+    assert workers
+    for pid in workers:
+        status = Path(f"/proc/{pid}/status").read_text()
+        assert int(status.split("VmRSS:")[1].split()[0]) <= LIMIT_KIB
