@@ -8,7 +8,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from schemas.errors import PerceptronError
+from schemas.errors import CorruptModel
 from schemas.model import LayerParameters, ParameterCounts
 from schemas.network import LayerActivation
 
@@ -16,10 +16,6 @@ FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 
 HEADER_LENGTH_BYTES = 8
 """A safetensors file begins with the length of its JSON header, little-endian."""
-
-
-class CorruptWeights(PerceptronError):
-    """The stored weights cannot be read: they are not those of a network."""
 
 
 class Layer(NamedTuple):
@@ -74,7 +70,7 @@ def from_bytes(data: bytes) -> Layers:
     """
     Read layers that `to_bytes` wrote, dtype included.
 
-    Raises: CorruptWeights when `data` is anything else.
+    Raises: CorruptModel when `data` is anything else.
     """
     try:
         tensors = load(data)
@@ -83,9 +79,9 @@ def from_bytes(data: bytes) -> Layers:
             for i, activation in enumerate(_activations(data))
         )
     except (SafetensorError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise CorruptWeights from error
+        raise CorruptModel from error
     if tensors or not _fits(layers):
-        raise CorruptWeights
+        raise CorruptModel
     return layers
 
 

@@ -11,6 +11,9 @@ Number = Annotated[float, Field(ge=-1e6, le=1e6)]
 Vector = Annotated[tuple[Number, ...], Field(min_length=1, max_length=64)]
 
 
+MAX_WEIGHTS = 4_096
+
+
 class BackpropLayer(Body):
     """One fully connected layer."""
 
@@ -37,6 +40,11 @@ class BackpropRequest(Body):
 
     @model_validator(mode="after")
     def _shapes_agree(self) -> Self:
+        size = sum(len(layer.weights) * len(layer.weights[0]) for layer in self.layers)
+        if size > MAX_WEIGHTS:
+            raise invalid(
+                f"{size} weights; every number is shown, so at most {MAX_WEIGHTS}", "layers"
+            )
         width = len(self.inputs)
         for index, layer in enumerate(self.layers):
             for row, weights in enumerate(layer.weights):

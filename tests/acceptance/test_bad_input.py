@@ -1,5 +1,6 @@
 """Bad input gets a 4xx problem that names the field; nothing is stored."""
 
+import json
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -147,6 +148,10 @@ def test_bad_prediction(deployment: Deployment, body: str, pointer: str) -> None
         ('{"targets":[1,2,3]}', "#/targets"),
         ('{"layers":[]}', "#/layers"),
         ('{"learning_rate":0}', "#/learning_rate"),
+        (
+            '{"inputs":[1,1],"layers":' + json.dumps([{"weights": [[1] * 64] * 64}] * 2) + "}",
+            "#/layers",
+        ),
         ('{"layers":[{"weights":[[1,1]],"biases":[1,2]}],"targets":[1]}', "#/layers/0/biases"),
         ('{"layers":[{"weights":[[1,1]],"activation":"step"}]}', "#/layers/0/activation"),
     ],

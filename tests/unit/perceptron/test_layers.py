@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from perceptron.initialisation import initial_layers
 from perceptron.layers import (
-    CorruptWeights,
     Layer,
     Layers,
     as_parameters,
@@ -22,6 +21,7 @@ from perceptron.layers import (
     parameter_counts,
     to_bytes,
 )
+from schemas.errors import CorruptModel
 
 ACTIVATIONS = ["sigmoid", "tanh", "relu", "leaky_relu", "gelu", "identity", "step"]
 LAYERS = initial_layers((3, 5, 2, 1), "gelu", 1)
@@ -73,19 +73,19 @@ def test_other_readers_of_safetensors_read_the_bytes() -> None:
 @settings(deadline=None)
 def test_cut_bytes_are_corrupt(cut: int) -> None:
     """No proper prefix of the bytes is taken for a network."""
-    with pytest.raises(CorruptWeights):
+    with pytest.raises(CorruptModel):
         from_bytes(to_bytes(LAYERS)[:cut])
 
 
 @given(data=st.data())
 @settings(deadline=None, max_examples=300)
 def test_changed_bytes_are_corrupt_or_a_network(data: st.DataObject) -> None:
-    """Changing any byte gives a network of finite numbers or CorruptWeights, nothing else."""
+    """Changing any byte gives a network of finite numbers or CorruptModel, nothing else."""
     blob = bytearray(to_bytes(LAYERS))
     blob[data.draw(st.integers(0, len(blob) - 1))] = data.draw(st.integers(0, 255))
     try:
         read = from_bytes(bytes(blob))
-    except CorruptWeights:
+    except CorruptModel:
         return
     assert all(np.isfinite(layer.weight).all() for layer in read)
     assert [layer.weight.shape for layer in read] == [layer.weight.shape for layer in LAYERS]
@@ -95,7 +95,7 @@ def test_changed_bytes_are_corrupt_or_a_network(data: st.DataObject) -> None:
 @settings(deadline=None)
 def test_other_bytes_are_corrupt(data: bytes) -> None:
     """Arbitrary bytes are refused."""
-    with pytest.raises(CorruptWeights):
+    with pytest.raises(CorruptModel):
         from_bytes(data)
 
 
@@ -117,7 +117,7 @@ def test_tensors_that_make_no_network_are_corrupt(change: dict[str, Any]) -> Non
     """A wrong shape, a NaN, mixed dtypes or a tensor too many is refused."""
     tensors, metadata = _parts(LAYERS)
     assert from_bytes(_write(tensors, metadata))
-    with pytest.raises(CorruptWeights):
+    with pytest.raises(CorruptModel):
         from_bytes(_write(tensors | change, metadata))
 
 
@@ -136,7 +136,7 @@ def test_tensors_that_make_no_network_are_corrupt(change: dict[str, Any]) -> Non
 )
 def test_metadata_without_the_activations_is_corrupt(metadata: dict[str, str] | None) -> None:
     """Each layer needs one known activation in the metadata."""
-    with pytest.raises(CorruptWeights):
+    with pytest.raises(CorruptModel):
         from_bytes(_write(_parts(LAYERS)[0], metadata))
 
 
@@ -144,7 +144,7 @@ def test_integer_tensors_are_corrupt() -> None:
     """Weights are float32 or float64."""
     tensors, metadata = _parts(LAYERS)
     integers = {name: values.astype(np.int32) for name, values in tensors.items()}
-    with pytest.raises(CorruptWeights):
+    with pytest.raises(CorruptModel):
         from_bytes(_write(integers, metadata))
 
 
