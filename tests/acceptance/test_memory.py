@@ -1,5 +1,6 @@
 """How much memory the API takes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.deployment import Deployment
@@ -7,8 +8,9 @@ from tests.deployment import Deployment
 LIMIT_KIB = 90 * 1024
 
 
-def test_api_memory(deployment: Deployment) -> None:
+def test_api_memory(new_deployment: Callable[..., Deployment]) -> None:
     """After 1,000 predictions every API process is within 90 MB of resident memory."""
+    deployment = new_deployment()
     for _ in range(1_000):
         response = deployment.post("/predict", {"model": "xor", "inputs": [[0, 1]]})
         assert response.status_code == 200
