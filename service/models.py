@@ -138,7 +138,7 @@ def set_alias(path: AliasPath, body: AliasUpdate) -> Response:
 
 
 @blueprint.delete(
-    "/models/<name>/aliases/<alias>", responses={204: None, **documented(404, 412, 428)}
+    "/models/<name>/aliases/<alias>", responses={204: None, **documented(404, 409, 412, 428)}
 )
 def delete_alias(path: AliasPath) -> Response:
     """Delete an alias: `If-Match` with its ETag is needed."""

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as NoSuchRoute
+from werkzeug.http import HTTP_STATUS_CODES
 
 from schemas import errors
 from schemas.base import Record
@@ -41,7 +42,7 @@ PROBLEM_RESPONSE: dict[str, Any] = {
 PROBLEM_TYPES: dict[type[errors.PerceptronError], ProblemType] = {
     errors.PerceptronError: INTERNAL,
     errors.InvalidField: INVALID,
-    errors.NotFound: ProblemType(404, "not_found", "There is nothing by that name"),
+    errors.NotFound: ProblemType(404, "not_found", "Not Found"),
     errors.Conflict: ProblemType(409, "conflict", "The request contradicts what is stored"),
     errors.IdempotencyMismatch: ProblemType(
         422, "idempotency_mismatch", "The Idempotency-Key was used with another request"
@@ -98,7 +99,7 @@ def from_domain(error: errors.PerceptronError) -> Response:
     """Answer a domain error as its kind is mapped."""
     kind = PROBLEM_TYPES[type(error)]
     if kind.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("request failed", path=request.path, error=repr(error), code=kind.code)
+        log.error("request failed", path=request.path, code=kind.code, exc_info=error)
     detail = error.detail if kind is not INTERNAL else INTERNAL.title
     if error.at is None and error.parameter is None:
         return _response(kind, detail)
@@ -145,7 +146,8 @@ def json_pointer(at: Iterable[str | int]) -> str:
 
 
 def _http_type(status: HTTPStatus) -> ProblemType:
-    return ProblemType(status.value, status.phrase.lower().replace(" ", "_"), status.phrase)
+    title = HTTP_STATUS_CODES[status]  # HTTPStatus words some of them anew with each Python
+    return ProblemType(status.value, title.lower().replace(" ", "_").replace("'", ""), title)
 
 
 def _explanations() -> Mapping[str, ProblemExplanation]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from schemas.settings import Settings
 from storage.database import Database
 from storage.jobs import JobStore
+from storage.leases import LeaseStore
 from storage.models import ModelRegistry
 from storage.notices import Notices
 from storage.queue import Doorbell
@@ -16,6 +17,7 @@ class Storage:
 
     database: Database
     jobs: JobStore
+    leases: LeaseStore
     models: ModelRegistry
     doorbell: Doorbell
     notices: Notices
@@ -26,7 +28,8 @@ def open_storage(settings: Settings, *, pooled: bool = True) -> Storage:
     database = Database(settings.database_location, pooled=pooled)
     return Storage(
         database=database,
-        jobs=JobStore(database, settings),
+        jobs=JobStore(database),
+        leases=LeaseStore(database, settings),
         models=ModelRegistry(database),
         doorbell=Doorbell(settings),
         notices=Notices(settings),

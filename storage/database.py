@@ -7,14 +7,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Double
+from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wait_random
 
 from schemas.errors import Unavailable
 
-BUSY_TIMEOUT_MILLISECONDS = 10_000
-"""How long a SQLite writer waits for another one."""
+ANSWER_SECONDS = 10.0
+"""How long a transaction waits to begin: for another writer, a free connection, a host."""
+
+_BLOCKING_SECONDS = 0.02
+"""How long SQLite itself may wait; it blocks the whole process, so the rest is waited outside."""
 
 
 class clock(FunctionElement[float]):  # noqa: N801  # an SQL function
@@ -73,17 +78,19 @@ class Database:
 def _unavailable_when_down() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        raise Unavailable(f"the database does not answer: {error.orig}") from error
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        raise Unavailable("the database does not answer: try again") from error
 
 
 def _engine(url: str, *, pooled: bool) -> Engine:
-    options: dict[str, Any] = {} if pooled else {"poolclass": NullPool}
+    pool: dict[str, Any] = {"pool_timeout": ANSWER_SECONDS} if pooled else {"poolclass": NullPool}
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, **options)
-    engine = create_engine(
-        url, connect_args={"timeout": BUSY_TIMEOUT_MILLISECONDS / 1000}, **options
-    )
+        waits = {
+            "connect_timeout": int(ANSWER_SECONDS),
+            "tcp_user_timeout": int(ANSWER_SECONDS * 1000),  # a host that vanished answers nothing
+        }
+        return create_engine(url, pool_pre_ping=True, connect_args=waits, **pool)
+    engine = create_engine(url, connect_args={"timeout": _BLOCKING_SECONDS}, **pool)
     event.listen(engine, "connect", _prepare_sqlite_connection)
     event.listen(engine, "begin", _begin_sqlite_transaction)
     return engine
@@ -105,4 +112,13 @@ def _prepare_sqlite_connection(connection: Any, _record: Any) -> None:
 def _begin_sqlite_transaction(connection: Connection) -> None:
     # Take the write lock at once: a reader that turns writer would fail without waiting.
     if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        _while_locked(connection.exec_driver_sql, "BEGIN IMMEDIATE")
+
+
+_while_locked = Retrying(
+    retry=retry_if_exception_message(match=".*database is locked"),
+    wait=wait_random(0.001, 0.03),
+    stop=stop_after_delay(ANSWER_SECONDS),
+    reraise=True,
+)
+"""Waits without blocking the other requests of a gevent process."""

@@ -61,7 +61,8 @@ class ModelRegistry:
     def is_built_in(self, name: str) -> bool:
         """Whether the name belongs to a built-in model."""
         with self._database.read() as connection:
-            return _is_built_in(connection, name)
+            query = select(models.c.built_in).where(models.c.name == name)
+            return bool(connection.execute(query).scalar())
 
     def page(self, after: str | None, limit: int) -> tuple[list[ModelSummary], bool]:
         """Read up to `limit` models by name, and whether more follow."""
@@ -128,7 +129,7 @@ class ModelRegistry:
     def delete(self, name: str) -> None:
         """Delete every version and alias. Raises: NotFound, BuiltInModel."""
         with self._database.write() as connection:
-            _refuse_built_in(connection, name)
+            _begin_change(connection, name)
             _resolve(connection, name, None)
             connection.execute(delete(aliases).where(aliases.c.model == name))
             connection.execute(delete(model_versions).where(model_versions.c.name == name))
@@ -136,7 +137,7 @@ class ModelRegistry:
     def delete_version(self, name: str, version: int) -> None:
         """Delete one version and the aliases that point at it. Raises: NotFound, BuiltInModel."""
         with self._database.write() as connection:
-            _refuse_built_in(connection, name)
+            _begin_change(connection, name)
             pointing = (aliases.c.model == name, aliases.c.version == version)
             connection.execute(delete(aliases).where(*pointing))
             at = (model_versions.c.name == name, model_versions.c.version == version)
@@ -165,7 +166,7 @@ class ModelRegistry:
         """
         etag = secrets.token_hex(8)
         with self._database.write() as connection:
-            _refuse_built_in(connection, name)
+            _begin_change(connection, name)
             _resolve(connection, name, None)
             stored = _stored_alias(connection, name, alias)
             _check_precondition(stored, if_match)
@@ -181,8 +182,13 @@ class ModelRegistry:
         return StoredAlias(version, etag), stored is None
 
     def delete_alias(self, name: str, alias: str, if_match: str | None) -> None:
-        """Delete an alias. Raises: NotFound, PreconditionRequired, PreconditionFailed."""
+        """
+        Delete an alias.
+
+        Raises: NotFound, BuiltInModel, PreconditionRequired, PreconditionFailed.
+        """
         with self._database.write() as connection:
+            _begin_change(connection, name)
             stored = _stored_alias(connection, name, alias)
             if stored is None:
                 raise NotFound("alias", f"{name}/{alias}")
@@ -225,12 +231,10 @@ def _insert_version(connection: Connection, publication: Publication, version: i
     )
 
 
-def _is_built_in(connection: Connection, name: str) -> bool:
-    return bool(connection.execute(select(models.c.built_in).where(models.c.name == name)).scalar())
-
-
-def _refuse_built_in(connection: Connection, name: str) -> None:
-    if _is_built_in(connection, name):
+def _begin_change(connection: Connection, name: str) -> None:
+    """Lock the model's row until the transaction ends, so that changes come one after another."""
+    row = select(models.c.built_in).where(models.c.name == name).with_for_update()
+    if connection.execute(row).scalar():
         raise BuiltInModel(f"{name!r} is a built-in model and cannot be changed")
 
 
@@ -242,12 +246,17 @@ def _resolve(connection: Connection, name: str, reference: int | str | None) -> 
         stored = _stored_alias(connection, name, str(reference))
         if stored is not None:
             return stored.version
+    latest = _latest(connection, name)
+    if reference not in (None, LATEST):
+        raise NotFound("alias", f"{name}/{reference}")
+    return latest
+
+
+def _latest(connection: Connection, name: str) -> int:
     newest = select(func.max(model_versions.c.version)).where(model_versions.c.name == name)
     version = connection.execute(newest).scalar()
     if version is None:
         raise NotFound("model", name)
-    if reference not in (None, LATEST):
-        raise NotFound("alias", f"{name}/{reference}")
     return int(version)
 
 
@@ -282,13 +291,15 @@ def _summary(connection: Connection, row: AnyRow) -> ModelSummary:
         built_in=bool(row.built_in),
         latest_version=row.latest_version,
         versions=tuple(connection.execute(numbers.order_by(model_versions.c.version)).scalars()),
-        aliases=dict(_aliases(connection, row.name)) | {LATEST: row.latest_version},
+        aliases=dict(_aliases(connection, row.name)),
     )
 
 
 def _aliases(connection: Connection, name: str) -> Sequence[tuple[str, int]]:
+    """Read the aliases by name, `latest` last."""
     query = select(aliases.c.alias, aliases.c.version).where(aliases.c.model == name)
-    return [(row.alias, row.version) for row in connection.execute(query.order_by(aliases.c.alias))]
+    stored = connection.execute(query.order_by(aliases.c.alias)).all()
+    return [(row.alias, row.version) for row in stored] + [(LATEST, _latest(connection, name))]
 
 
 def _at(query: Any, name: str, version: int) -> Any:

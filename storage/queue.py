@@ -108,4 +108,4 @@ def _unavailable_when_down() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        raise Unavailable(f"Valkey does not answer: {error}") from error
+        raise Unavailable("Valkey does not answer: try again") from error

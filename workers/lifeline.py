@@ -12,7 +12,7 @@ from schemas.errors import LeaseLost, Unavailable
 from schemas.job import JobError
 from schemas.settings import Settings
 from storage import Storage
-from storage.jobs import Claim
+from storage.leases import Claim
 
 GRACE_SECONDS = 2.0
 """How long the training loop has to stop by itself before its process is ended under it."""
@@ -64,14 +64,14 @@ class Lifeline:
 
     def end(self, reason: StopReason) -> None:
         """Store that the attempt ended for this reason. Raises: LeaseLost, Unavailable."""
-        jobs = self._storage.jobs
+        leases = self._storage.leases
         if reason == "cancel":
-            jobs.cancelled(self._claim)
+            leases.cancelled(self._claim)
         elif reason == "shutdown":
-            jobs.release(self._claim)
+            leases.release(self._claim)
         else:
             message = f"the job ran for more than {self._max_job_seconds} seconds"
-            jobs.fail(self._claim, JobError(code="deadline_exceeded", message=message))
+            leases.fail(self._claim, JobError(code="deadline_exceeded", message=message))
         self._storage.notices.tell(self._claim.job_id)
 
     def _run(self) -> None:
@@ -81,7 +81,7 @@ class Lifeline:
                 self._force(self.stop_reason)
                 return
             try:
-                if self._storage.jobs.renew(self._claim):
+                if self._storage.leases.renew(self._claim):
                     self.stop_reason = self.stop_reason or "cancel"
                     continue
                 renewed_at = time.monotonic()

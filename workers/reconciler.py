@@ -17,11 +17,11 @@ def reconcile(storage: Storage) -> None:
     answer is logged; the next pass tries again.
     """
     try:
-        for job_id in storage.jobs.expire_leases():
+        for job_id in storage.leases.expire_leases():
             log.warning("lease expired", job_id=job_id)
             storage.notices.tell(job_id)
         for queue in QUEUES:
-            storage.doorbell.ring_for_waiting(queue, storage.jobs.waiting(queue))
+            storage.doorbell.ring_for_waiting(queue, storage.leases.waiting(queue))
     except Unavailable as error:
         log.warning("reconciler could not finish", error=error.detail)
 
@@ -29,7 +29,7 @@ def reconcile(storage: Storage) -> None:
 def release_worker(storage: Storage, worker: str) -> None:
     """Take back the job of a worker that has died, and ring for it at once."""
     try:
-        for job_id in storage.jobs.release_lost(worker):
+        for job_id in storage.leases.release_lost(worker):
             log.warning("worker lost", job_id=job_id, worker=worker)
             storage.notices.tell(job_id)
     except Unavailable as error:

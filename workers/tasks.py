@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from importlib.metadata import version
 from types import FrameType
 
@@ -19,7 +20,7 @@ from schemas.model import Hyperparameters, ModelCard
 from schemas.settings import Settings
 from schemas.training import EpochRecord, Evaluation, Metrics
 from storage import Storage, open_storage
-from storage.jobs import Claim, Outcome
+from storage.leases import Claim, Outcome, Progress
 from storage.models import Publication
 from workers.lifeline import Lifeline
 from workers.parent_death import die_with_parent
@@ -38,7 +39,7 @@ def run_next(queue: str) -> None:
     die_with_parent(int(os.environ["PERCEPTRON_WORKER_PID"]))
     settings = Settings()
     storage = open_storage(settings, pooled=False)
-    claim = storage.jobs.claim(queue, os.environ["RQ_WORKER_ID"])
+    claim = storage.leases.claim(queue, os.environ["RQ_WORKER_ID"])
     if claim is not None:
         storage.notices.tell(claim.job_id)
         Attempt(storage, claim, settings).run()
@@ -61,8 +62,9 @@ class Attempt:
             stop=stop_after_delay(settings.lease_seconds),
             reraise=True,
         )
+        self._epochs = 0
         self._records: list[EpochRecord] = []
-        self._flush_at = 0.0
+        self._flush_at = time.monotonic() + FLUSH_SECONDS
 
     def run(self) -> None:
         """Bring the job to its end, or leave it to another attempt."""
@@ -81,7 +83,8 @@ class Attempt:
         try:
             with self._lifeline:
                 training, outcome = self._train()
-            self._retrying(self._succeed, training, outcome)
+            progress = self._progress(training)
+            self._retrying(self._storage.leases.succeed, self._claim, progress, outcome)
         except Stopped:
             self._retrying(self._lifeline.end, self._lifeline.stop_reason)
         except (Diverged, DeviceUnavailable) as error:
@@ -100,42 +103,42 @@ class Attempt:
         )
         training = engines.start(request.network, request.training, train, valid)
         history: list[EpochRecord] = []
-        self._flush_at = time.monotonic() + FLUSH_SECONDS
-        for record in training.epochs():
-            history.append(record)
-            self._keep(record, training)
+        try:
+            for step in training.run():
+                if step.record is not None:
+                    history.append(step.record)
+                self._keep(step, training)
+        except (Stopped, Diverged):
+            self._retrying(self._flush, training)  # the curves stay, to their last point
+            raise
         return training, self._outcome(training, table, train, valid, history)
 
-    def _keep(self, record: EpochRecord, training: engines.Training) -> None:
-        self._records.append(record)
+    def _keep(self, step: engines.Step, training: engines.Training) -> None:
+        self._epochs = step.epochs
+        if step.record is not None:
+            self._records.append(step.record)
         if time.monotonic() >= self._flush_at:
-            self._flush(training)
+            with suppress(Unavailable):  # the lifeline watches how long this lasts
+                self._flush(training)
         if self._lifeline.stop_reason is not None:
             raise Stopped
 
     def _flush(self, training: engines.Training) -> None:
-        try:
-            cancel = self._storage.jobs.record(
-                self._claim, self._records, training.engine, training.device
-            )
-        except Unavailable:
-            return  # the points stay in hand; the lifeline watches how long this lasts
+        cancel = self._storage.leases.record(self._claim, self._progress(training))
         self._records = []
         self._flush_at = time.monotonic() + FLUSH_SECONDS
         self._storage.notices.tell(self._claim.job_id)
         if cancel:
             self._lifeline.stop("cancel")
 
-    def _succeed(self, training: engines.Training, outcome: Outcome) -> None:
-        self._storage.jobs.succeed(
-            self._claim, self._records, training.engine, training.device, outcome
-        )
+    def _progress(self, training: engines.Training) -> Progress:
+        return Progress(self._epochs, self._records, training.engine, training.device)
 
     def _fail(self, code: str, error: Exception) -> None:
         known = isinstance(error, PerceptronError)
         message = str(error) if known else f"{type(error).__name__} (see the worker's log)"
         failure = JobError.model_validate({"code": code, "message": message})
-        self._retrying(self._storage.jobs.fail, self._claim, failure)
+        self._retrying(self._storage.leases.fail, self._claim, failure)
 
     def _outcome(
         self,

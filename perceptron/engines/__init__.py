@@ -1,12 +1,24 @@
 """What computes a training. Importing this package imports no engine."""
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from perceptron.datasets import Table
 from perceptron.layers import Layers
 from schemas.network import NetworkConfig
 from schemas.training import EpochRecord, TrainingConfig
+
+YIELD_SECONDS = 0.1
+"""Longest time, one epoch apart, that a training runs without handing back control."""
+
+
+class Step(NamedTuple):
+    """A moment at which a training hands back control."""
+
+    epochs: int
+    """Epochs done."""
+    record: EpochRecord | None
+    """The point of the curves that the last of them added, if it did."""
 
 
 class Training(Protocol):
@@ -17,10 +29,11 @@ class Training(Protocol):
     device: str
     """`cpu` or `cuda`."""
 
-    def epochs(self) -> Iterator[EpochRecord]:
+    def run(self) -> Iterator[Step]:
         """
-        Train, yielding a record at epoch 0, each record interval after it, and the last epoch.
+        Train, handing back control at every record and at least each `YIELD_SECONDS`.
 
+        Records are made at epoch 0, each record interval after it, and the last epoch.
         Raises: Diverged when a recorded loss or, at the end, a weight is not finite.
         """
 

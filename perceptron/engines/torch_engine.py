@@ -1,6 +1,7 @@
 """The plain PyTorch loop of the slides: forward, loss, backward, step."""
 
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from torch.nn.functional import (
 )
 
 from perceptron.datasets import Table
+from perceptron.engines import YIELD_SECONDS, Step
 from perceptron.initialisation import initial_layers
 from perceptron.layers import Layer, Layers
 from schemas.errors import DeviceUnavailable, Diverged
@@ -83,17 +85,22 @@ class TorchTraining:
         work = self._batch_size * network.parameter_count(widths[0])
         self._threads = 1 if work < SMALL_WORK else _ALL_THREADS
 
-    def epochs(self) -> Iterator[EpochRecord]:
-        """Train; see `Training.epochs`."""
+    def run(self) -> Iterator[Step]:
+        """Train; see `Training.run`."""
         torch.set_num_threads(self._threads)
         last = self._training.epochs - 1
         interval = self._training.record_interval
+        yield_at = time.monotonic() + YIELD_SECONDS
         for epoch in range(self._training.epochs):
+            record = None
             if epoch % interval == 0 or epoch == last:
-                yield self._recorded_epoch(epoch, last)
+                record = self._recorded_epoch(epoch, last)
             else:
                 for batch in self._batches():
                     self._step(batch)
+            if record is not None or time.monotonic() >= yield_at:
+                yield Step(epoch + 1, record)
+                yield_at = time.monotonic() + YIELD_SECONDS
 
     def layers(self) -> Layers:
         """Copy the weights; see `Training.layers`."""

@@ -13,12 +13,13 @@ from schemas.job import JobError, JobRequest, JobStatus
 from schemas.model import ModelCard
 from schemas.training import ConfusionMatrix, EpochRecord, Evaluation, Metrics
 from storage import Storage
-from storage.jobs import Claim, Outcome
+from storage.leases import Claim, Outcome, Progress
 from storage.models import Publication
 from tests.deployment import eventually
 
 REQUEST = JobRequest(dataset="xor")
 RECORDS = [EpochRecord(epoch=0, train_loss=0.7, train_accuracy=0.5)]
+PROGRESS = Progress(1, RECORDS, "torch", "cpu")
 COUNTS = ConfusionMatrix(true_positive=2, false_negative=0, false_positive=0, true_negative=2)
 METRICS = Metrics(
     train=Evaluation(loss=0.1, accuracy=1, precision=1, recall=1, f1=1, confusion_matrix=COUNTS)
@@ -47,7 +48,7 @@ def outcome(claim: Claim) -> Outcome:
 def claimed(stored: Storage, request: JobRequest = REQUEST) -> Claim:
     """Submit a job and claim it."""
     stored.jobs.submit(request)
-    claim = stored.jobs.claim("train", "tester")
+    claim = stored.leases.claim("train", "tester")
     assert claim is not None
     return claim
 
@@ -56,8 +57,8 @@ def test_from_submission_to_success(stored: Storage) -> None:
     """A job is queued, claimed, recorded and published; its events count up; its model loads."""
     name = f"model-{token_hex(4)}"
     claim = claimed(stored, JobRequest(dataset="xor", model=name))
-    assert stored.jobs.record(claim, RECORDS, "torch", "cpu") is False
-    stored.jobs.succeed(claim, [], "torch", "cpu", outcome(claim))
+    assert stored.leases.record(claim, PROGRESS) is False
+    stored.leases.succeed(claim, PROGRESS._replace(records=[]), outcome(claim))
     job = stored.jobs.get(claim.job_id)
     assert (job.status, job.model_version, job.metrics) == (JobStatus.SUCCEEDED, 1, METRICS)
     assert stored.jobs.history(claim.job_id, 1) == RECORDS
@@ -78,9 +79,9 @@ def test_each_job_is_claimed_once(stored: Storage) -> None:
     """Workers that claim at the same moment get different jobs, each job once."""
     submitted = {stored.jobs.submit(REQUEST).id for _ in range(8)}
     with ThreadPoolExecutor(8) as pool:
-        claims = list(pool.map(lambda n: stored.jobs.claim("train", f"worker-{n}"), range(8)))
+        claims = list(pool.map(lambda n: stored.leases.claim("train", f"worker-{n}"), range(8)))
     taken = [claim.job_id for claim in claims if claim is not None]
-    while (claim := stored.jobs.claim("train", "last")) is not None:
+    while (claim := stored.leases.claim("train", "last")) is not None:
         taken.append(claim.job_id)
     assert len(taken) == len(set(taken)) == 8
     assert set(taken) == submitted
@@ -89,33 +90,33 @@ def test_each_job_is_claimed_once(stored: Storage) -> None:
 def test_an_expired_lease_fences_its_old_holder(stored: Storage) -> None:
     """After the lease ran out another attempt owns the job, and the first can write nothing."""
     first = claimed(stored)
-    eventually(stored.jobs.expire_leases, 10)
-    second = stored.jobs.claim("train", "other")
+    eventually(stored.leases.expire_leases, 10)
+    second = stored.leases.claim("train", "other")
     assert second is not None
     assert (second.job_id, second.attempt) == (first.job_id, 2)
     for write in (
-        lambda: stored.jobs.renew(first),
-        lambda: stored.jobs.record(first, RECORDS, "torch", "cpu"),
-        lambda: stored.jobs.succeed(first, RECORDS, "torch", "cpu", outcome(first)),
-        lambda: stored.jobs.fail(first, JobError(code="diverged", message="")),
-        lambda: stored.jobs.cancelled(first),
-        lambda: stored.jobs.release(first),
+        lambda: stored.leases.renew(first),
+        lambda: stored.leases.record(first, PROGRESS),
+        lambda: stored.leases.succeed(first, PROGRESS, outcome(first)),
+        lambda: stored.leases.fail(first, JobError(code="diverged", message="")),
+        lambda: stored.leases.cancelled(first),
+        lambda: stored.leases.release(first),
     ):
         with pytest.raises(LeaseLost):
             write()
     with pytest.raises(NotFound):
         stored.models.get(first.model)
-    stored.jobs.succeed(second, RECORDS, "torch", "cpu", outcome(second))
+    stored.leases.succeed(second, PROGRESS, outcome(second))
     assert stored.models.get(first.model).versions == (1,)
 
 
 def test_a_job_that_loses_every_worker_fails(stored: Storage) -> None:
     """After as many lost attempts as are allowed, the job fails with `worker_lost`."""
     claim = claimed(stored)
-    assert stored.jobs.release_lost("tester") == [claim.job_id]
-    again = stored.jobs.claim("train", "tester")
+    assert stored.leases.release_lost("tester") == [claim.job_id]
+    again = stored.leases.claim("train", "tester")
     assert again is not None
-    stored.jobs.release_lost("tester")
+    stored.leases.release_lost("tester")
     job = stored.jobs.get(claim.job_id)
     assert job.status is JobStatus.FAILED
     assert job.error is not None
@@ -126,8 +127,8 @@ def test_a_shut_down_worker_costs_no_attempt(stored: Storage) -> None:
     """Released jobs wait again, however often."""
     claim = claimed(stored)
     for _ in range(4):
-        stored.jobs.release(claim)
-        again = stored.jobs.claim("train", "tester")
+        stored.leases.release(claim)
+        again = stored.leases.claim("train", "tester")
         assert again is not None
         claim = again
     assert claim.attempt == 5
@@ -137,15 +138,15 @@ def test_cancel(stored: Storage) -> None:
     """A running job is asked to stop; its worker's loss then cancels it rather than repeat it."""
     claim = claimed(stored)
     assert stored.jobs.cancel(claim.job_id).status is JobStatus.RUNNING
-    assert stored.jobs.renew(claim) is True
-    stored.jobs.release_lost("tester")
+    assert stored.leases.renew(claim) is True
+    stored.leases.release_lost("tester")
     assert stored.jobs.cancel(claim.job_id).status is JobStatus.CANCELLED
 
 
 def test_cancel_after_the_end(stored: Storage) -> None:
     """A job that failed cannot be cancelled."""
     claim = claimed(stored)
-    stored.jobs.fail(claim, JobError(code="diverged", message="at epoch 3"))
+    stored.leases.fail(claim, JobError(code="diverged", message="at epoch 3"))
     with pytest.raises(AlreadyFinal):
         stored.jobs.cancel(claim.job_id)
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from perceptron.datasets import Table, table
-from perceptron.engines import start
+from perceptron.engines import YIELD_SECONDS, Training, start
 from perceptron.inference import forward
 from perceptron.initialisation import initial_layers
 from schemas.errors import DeviceUnavailable, Diverged
 from schemas.network import NetworkConfig
-from schemas.training import TrainingConfig
+from schemas.training import EpochRecord, TrainingConfig
 
 XOR = table("xor")
 MODULES: dict[str, Any] = {
@@ -44,6 +44,10 @@ def _keep_thread_count() -> Iterator[None]:
 
 def _config(**options: Any) -> TrainingConfig:
     return TrainingConfig(device="cpu", **options)
+
+
+def _records(training: Training) -> Iterator[EpochRecord]:
+    return (step.record for step in training.run() if step.record is not None)
 
 
 def _cloud(rows: int, seed: int = 0) -> Table:
@@ -80,7 +84,7 @@ def _slides_loop(
 def test_a_single_layer_stays_at_the_slides_loss() -> None:
     """XOR, 2-1, seed 777, lr 1: the slides' losses at 0, 100, 200 and 10,000; accuracy 0.5."""
     training = start(NetworkConfig(), _config(record_every=100), XOR, None)
-    records = {record.epoch: record for record in training.epochs()}
+    records = {record.epoch: record for record in _records(training)}
     assert list(records) == list(range(0, 10_001, 100))
     assert records[0].train_loss == pytest.approx(0.7273974418640137, abs=1e-6)
     assert records[100].train_loss == pytest.approx(0.6931476593017578, abs=1e-6)
@@ -94,7 +98,7 @@ def test_three_hidden_layers_learn_xor() -> None:
     """2-10-10-10-1 on the slides' settings ends at their loss, and its layers answer XOR."""
     network = NetworkConfig(hidden_layers=(10, 10, 10))
     training = start(network, _config(record_every=5_000), XOR, None)
-    *_, last = training.epochs()
+    *_, last = _records(training)
     assert last.epoch == 10_000
     assert last.train_loss == pytest.approx(0.0001567, abs=3e-6)
     assert last.train_accuracy == 1.0
@@ -117,7 +121,7 @@ def test_losses_are_those_of_the_slides_loop(
         rows,
         None,
     )
-    losses = [record.train_loss for record in training.epochs()]
+    losses = [record.train_loss for record in _records(training)]
     np.testing.assert_allclose(losses, expected, atol=1e-5)
     probabilities = model(torch.tensor(rows.features))[:, 0].detach().numpy()
     np.testing.assert_allclose(forward(training.layers(), rows.features), probabilities, atol=1e-4)
@@ -130,7 +134,7 @@ def test_activations_train_as_in_the_slides_loop(activation: Any) -> None:
     expected, _ = _slides_loop(rows, (3, 6, 1), activation, OPTIMIZERS["sgd"], 30)
     network = NetworkConfig(hidden_layers=(6,), activation=activation)
     config = _config(learning_rate=0.05, epochs=30, record_every=1)
-    losses = [record.train_loss for record in start(network, config, rows, None).epochs()]
+    losses = [record.train_loss for record in _records(start(network, config, rows, None))]
     np.testing.assert_allclose(losses, expected, atol=1e-6)
 
 
@@ -141,7 +145,7 @@ def test_weight_decay_is_the_optimizers() -> None:
         rows, (3, 1), "sigmoid", lambda p: torch.optim.SGD(p, lr=0.5, weight_decay=0.1), 30
     )
     config = _config(learning_rate=0.5, weight_decay=0.1, epochs=30, record_every=1)
-    losses = [record.train_loss for record in start(NetworkConfig(), config, rows, None).epochs()]
+    losses = [record.train_loss for record in _records(start(NetworkConfig(), config, rows, None))]
     np.testing.assert_allclose(losses, expected, atol=1e-6)
 
 
@@ -152,7 +156,7 @@ def test_the_first_record_is_before_any_update() -> None:
     before = training.layers()
     for ours, initial in zip(before, initial_layers((3, 5, 1), "sigmoid", 777), strict=True):
         np.testing.assert_array_equal(ours.weight, initial.weight)
-    (record,) = training.epochs()
+    (record,) = _records(training)
     outputs = torch.tensor(forward(before, rows.features))
     assert record.train_loss == pytest.approx(
         torch.nn.BCELoss()(outputs, torch.tensor(rows.targets)).item(), abs=1e-6
@@ -166,7 +170,7 @@ def test_validation_is_after_the_epochs_updates() -> None:
     train, valid = _cloud(30, 1), _cloud(11, 2)
     training = start(NetworkConfig(), _config(epochs=7, record_every=3), train, valid)
     seen = []
-    for record in training.epochs():
+    for record in _records(training):
         outputs = torch.tensor(forward(training.layers(), valid.features))
         loss = torch.nn.BCELoss()(outputs, torch.tensor(valid.targets)).item()
         assert record.valid_loss == pytest.approx(loss, abs=1e-6)
@@ -178,14 +182,25 @@ def test_validation_is_after_the_epochs_updates() -> None:
 def test_the_last_epoch_is_recorded() -> None:
     """Records stand at multiples of the interval, and at the last epoch wherever it falls."""
     training = start(NetworkConfig(), _config(epochs=12, record_every=5), XOR, None)
-    assert [record.epoch for record in training.epochs()] == [0, 5, 10, 11]
+    assert [record.epoch for record in _records(training)] == [0, 5, 10, 11]
+
+
+def test_control_comes_back_between_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However far records are apart, each epoch hands back control once the time is up."""
+    moments = iter(np.arange(0.0, 1e6, YIELD_SECONDS / 2))
+    monkeypatch.setattr("perceptron.engines.torch_engine.time.monotonic", lambda: next(moments))
+    training = start(NetworkConfig(), _config(epochs=100, record_every=90), XOR, None)
+    steps = list(training.run())
+    assert [step.epochs for step in steps if step.record is not None] == [1, 91, 100]
+    assert [step.epochs for step in steps] == sorted({step.epochs for step in steps})
+    assert len(steps) > 30
 
 
 def test_minibatches_step_in_the_order_of_the_seed() -> None:
     """Each epoch steps through a new permutation, its loss the mean over rows before each step."""
     rows = _cloud(10)
     config = _config(epochs=3, batch_size=4, record_every=1, learning_rate=0.5)
-    losses = [record.train_loss for record in start(NetworkConfig(), config, rows, None).epochs()]
+    losses = [record.train_loss for record in _records(start(NetworkConfig(), config, rows, None))]
     (layer,) = initial_layers((3, 1), "sigmoid", 777)
     weight, bias = layer.weight[0].astype(float), float(layer.bias[0])
     generator = torch.Generator().manual_seed(777)
@@ -205,8 +220,8 @@ def test_minibatches_step_in_the_order_of_the_seed() -> None:
 def test_a_batch_of_all_rows_is_a_full_batch(size: int) -> None:
     """A batch size of at least the rows gives the very records of no batch size."""
     rows, network = _cloud(10), NetworkConfig(hidden_layers=(3,))
-    full = start(network, _config(epochs=5), rows, None).epochs()
-    batched = start(network, _config(epochs=5, batch_size=size), rows, None).epochs()
+    full = _records(start(network, _config(epochs=5), rows, None))
+    batched = _records(start(network, _config(epochs=5, batch_size=size), rows, None))
     assert list(full) == list(batched)
 
 
@@ -214,7 +229,7 @@ def test_the_seed_decides_everything() -> None:
     """The same seed gives the same records, batches included; another seed gives others."""
     rows, network = _cloud(40), NetworkConfig(hidden_layers=(6,))
     runs = [
-        list(start(network, _config(epochs=4, batch_size=8, seed=seed), rows, None).epochs())
+        list(_records(start(network, _config(epochs=4, batch_size=8, seed=seed), rows, None)))
         for seed in (1, 1, 2)
     ]
     assert runs[0] == runs[1] != runs[2]
@@ -223,7 +238,7 @@ def test_the_seed_decides_everything() -> None:
 def test_layers_are_float32_copies() -> None:
     """The weights handed out do not change with further epochs."""
     training = start(NetworkConfig(hidden_layers=(3,), activation="relu"), _config(), XOR, None)
-    epochs = training.epochs()
+    epochs = _records(training)
     next(epochs)
     first = training.layers()
     kept = first[0].weight.copy()
@@ -245,7 +260,7 @@ def test_a_loss_that_is_no_number_diverges(batch_size: int | None) -> None:
     network = NetworkConfig(hidden_layers=(4,), activation="identity")
     config = _config(learning_rate=1000.0, epochs=50, record_every=10, batch_size=batch_size)
     with pytest.raises(Diverged) as caught:
-        list(start(network, config, _huge(), None).epochs())
+        list(start(network, config, _huge(), None).run())
     assert caught.value.epoch in range(0, 50, 10)
 
 
@@ -256,7 +271,7 @@ def test_weights_that_are_no_numbers_diverge_at_the_end() -> None:
     config = _config(learning_rate=1000.0, epochs=1, seed=1)
     training = start(NetworkConfig(), config, rows, None)
     with pytest.raises(Diverged) as caught:
-        list(training.epochs())
+        list(_records(training))
     assert caught.value.epoch == 0
     assert not np.isfinite(training.layers()[0].weight).all()
 
@@ -266,7 +281,7 @@ def test_a_diverged_validation_loss_diverges() -> None:
     features = np.array([[3e38, -3e38], [-3e38, 3e38]] * 100, np.float32)
     valid = Table("huge", ("a", "b"), features, np.ones(200, np.float32))
     with pytest.raises(Diverged) as caught:
-        list(start(NetworkConfig(), _config(epochs=1), XOR, valid).epochs())
+        list(start(NetworkConfig(), _config(epochs=1), XOR, valid).run())
     assert caught.value.epoch == 0
 
 
@@ -275,7 +290,7 @@ def test_auto_without_cuda_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     training = start(NetworkConfig(), TrainingConfig(epochs=1), XOR, None)
     assert (training.engine, training.device) == ("torch", "cpu")
-    assert len(list(training.epochs())) == 1
+    assert len(list(_records(training))) == 1
 
 
 def test_cuda_where_there_is_none_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,15 +305,14 @@ def test_cuda_trains_as_the_cpu_does() -> None:
     """A GPU gives the CPU's losses, within float32's rounding."""
     network = NetworkConfig(hidden_layers=(10, 10))
     losses = [
-        [r.train_loss for r in start(network, TrainingConfig(epochs=50, device=device),
-                                     _cloud(20), None).epochs()]
-        for device in ("cpu", "cuda")
-    ]  # fmt: skip
+        [record.train_loss for record in _records(start(network, config, _cloud(20), None))]
+        for config in (TrainingConfig(epochs=50, device=device) for device in ("cpu", "cuda"))
+    ]
     np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
 
 
 def test_small_work_runs_on_one_thread() -> None:
     """A small network does not wake a second thread."""
     torch.set_num_threads(2)
-    next(start(NetworkConfig(), _config(), XOR, None).epochs())
+    next(start(NetworkConfig(), _config(), XOR, None).run())
     assert torch.get_num_threads() == 1

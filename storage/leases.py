@@ -1,0 +1,238 @@
+"""What workers and the reconciler do to jobs: every write is fenced by the attempt's lease."""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Update, func, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from schemas.errors import LeaseLost
+from schemas.job import EventType, JobError, JobRequest, JobStatus
+from schemas.settings import Settings
+from schemas.training import DiagnosisCode, EpochRecord, Metrics
+from storage import models as model_registry
+from storage.database import Database, clock
+from storage.models import Publication
+from storage.tables import jobs
+from storage.transitions import BACK_IN_QUEUE, apply, end
+
+FREE_RETRIES = 2
+"""Lost attempts that are repeated at once; later ones wait, each twice as long as the last."""
+LONGEST_BACKOFF_SECONDS = 30
+
+
+class Claim(NamedTuple):
+    """The right of one attempt to write to its job."""
+
+    job_id: str
+    attempt: int
+    token: str
+    request: JobRequest
+    model: str
+
+
+class Progress(NamedTuple):
+    """How far an attempt is, and the points of its curves that are not stored yet."""
+
+    epochs: int
+    """Epochs done."""
+    records: Sequence[EpochRecord]
+    engine: str
+    device: str
+
+
+class Outcome(NamedTuple):
+    """What a training that came to its end leaves behind."""
+
+    metrics: Metrics
+    diagnosis: DiagnosisCode
+    publication: Publication
+
+
+class LeaseStore:
+    """The jobs that attempts hold, in the database."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._lease_seconds = settings.lease_seconds
+        self._max_attempts = settings.max_attempts
+
+    def claim(self, queue: str, worker: str) -> Claim | None:
+        """Take the lease of the job that has waited longest; None when nothing is due."""
+        due = (
+            select(jobs.c.seq)
+            .where(jobs.c.status == "queued", jobs.c.queue == queue, jobs.c.not_before <= clock())
+            .order_by(jobs.c.seq)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        token = secrets.token_hex(16)
+        change = (
+            update(jobs)
+            .where(jobs.c.seq == due.scalar_subquery(), jobs.c.status == "queued")
+            .values(
+                status=JobStatus.RUNNING,
+                attempt=jobs.c.attempt + 1,
+                worker=worker,
+                lease_token=token,
+                lease_until=clock() + self._lease_seconds,
+                started_at=func.coalesce(jobs.c.started_at, clock()),
+                epoch=0,
+            )
+        )
+        columns = (jobs.c.attempt, jobs.c.request, jobs.c.model)
+        with self._database.write() as connection:
+            row = apply(connection, change, "started", {"worker": worker}, *columns)
+        if row is None:
+            return None
+        request = JobRequest.model_validate_json(row.request)
+        return Claim(row.id, row.attempt, token, request, row.model)
+
+    def renew(self, claim: Claim) -> bool:
+        """Extend the lease; True when the client wants the job to stop. Raises: LeaseLost."""
+        change = _held(claim).values(lease_until=clock() + self._lease_seconds)
+        with self._database.write() as connection:
+            row = connection.execute(change.returning(jobs.c.cancel_requested)).one_or_none()
+        if row is None:
+            raise LeaseLost
+        return bool(row.cancel_requested)
+
+    def record(self, claim: Claim, progress: Progress) -> bool:
+        """Store how far the attempt is; True when the job should stop. Raises: LeaseLost."""
+        with self._database.write() as connection:
+            return self._record(connection, claim, progress)
+
+    def _record(self, connection: Connection, claim: Claim, progress: Progress) -> bool:
+        change = _held(claim).values(
+            epoch=progress.epochs,
+            engine=progress.engine,
+            device=progress.device,
+            lease_until=clock() + self._lease_seconds,
+        )
+        if progress.records:
+            records = [record.model_dump(exclude_none=True) for record in progress.records]
+            data = {"attempt": claim.attempt, "records": records}
+            row = apply(connection, change, "epochs", data, jobs.c.cancel_requested)
+        else:
+            row = connection.execute(change.returning(jobs.c.cancel_requested)).one_or_none()
+        if row is None:
+            raise LeaseLost
+        return bool(row.cancel_requested)
+
+    def succeed(self, claim: Claim, progress: Progress, outcome: Outcome) -> None:
+        """Store the last points, publish the model, end the job: all at once. Raises: LeaseLost."""
+        with self._database.write() as connection:
+            self._record(connection, claim, progress)
+            version = model_registry.publish(connection, outcome.publication)
+            values = {
+                "metrics": outcome.metrics.model_dump_json(),
+                "diagnosis": outcome.diagnosis,
+                "model_version": version,
+            }
+            data = {"model": {"name": claim.model, "version": version}}
+            self._end_held(connection, claim, "succeeded", data, values)
+
+    def fail(self, claim: Claim, error: JobError) -> None:
+        """End the job with the reason of its failure; its curves stay. Raises: LeaseLost."""
+        with self._database.write() as connection:
+            values = {"error": error.model_dump_json()}
+            self._end_held(connection, claim, "failed", error.model_dump(), values)
+
+    def cancelled(self, claim: Claim) -> None:
+        """End the job as the client asked. Raises: LeaseLost."""
+        with self._database.write() as connection:
+            self._end_held(connection, claim, "cancelled", {}, {})
+
+    def release(self, claim: Claim) -> None:
+        """Put the job back, the attempt not counted as lost. Raises: LeaseLost."""
+        with self._database.write() as connection:
+            change = _held(claim).values(**BACK_IN_QUEUE)
+            data = {"attempt": claim.attempt, "reason": "worker shut down"}
+            if apply(connection, change, "requeued", data) is None:
+                raise LeaseLost
+
+    def release_lost(self, worker: str) -> list[str]:
+        """Take back the job of a worker that is known to be dead. Returns the jobs' ids."""
+        return self._take_back(jobs.c.worker == worker, "worker lost")
+
+    def expire_leases(self) -> list[str]:
+        """Take back every job whose worker was not heard of for too long. Returns the jobs' ids."""
+        return self._take_back(jobs.c.lease_until < clock(), "lease expired")
+
+    def waiting(self, queue: str) -> int:
+        """Count the jobs that a worker of the queue could start now."""
+        where = (jobs.c.status == "queued", jobs.c.queue == queue, jobs.c.not_before <= clock())
+        with self._database.read() as connection:
+            return connection.execute(
+                select(func.count()).select_from(jobs).where(*where)
+            ).scalar_one()
+
+    def _take_back(self, condition: ColumnElement[bool], reason: str) -> list[str]:
+        where = condition & (jobs.c.status == "running")
+        query = select(jobs.c.id).where(where)
+        with self._database.read() as connection:
+            lost = list(connection.execute(query).scalars())
+        for job_id in lost:
+            with self._database.write() as connection:
+                self._take_back_one(connection, where & (jobs.c.id == job_id), reason)
+        return lost
+
+    def _take_back_one(
+        self, connection: Connection, where: ColumnElement[bool], reason: str
+    ) -> None:
+        lost = jobs.c.lost_attempts + 1
+        if end(connection, where & jobs.c.cancel_requested, "cancelled"):
+            return
+        error = JobError(
+            code="worker_lost", message=f"its worker was lost {self._max_attempts} times"
+        )
+        if end(
+            connection,
+            where & (lost >= self._max_attempts),
+            "failed",
+            error.model_dump(),
+            {"error": error.model_dump_json()},
+        ):
+            return
+        row = connection.execute(
+            select(jobs.c.attempt, jobs.c.lost_attempts).where(where)
+        ).one_or_none()
+        if row is None:
+            return
+        back = {
+            **BACK_IN_QUEUE,
+            "lost_attempts": row.lost_attempts + 1,
+            "not_before": clock() + _backoff_seconds(row.lost_attempts),
+        }
+        data = {"attempt": row.attempt, "reason": reason}
+        apply(connection, update(jobs).where(where).values(**back), "requeued", data)
+
+    def _end_held(
+        self,
+        connection: Connection,
+        claim: Claim,
+        status: EventType,
+        data: Mapping[str, Any],
+        values: Mapping[str, Any],
+    ) -> None:
+        if not end(connection, _holds(claim), status, data, values):
+            raise LeaseLost
+
+
+def _backoff_seconds(lost_before: int) -> float:
+    if lost_before < FREE_RETRIES:
+        return 0
+    return min(LONGEST_BACKOFF_SECONDS, 2.0 ** (lost_before - FREE_RETRIES))
+
+
+def _holds(claim: Claim) -> ColumnElement[bool]:
+    return (
+        (jobs.c.id == claim.job_id)
+        & (jobs.c.status == "running")
+        & (jobs.c.lease_token == claim.token)
+    )
+
+
+def _held(claim: Claim) -> Update:
+    return update(jobs).where(_holds(claim))

@@ -1,0 +1,63 @@
+"""
+How a job changes: one conditional UPDATE that logs its event in the same transaction.
+
+queued → running → succeeded | failed | cancelled, and running → queued when a worker is lost.
+An UPDATE that changes no row means that the job belongs to somebody else by now.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Update, insert, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from schemas.job import EventType, JobStatus
+from storage.database import clock
+from storage.tables import AnyRow, events, jobs
+
+ENDED: dict[str, Any] = {"finished_at": clock(), "lease_token": None, "lease_until": None}
+BACK_IN_QUEUE: dict[str, Any] = {
+    "status": JobStatus.QUEUED,
+    "worker": None,
+    "lease_token": None,
+    "lease_until": None,
+    "epoch": 0,
+}
+
+
+def apply(
+    connection: Connection,
+    change: Update,
+    event: EventType,
+    data: Mapping[str, Any],
+    *columns: ColumnElement[Any],
+) -> AnyRow | None:
+    """Change one job and log the event; None, and nothing logged, when no row met the condition."""
+    counted = change.values(event_count=jobs.c.event_count + 1)
+    row = connection.execute(
+        counted.returning(jobs.c.id, jobs.c.event_count, *columns)
+    ).one_or_none()
+    if row is not None:
+        log_event(connection, row.id, row.event_count, event, data)
+    return row
+
+
+def end(
+    connection: Connection,
+    where: ColumnElement[bool],
+    status: EventType,
+    data: Mapping[str, Any] | None = None,
+    values: Mapping[str, Any] | None = None,
+) -> bool:
+    """End one job; False when no row met the condition."""
+    change = update(jobs).where(where).values(status=status, **ENDED, **(values or {}))
+    return apply(connection, change, status, data or {}) is not None
+
+
+def log_event(
+    connection: Connection, job_id: str, id_: int, event: EventType, data: Mapping[str, Any]
+) -> None:
+    """Store an event under the number that the job counted for it."""
+    values = {"job_id": job_id, "id": id_, "type": event, "data": orjson.dumps(data).decode()}
+    connection.execute(insert(events).values(created_at=clock(), **values))
