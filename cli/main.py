@@ -3,7 +3,6 @@
 import fcntl
 import os
 import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, get_args
@@ -23,7 +22,7 @@ from storage.embedded_valkey import EmbeddedValkey
 from storage.logs import configure_logging
 from storage.migrations import migrate
 from storage.models import Publication
-from workers.supervisor import Supervisor
+from workers.supervisor import Supervisor, api_process
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -51,6 +50,7 @@ def settings_from(options: dict[str, Any]) -> Settings:
 @click.version_option(package_name="perceptron-service", prog_name="perceptron")
 def main() -> None:
     """Train and serve small neural networks over HTTP."""
+    os.umask(0o077)  # what is stored is for its owner
 
 
 @main.command()
@@ -61,7 +61,7 @@ def main() -> None:
 @setting("api_workers")
 def up(**options: Any) -> None:
     """Run everything on this machine: API, embedded Valkey, workers, SQLite."""
-    settings = settings_from(options)
+    settings = settings_from({**options, "queue": "train"})
     configure_logging(settings)
     lock = _lock(settings.data_dir)
     listener = _listener(settings)
@@ -85,17 +85,19 @@ def up(**options: Any) -> None:
 @main.command()
 @setting("host")
 @setting("port")
+@setting("data_dir")
 @setting("api_workers")
 def serve(**options: Any) -> None:
     """Run the API alone, on PERCEPTRON_DATABASE_URL and PERCEPTRON_VALKEY_URL."""
     settings = settings_from(options)
-    environment = os.environ | {
-        f"PERCEPTRON_{name.upper()}": str(getattr(settings, name)) for name in options
-    }
-    os.execve(sys.executable, [sys.executable, "-m", "service"], environment)  # noqa: S606
+    listener = _listener(settings)
+    command, environment = api_process(settings, listener)
+    click.echo(f"perceptron serves at {_url(listener)}")
+    os.execve(command[0], [*command], {**os.environ, **environment})  # noqa: S606
 
 
 @main.command()
+@setting("data_dir")
 @setting("workers")
 @setting("queue")
 def worker(**options: Any) -> None:
@@ -114,9 +116,10 @@ def demo() -> None:
 
 
 @main.command(name="migrate")
-def migrate_command() -> None:
+@setting("data_dir")
+def migrate_command(**options: Any) -> None:
     """Bring the database to this version's schema and store the built-in models."""
-    settings = Settings()
+    settings = settings_from(options)
     configure_logging(settings)
     prepare(settings)
 
@@ -161,7 +164,7 @@ def _listener(settings: Settings) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
         raise click.ClickException(
-            f"{settings.host}:{settings.port}: {error.strerror} (choose another with --port)"
+            f"{settings.host}:{settings.port}: {os.strerror(error.errno or 0)}: try another --port"
         ) from None
 
 

@@ -5,6 +5,7 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import resource
 import sys
 from pathlib import Path
 
@@ -13,6 +14,9 @@ sys.modules["rich"] = None  # type: ignore[assignment]  # structlog would load i
 from gunicorn.app.wsgiapp import run
 
 CONFIGURATION = Path(__file__).with_name("gunicorn.conf.py")
+
+_, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a stream is an open file
 
 sys.argv = ["gunicorn", "--config", str(CONFIGURATION), "service.app:create_app()"]
 run()

@@ -1,4 +1,4 @@
-"""A whole deployment in processes of its own, as `perceptron up` starts it."""
+"""A deployment in processes of its own, as its commands start it."""
 
 import contextlib
 import json
@@ -31,12 +31,22 @@ def eventually(look: Callable[[], Found | None], seconds: float = END_SECONDS) -
         time.sleep(0.02)
 
 
+def perceptron(*arguments: str) -> list[str]:
+    """Give the command line of `perceptron`."""
+    return [sys.executable, "-m", "cli", *arguments]
+
+
 class Deployment:
-    """`perceptron up` on a free port and a data directory; ended with all its processes."""
+    """`perceptron up` or `serve` on a free port and a data directory; ended with its processes."""
 
     def __init__(
-        self, data_dir: Path, *arguments: str, environment: Mapping[str, str] | None = None
+        self,
+        data_dir: Path,
+        *arguments: str,
+        command: str = "up",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
+        self._command = command
         self.data_dir = data_dir
         self._arguments = arguments
         self._environment = dict(environment or {})
@@ -45,20 +55,11 @@ class Deployment:
 
     def start(self) -> Self:
         """Start and wait until the line with the URL is printed."""
-        command = [
-            sys.executable,
-            "-m",
-            "cli",
-            "up",
-            "--port",
-            "0",
-            "--data-dir",
-            str(self.data_dir),
-        ]
+        where = ("--port", "0", "--data-dir", str(self.data_dir))
         log = self.data_dir.parent / f"{self.data_dir.name}.log"
         with log.open("a") as errors:
             self.process = subprocess.Popen(
-                [*command, *self._arguments],
+                perceptron(self._command, *where, *self._arguments),
                 env={**os.environ, **self._environment},
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -66,7 +67,7 @@ class Deployment:
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
-        assert " ready at http" in line, f"{line!r}; see {log}"
+        assert " at http" in line, f"{line!r}; see {log}"
         self.url = line.split()[-1]
         self.client = httpx.Client(base_url=self.url, timeout=120, trust_env=False)
         return self
@@ -97,7 +98,7 @@ class Deployment:
     def pids(self, word: str) -> list[int]:
         """Find the running descendants whose command line has the word, parents first."""
         assert self.process is not None
-        return [pid for pid in _descendants(self.process.pid) if word in _command(pid)]
+        return [pid for pid in process_tree(self.process.pid)[1:] if word in _command(pid)]
 
     @property
     def api_master(self) -> int:
@@ -203,10 +204,9 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _descendants(pid: int) -> Iterator[int]:
-    for child in _children(pid):
-        yield child
-        yield from _descendants(child)
+def process_tree(pid: int) -> list[int]:
+    """Find a process and its running descendants, parents first."""
+    return [pid, *(found for child in _children(pid) for found in process_tree(child))]
 
 
 def _command(pid: int) -> str:

