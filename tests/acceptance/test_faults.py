@@ -1,11 +1,15 @@
 """Processes are killed in the middle of a training: the job succeeds all the same, and once."""
 
 import os
+import random
 import signal
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.deployment import Deployment, eventually, is_alive
@@ -118,6 +122,52 @@ def test_supervisor_killed_leaves_a_stale_valkey(new_deployment: Start) -> None:
     assert_succeeded_once(second, job_id)
 
 
+@pytest.mark.parametrize("seed", range(2))
+def test_kills_at_random_moments(new_deployment: Start, seed: int) -> None:
+    """Any process is killed at any moment, again and again: every job succeeds, and once."""
+    moments = random.Random(seed)  # noqa: S311  # no secret
+    deployment = new_deployment("--workers", "2", PERCEPTRON_LEASE_SECONDS="4")
+    victims: dict[str, Callable[[], int | None]] = {
+        "work-horse": lambda: deployment.horse,
+        "worker": lambda: deployment.worker,
+        "valkey": lambda: deployment.valkey,
+        "api master": lambda: deployment.api_master,
+        "api worker": lambda: deployment.pids("service")[-1],
+    }
+    jobs: dict[str, str] = {}
+    killed = []
+    for number in range(12):
+        model = f"survivor-{number}"
+        body = {"dataset": "xor", "training": {"epochs": 1_500, "record_every": 50}, "model": model}
+        jobs[_submit_surely(deployment, body, key=f"key-{number}")] = model
+        name = moments.choice(list(victims))
+        time.sleep(moments.uniform(0, 0.8))  # the moment is the point: no event marks it
+        with suppress(ProcessLookupError, IndexError):
+            if pid := victims[name]():
+                os.kill(pid, signal.SIGKILL)
+                killed.append(name)
+    assert len(killed) > 6
+    assert len(jobs) == 12
+    for job_id, model in jobs.items():
+        job = deployment.finished(job_id)
+        assert job["status"] == "succeeded", (killed, job)
+        assert [record["epoch"] for record in job["history"]] == [*range(0, 1_500, 50), 1_499]
+        assert deployment.get(f"/models/{model}").json()["versions"] == [1]
+
+
+def _submit_surely(deployment: Deployment, body: dict[str, Any], key: str) -> str:
+    """Post again with the same key until an answer comes, as a client should."""
+
+    def post() -> str | None:
+        try:
+            response = deployment.post("/jobs", body, Idempotency_Key=key)
+        except httpx.TransportError:
+            return None
+        return str(response.json()["id"]) if response.is_success else None
+
+    return eventually(post)
+
+
 def test_frozen_work_horse_cannot_write(new_deployment: Start) -> None:
     """A work-horse frozen past its lease loses its job; thawed, it changes nothing and ends."""
     deployment = new_deployment("--workers", "2", PERCEPTRON_LEASE_SECONDS="3")
@@ -183,6 +233,39 @@ def test_deadline(new_deployment: Start) -> None:
     assert job["status"] == "failed"
     assert job["error"]["code"] == "deadline_exceeded"
     assert job["history"]
+
+
+def test_cancel_between_records(new_deployment: Start) -> None:
+    """A training whose next record is far away is cancelled all the same; its progress shows."""
+    deployment = new_deployment()
+    training = {"epochs": 1_000_000, "record_every": 900_000}
+    job_id = deployment.submit(dataset="xor", training=training)
+    deployment.running(job_id, after_epoch=1_000)
+    assert deployment.post(f"/jobs/{job_id}/cancel").status_code == 202
+    job = deployment.finished(job_id, 5)
+    assert job["status"] == "cancelled"
+    assert [record["epoch"] for record in job["history"]] == [0]
+    assert job["progress"]["epoch"] < 900_000
+
+
+def test_a_diverged_job_keeps_its_curve(new_deployment: Start) -> None:
+    """A loss that is no number fails the job by name; the points before it stay."""
+    deployment = new_deployment()
+    rows = [[1e30, -1e30], [-1e30, 1e30]]
+    job = deployment.finished(
+        deployment.submit(
+            dataset={"features": rows, "targets": [0, 1]},
+            network={"hidden_layers": [4], "activation": "identity"},
+            training={"epochs": 100, "record_every": 1, "learning_rate": 1e-20},
+        )
+    )
+    assert job["status"] == "failed"
+    assert job["error"]["code"] == "diverged"
+    assert job["model"] is None
+    epochs = [record["epoch"] for record in job["history"]]
+    assert epochs == list(range(len(epochs)))
+    assert epochs
+    assert f"epoch {len(epochs)}" in job["error"]["message"]
 
 
 def _masters(deployment: Deployment) -> list[int]:
