@@ -1,10 +1,11 @@
 """`perceptron demo`: the slides' two trainings on a deployment of its own, ended afterwards."""
 
+import os
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,23 +44,27 @@ def run_demo() -> None:
         console.print(single["diagnosis"]["message"])
 
 
+def start_perceptron(
+    *arguments: str, settings: Mapping[str, str] | None = None, **streams: Any
+) -> subprocess.Popen[str]:
+    """Start `perceptron` in a process of its own, with these settings and none of the caller's."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith("PERCEPTRON_")
+    }
+    command = (sys.executable, "-P", "-m", "cli", *arguments)  # -P: no other `cli` that lies here
+    return subprocess.Popen(command, env={**inherited, **(settings or {})}, text=True, **streams)
+
+
 @contextmanager
 def _deployment() -> Iterator[str]:
     """Start everything on a free port under a temporary directory; yields the URL."""
-    with tempfile.TemporaryDirectory(prefix="perceptron-demo-") as directory:
+    with tempfile.TemporaryDirectory(prefix="perceptron-") as directory:
         log = Path(directory) / "log"
-        command = (
-            sys.executable,
-            "-m",
-            "cli",
-            "up",
-            "--port",
-            "0",
-            "--data-dir",
-            f"{directory}/data",
-        )
+        up = ("up", "--port", "0", "--data-dir", directory)
         with log.open("w") as errors:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+            process = start_perceptron(*up, stdout=subprocess.PIPE, stderr=errors)
         try:
             line = process.stdout.readline() if process.stdout else ""
             if not line:

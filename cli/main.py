@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from cli.demo import run_demo
 from perceptron import layers
 from perceptron.gates import BUILT_IN_MODELS
-from schemas.errors import Unavailable
+from schemas.errors import PerceptronError
 from schemas.model import ModelCard
 from schemas.settings import Settings
 from storage import open_storage
@@ -42,11 +42,25 @@ def settings_from(options: dict[str, Any]) -> Settings:
     try:
         return Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
-        found = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
-        raise click.ClickException(found) from None
+        found = (
+            f"PERCEPTRON_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()
+        )
+        raise click.ClickException("; ".join(found)) from None
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Commands that report what they cannot do in one line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Raises: ClickException for every error that has a name."""
+        try:
+            return super().invoke(ctx)
+        except PerceptronError as error:
+            place = f"{error.parameter}: " if error.parameter else ""
+            raise click.ClickException(place + error.detail) from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="perceptron-service", prog_name="perceptron")
 def main() -> None:
     """Train and serve small neural networks over HTTP."""
@@ -66,20 +80,13 @@ def up(**options: Any) -> None:
     lock = _lock(settings.data_dir)
     listener = _listener(settings)
     prepare(settings)
-    valkey = None
-    if settings.valkey_url is None:
-        valkey = EmbeddedValkey(settings)
-        valkey.start()
+    valkey = EmbeddedValkey(settings) if settings.valkey_url is None else None
     supervisor = Supervisor(settings, valkey)
     supervisor.add_api(listener)
     supervisor.add_workers(settings.workers)
     url = _url(listener)
-    try:
-        supervisor.run(lambda: _is_ready(url), lambda: click.echo(f"perceptron is ready at {url}"))
-    except Unavailable as error:
-        raise click.ClickException(error.detail) from None
-    finally:
-        lock.close()
+    supervisor.run(lambda: _is_ready(url), lambda: click.echo(f"perceptron is ready at {url}"))
+    lock.close()
 
 
 @main.command()
@@ -163,8 +170,9 @@ def _listener(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
+        reason = str(error.strerror).partition(" (while")[0]
         raise click.ClickException(
-            f"{settings.host}:{settings.port}: {os.strerror(error.errno or 0)}: try another --port"
+            f"{settings.host}:{settings.port}: {reason}: choose another --host or --port"
         ) from None
 
 

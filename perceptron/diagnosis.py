@@ -28,7 +28,8 @@ def diagnose(
 
     Source: slides, 1 (6), overfitting and underfitting; 2, XOR and the single-layer perceptron.
     """
-    if not network.hidden_layers and metrics.train.accuracy < 1 and _is_inseparable(table):
+    is_linear = not network.hidden_layers or network.activation == "identity"
+    if is_linear and metrics.train.accuracy < 1 and _is_inseparable(table):
         return "not_linearly_separable"
     if _turned_up(history):
         return "overfitting"
@@ -90,10 +91,12 @@ def _has_clear_gap(metrics: Metrics) -> bool:
 _MESSAGES: Mapping[DiagnosisCode, Mapping[Language, str]] = {
     "not_linearly_separable": {
         "en": "Not linearly separable: no single straight line can separate the two classes, "
-        "and a single-layer perceptron draws only one. A hidden layer is needed: add one and "
-        "train again.",
+        "and without a hidden layer (or with hidden layers that are linear themselves) a network "
+        "draws only one. A hidden layer is needed, with an activation such as sigmoid: add one "
+        "and train again.",
         "ko": "선형 분리가 불가능합니다. 직선 하나로는 두 클래스를 나눌 수 없는데, 단층 퍼셉트론은 "
-        "선형 영역만 분리할 수 있습니다. 은닉층이 필요하므로 은닉층을 추가해 다시 학습하세요.",
+        "선형 영역만 분리할 수 있습니다. (항등 함수만 쓰는 은닉층도 마찬가지입니다.) sigmoid 같은 "
+        "활성화 함수를 쓰는 은닉층이 필요하므로 은닉층을 추가해 다시 학습하세요.",
     },
     "overfitting": {
         "en": "Overfitting: the network fits the training data better and better, but it does "

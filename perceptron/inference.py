@@ -13,6 +13,9 @@ from schemas.network import LayerActivation
 LEAKY_SLOPE = 0.01
 """Slope of leaky ReLU below zero, PyTorch's default."""
 
+BLOCK_VALUES = 2**20
+"""Most outputs of one layer at a time: more rows are taken in blocks, to bound the memory."""
+
 _LIMITS = {np.dtype(kind): float(np.finfo(kind).max) for kind in (np.float32, np.float64)}
 
 
@@ -24,15 +27,23 @@ def forward(layers: Layers, features: npt.ArrayLike) -> FloatArray:
 
     Shapes: features (rows, inputs) → (rows,), in the dtype of the layers.
     """
-    dtype = layers[0].weight.dtype
-    limit = _LIMITS[dtype]
+    with np.errstate(over="ignore"):
+        rows: FloatArray = np.asarray(features, layers[0].weight.dtype)
+    block = max(1, BLOCK_VALUES // max(layer.weight.shape[0] for layer in layers))
+    if len(rows) <= block:
+        return _forward(layers, rows)
+    starts = range(0, len(rows), block)
+    return np.concatenate([_forward(layers, rows[start : start + block]) for start in starts])
+
+
+def _forward(layers: Layers, rows: FloatArray) -> FloatArray:
+    limit = _LIMITS[rows.dtype]
     with np.errstate(all="ignore"):
-        rows: FloatArray = np.asarray(features, dtype)
         rows = np.maximum(np.minimum(rows, limit), -limit)
         outputs = _through(layers, rows)
         if math.isfinite(np.add.reduce(outputs)):  # NaN and ∞ survive a sum
             return outputs
-        return _through_wide(layers, rows).astype(dtype)
+        return _through_wide(layers, rows).astype(rows.dtype)
 
 
 def predictions(probabilities: FloatArray) -> npt.NDArray[np.int64]:

@@ -1,7 +1,15 @@
 """The bases that every model of the vocabulary derives from, and how their validators point."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
 from pydantic_core import PydanticCustomError
+
+MAX_INTEGER = 2**31 - 1
+"""Largest number that a database's INTEGER holds."""
+
+Identifier = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
+"""A name in a path or a cursor, as clients write it: no control characters."""
 
 
 class Record(BaseModel):

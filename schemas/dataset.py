@@ -5,19 +5,20 @@ from typing import Annotated, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from schemas.base import Body, Record, invalid
+from schemas.page import Page
 
 DatasetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 FeatureName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-FeatureRow = Annotated[tuple[float, ...], Field(min_length=1, max_length=4_096)]
+FeatureRow = Annotated[tuple[float, ...], Field(min_length=1, max_length=4_096, fail_fast=True)]
 
 
 class InlineDataset(Body):
     """A table in the job's body: rows of numbers, and a 0 or 1 for each row."""
 
-    features: Annotated[tuple[FeatureRow, ...], Field(min_length=1)]
+    features: Annotated[tuple[FeatureRow, ...], Field(min_length=1, fail_fast=True)]
     """Shape (rows, features)."""
 
-    targets: Annotated[tuple[float, ...], Field(min_length=1)]
+    targets: Annotated[tuple[float, ...], Field(min_length=1, fail_fast=True)]
     """Shape (rows,): the class of each row, 0 or 1."""
 
     feature_names: tuple[FeatureName, ...] | None = None
@@ -58,6 +59,10 @@ class DatasetSummary(Record):
     feature_names: tuple[str, ...]
     positives: int
     """Rows of class 1."""
+
+
+class DatasetPage(Page[DatasetSummary, str]):
+    """One page of datasets; the identifiers are names."""
 
 
 class Dataset(DatasetSummary):

@@ -74,7 +74,7 @@ class PreconditionRequired(Conflict):
 
 
 class PreconditionFailed(Conflict):
-    """The alias has moved since: read it again."""
+    """The alias has moved since, or there is none: read it again."""
 
 
 class Unavailable(PerceptronError):

@@ -6,6 +6,7 @@ from pydantic import StringConstraints
 
 from schemas.base import Record
 from schemas.model import LayerParameters
+from schemas.page import Page
 
 GateName = Annotated[str, StringConstraints(pattern=r"^([a-z]+(-[0-9])?|[01]{2,256})$")]
 
@@ -72,8 +73,5 @@ class Gate(GateSummary):
     """The slides' hand-set layers with step activation, where they give any."""
 
 
-class GateList(Record):
-    """Every gate with a name."""
-
-    object: str = "list"
-    data: tuple[GateSummary, ...]
+class GatePage(Page[GateSummary, str]):
+    """One page of the gates that have names; the identifiers are the names."""

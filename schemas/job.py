@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from schemas.base import Body, Record
+from schemas.base import MAX_INTEGER, Body, Record
 from schemas.dataset import DatasetName, InlineDataset
 from schemas.model import ModelName, ModelReference
 from schemas.network import NetworkConfig
@@ -117,11 +117,16 @@ class Job(JobSummary):
     history: tuple[EpochRecord, ...]
 
 
-JobPage = Page[JobSummary]
+class JobPage(Page[JobSummary, str]):
+    """One page of jobs, newest first."""
+
 
 EventType = Literal[
     "queued", "started", "epochs", "requeued", "cancelling", "succeeded", "failed", "cancelled"
 ]
+
+
+EventId = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 
 
 class JobEvent(Record):
@@ -133,22 +138,20 @@ class JobEvent(Record):
     type: EventType
     created_at: datetime
     data: dict[str, Any]
-    """`epochs`: `{"attempt", "records"}`; `started`: `{"attempt", "engine", "device"}`; …"""
+    """
+    By type: `started`: `{"worker"}`; `epochs`: `{"attempt", "records"}`; `requeued`:
+    `{"attempt", "reason"}`; `succeeded`: `{"model": {"name", "version"}}`; `failed`:
+    `{"code", "message"}`; `queued`, `cancelling` and `cancelled`: `{}`.
+    """
 
 
-class EventPage(Record):
-    """One page of a job's events."""
-
-    object: str = "list"
-    data: tuple[JobEvent, ...]
-    first_id: int | None
-    last_id: int | None
-    has_more: bool
+class EventPage(Page[JobEvent, int]):
+    """One page of a job's events, oldest first."""
 
 
 class EventQuery(Record):
     """Which events to answer with."""
 
     limit: Annotated[int, Field(ge=1, le=1_000)] = 100
-    after: Annotated[int, Field(ge=0)] = 0
+    after: EventId = 0
     """Only events with a greater id."""

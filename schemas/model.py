@@ -5,14 +5,15 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from schemas.base import Body, Record
+from schemas.base import MAX_INTEGER, Body, Record
 from schemas.network import LayerActivation, NetworkConfig
-from schemas.page import Page
+from schemas.page import Page, PageLimit
 from schemas.training import Diagnosis, Metrics, TrainingConfig
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 """An alias begins with a letter, so it is never mistaken for a version."""
+VersionNumber = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 
 
 class ModelReference(Record):
@@ -83,8 +84,21 @@ class ModelSummary(Record):
     """Alias to version. `latest` always exists and cannot be set."""
 
 
-ModelPage = Page[ModelSummary]
-VersionPage = Page[ModelVersion]
+class ModelPage(Page[ModelSummary, str]):
+    """One page of models; the identifiers are names."""
+
+
+class VersionPage(Page[ModelVersion, str]):
+    """One page of a model's versions; the identifiers are their numbers."""
+
+
+class VersionQuery(Record):
+    """Which page of a model's versions to answer with."""
+
+    limit: PageLimit = 20
+    """Items of one page."""
+    after: VersionNumber | None = None
+    """The last version of the page before; absent: the first page."""
 
 
 class LayerParameters(Record):
@@ -109,7 +123,7 @@ class ModelParameters(Record):
 class AliasUpdate(Body):
     """Where an alias is to point."""
 
-    version: Annotated[int, Field(ge=1)]
+    version: VersionNumber
 
 
 class Alias(Record):

@@ -5,10 +5,10 @@ from typing import Annotated
 from pydantic import Discriminator, Field, Tag
 
 from schemas.base import Body, Record
-from schemas.model import AliasName, ModelName
+from schemas.model import AliasName, ModelName, VersionNumber
 
-FeatureValues = Annotated[tuple[float, ...], Field(min_length=1)]
-FeatureMap = Annotated[dict[str, float], Field(min_length=1)]
+FeatureValues = Annotated[tuple[float, ...], Field(min_length=1, fail_fast=True)]
+FeatureMap = Annotated[dict[str, float], Field(min_length=1, fail_fast=True)]
 
 
 def _input_form(value: object) -> str:
@@ -17,8 +17,8 @@ def _input_form(value: object) -> str:
 
 
 Inputs = Annotated[
-    Annotated[tuple[FeatureValues, ...], Field(min_length=1), Tag("rows")]
-    | Annotated[tuple[FeatureMap, ...], Field(min_length=1), Tag("records")],
+    Annotated[tuple[FeatureValues, ...], Field(min_length=1, fail_fast=True), Tag("rows")]
+    | Annotated[tuple[FeatureMap, ...], Field(min_length=1, fail_fast=True), Tag("records")],
     Discriminator(_input_form),
 ]
 
@@ -27,7 +27,7 @@ class PredictRequest(Body):
     """Rows to predict, in the order of the model's features or by the features' names."""
 
     model: ModelName
-    version: Annotated[int, Field(ge=1)] | AliasName | None = None
+    version: VersionNumber | AliasName | None = None
     """A version's number or an alias; null: the latest."""
     inputs: Inputs
     """Rows of numbers, or records `{feature name: number}`."""

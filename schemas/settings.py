@@ -1,6 +1,7 @@
 """Every setting of the system, read from the environment (prefix `PERCEPTRON_`)."""
 
 import hashlib
+import re
 import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
@@ -27,6 +28,8 @@ class Settings(BaseSettings):
     """Valkey's URL (`redis://…` or `unix://…`); null: the embedded one under `data_dir`."""
     host: str = "127.0.0.1"
     """Address that the API listens on."""
+    trusted_hosts: str | None = None
+    """Hosts that the API answers as, by comma; null: on a loopback address its names, else any."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     """Port that the API listens on; 0: any free one."""
     api_workers: Annotated[int, Field(ge=1, le=64)] = 2
@@ -41,6 +44,8 @@ class Settings(BaseSettings):
     """Largest request body."""
     max_parameters: Annotated[int, Field(ge=1)] = 5_000_000
     """Largest number of weights and biases of one network."""
+    max_activations: Annotated[int, Field(ge=1)] = 100_000_000
+    """Most outputs of units in one step of a training: rows of a batch × units."""
     max_wait_seconds: Annotated[float, Field(ge=0)] = 60
     """Longest wait that `Prefer: wait=N` is granted."""
     max_job_seconds: Annotated[int, Field(ge=1)] = 3_600
@@ -49,11 +54,9 @@ class Settings(BaseSettings):
     """Lost attempts (worker killed) after which a job fails."""
     lease_seconds: Annotated[float, Field(gt=0)] = 30
     """How long a worker that is not heard of keeps its job."""
-    heartbeat_seconds: Annotated[float, Field(gt=0)] = 5
-    """Time between two renewals of a job's lease."""
     reconcile_seconds: Annotated[float, Field(gt=0)] = 2
     """Time between two passes that expire leases and ring for waiting jobs."""
-    model_cache_bytes: Annotated[int, Field(ge=0)] = 16 * 1024 * 1024
+    model_cache_bytes: Annotated[int, Field(ge=0)] = 32 * 1024 * 1024
     """Most bytes of ready models that one API process keeps."""
 
     @property
@@ -72,9 +75,14 @@ class Settings(BaseSettings):
 
     @property
     def valkey_socket(self) -> Path:
-        """Socket of the embedded Valkey; under the temporary directory where `data_dir` is deep."""
+        """
+        Socket of the embedded Valkey, whose directory is the server's own.
+
+        It is under `data_dir`, or under the temporary directory where that is too deep for a
+        socket or has a space in its name, which Valkey's configuration cannot take.
+        """
         socket = self.data_dir.resolve() / "valkey" / "valkey.sock"
-        if len(bytes(socket)) <= MAX_SOCKET_PATH_BYTES:
+        if len(bytes(socket)) <= MAX_SOCKET_PATH_BYTES and not re.search(r"\s", str(socket)):
             return socket
         digest = hashlib.sha256(bytes(socket)).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"perceptron-{digest}" / "valkey.sock"

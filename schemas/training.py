@@ -1,5 +1,6 @@
 """How a network is trained, and what training reports."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,7 +11,17 @@ MAX_RECORDS = 20_000
 """Most epoch records that one job may ask for."""
 
 Optimizer = Literal["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop"]
-EngineName = Literal["torch"]
+DEFAULT_LEARNING_RATES: Mapping[Optimizer | None, float] = {
+    "sgd": 1.0,
+    "momentum": 0.1,
+    "nesterov": 0.1,
+    "adam": 0.01,
+    "adamw": 0.01,
+    "rmsprop": 0.01,
+}
+"""Step sizes that small tables are learned with."""
+
+EngineName = Literal["fused", "torch"]
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -20,8 +31,10 @@ class TrainingConfig(Body):
     optimizer: Optimizer = "sgd"
     """Update rule, with PyTorch's defaults (momentum and nesterov: 0.9)."""
 
-    learning_rate: Annotated[float, Field(gt=0, le=1_000)] = 1.0
-    """Step size of the update rule."""
+    learning_rate: Annotated[float, Field(gt=0, le=1_000)] = Field(
+        default_factory=lambda given: DEFAULT_LEARNING_RATES.get(given.get("optimizer"), 1.0)
+    )
+    """Step size; by default 1 for `sgd`, 0.1 with momentum, 0.01 for the adaptive rules."""
 
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
     """L2 penalty, as PyTorch's optimizers apply it."""

@@ -3,25 +3,30 @@
 from importlib.metadata import version
 
 from flask import Response
-from flask_openapi3 import Info, OpenAPI
+from flask_openapi3 import Info
 
 from schemas.problem import Problem
 from schemas.settings import Settings
-from service import backprop, datasets, gates, jobs, models, predictions, probes, problems
+from service import (
+    backprop,
+    datasets,
+    gates,
+    hosts,
+    jobs,
+    memory,
+    models,
+    predictions,
+    probes,
+    problems,
+)
 from service.model_cache import ModelCache
-from service.requests import JsonRequest
+from service.openapi import Api
 from storage import open_storage
 from storage.logs import configure_logging
 
 DESCRIPTION = """Train a small neural network with `POST /jobs`, watch it at `/jobs/<id>` and
 `/jobs/<id>/events`, and predict with it at `/predict`. Every error is an
 `application/problem+json` (RFC 9457) that points at the field."""
-
-
-class Api(OpenAPI):
-    """Flask with the request class that hands JSON on as text."""
-
-    request_class = JsonRequest
 
 
 def create_app(settings: Settings | None = None) -> Api:
@@ -33,6 +38,7 @@ def create_app(settings: Settings | None = None) -> Api:
         info=Info(
             title="Perceptron", version=version("perceptron-service"), description=DESCRIPTION
         ),
+        security_schemes={},
         doc_prefix="/docs",
         validation_error_model=Problem,
         validation_error_callback=problems.from_validation,
@@ -42,15 +48,18 @@ def create_app(settings: Settings | None = None) -> Api:
     app.extensions["settings"] = settings
     app.extensions["storage"] = open_storage(settings)
     app.extensions["model_cache"] = ModelCache(settings.model_cache_bytes)
+    hosts.init_app(app, settings)
     problems.init_app(app)
     for resource in (jobs, predictions, models, datasets, gates, backprop, probes, problems):
         app.register_api(resource.blueprint)
     app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi_json")
     app.after_request(_harden)
+    app.after_request(memory.trim_after_large)
     return app
 
 
 def _harden(response: Response) -> Response:
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Cache-Control", "no-store")
+    response.vary.update(("Accept", "Accept-Language"))
     return response

@@ -11,7 +11,7 @@ from service.responses import json_response
 blueprint = APIBlueprint("backprop", __name__, abp_tags=[Tag(name="learn", description="To learn")])
 
 
-@blueprint.post("/backprop", responses={200: BackpropTrace, **documented(400, 413, 415)})
+@blueprint.post("/backprop", responses={200: BackpropTrace, **documented(413, 415)})
 def backprop(body: BackpropRequest) -> Response:
     """Work out one step by the chain rule; without a body, that of the slides' example."""
     return json_response(trace(body))

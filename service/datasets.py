@@ -4,34 +4,34 @@ from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
 
 from perceptron import datasets
-from schemas.base import Record
-from schemas.dataset import Dataset, DatasetSummary
-from schemas.page import Page, PageQuery
+from schemas.base import Identifier, Record
+from schemas.dataset import Dataset, DatasetPage
+from schemas.page import PageQuery
+from service.openapi import answers, headers
 from service.problems import documented
-from service.responses import json_response
+from service.responses import json_response, page_response
 
 blueprint = APIBlueprint(
     "datasets", __name__, abp_tags=[Tag(name="datasets", description="Tables to train on")]
 )
 
-DatasetPage = Page[DatasetSummary]
-
 
 class DatasetPath(Record):
     """Which dataset."""
 
-    name: str
+    name: Identifier
 
 
-@blueprint.get("/datasets", responses={200: DatasetPage, **documented(404)})
+@blueprint.get(
+    "/datasets",
+    responses={200: DatasetPage, **documented()},
+    openapi_extensions=answers({200: headers("Link")}),
+)
 def list_datasets(query: PageQuery) -> Response:
     """List datasets by name."""
-    names = sorted(datasets.dataset_names())
-    following = [name for name in names if query.after is None or name > query.after]
-    data = tuple(datasets.summary(name) for name in following[: query.limit])
-    first, last = (data[0].name, data[-1].name) if data else (None, None)
-    has_more = len(following) > query.limit
-    return json_response(DatasetPage(data=data, first_id=first, last_id=last, has_more=has_more))
+    names, has_more = query.choose(datasets.dataset_names())
+    found = [datasets.summary(name) for name in names]
+    return page_response(DatasetPage.of(found, lambda dataset: dataset.name, has_more=has_more))
 
 
 @blueprint.get("/datasets/<name>", responses={200: Dataset, **documented(404)})

@@ -31,6 +31,7 @@ def _lines(stored: Storage, job_id: str, after: int) -> Iterator[str]:
             moved.clear()
             try:
                 found, more = stored.jobs.events(job_id, after, BATCH)
+                ended = not more and _has_ended(stored, job_id, found)
             except NotFound:
                 yield _message("deleted", "{}")
                 return
@@ -39,7 +40,7 @@ def _lines(stored: Storage, job_id: str, after: int) -> Iterator[str]:
             for event in found:
                 after, spoken_at = event.id, time.monotonic()
                 yield _message(event.type, event.model_dump_json(), event.id)
-            if not more and _has_ended(stored, job_id, found):
+            if ended:
                 yield _message("done", "{}")
                 return
             if time.monotonic() - spoken_at > KEEPALIVE_SECONDS:

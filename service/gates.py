@@ -5,9 +5,11 @@ from flask_openapi3 import APIBlueprint, Tag
 
 from perceptron import gates
 from schemas.base import Record
-from schemas.gate import Gate, GateList, GateName
+from schemas.gate import Gate, GateName, GatePage
+from schemas.page import PageQuery
+from service.openapi import answers, headers
 from service.problems import documented
-from service.responses import json_response
+from service.responses import json_response, page_response
 
 blueprint = APIBlueprint("gates", __name__, abp_tags=[Tag(name="learn", description="To learn")])
 
@@ -19,10 +21,17 @@ class GatePath(Record):
     """A gate's name, or a truth table's outputs in counting order, such as `0110`."""
 
 
-@blueprint.get("/gates", responses={200: GateList, **documented()})
-def list_gates() -> Response:
-    """List the gates that have names."""
-    return json_response(GateList(data=gates.gate_summaries()))
+@blueprint.get(
+    "/gates",
+    responses={200: GatePage, **documented()},
+    openapi_extensions=answers({200: headers("Link")}),
+)
+def list_gates(query: PageQuery) -> Response:
+    """List the gates that have names, by name."""
+    summaries = {summary.name: summary for summary in gates.gate_summaries()}
+    names, has_more = query.choose(summaries)
+    found = [summaries[name] for name in names]
+    return page_response(GatePage.of(found, lambda gate: gate.name, has_more=has_more))
 
 
 @blueprint.get("/gates/<name>", responses={200: Gate, **documented(404)})

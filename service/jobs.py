@@ -2,13 +2,16 @@
 
 import threading
 import time
+from contextlib import suppress
+from typing import Any
 
 import structlog
 from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
 
 from perceptron import datasets, diagnosis
-from schemas.base import Record
+from perceptron.diagnosis import Language
+from schemas.base import Identifier, Record
 from schemas.errors import InvalidField, NotFound, Unavailable
 from schemas.job import (
     EventPage,
@@ -24,11 +27,12 @@ from schemas.job import (
 from schemas.model import ModelReference
 from schemas.page import PageQuery
 from schemas.settings import Settings
-from service import requests
 from service.context import settings, storage
 from service.event_stream import event_stream
+from service.openapi import EVENT_STREAM, answers, headers
 from service.problems import documented
-from service.responses import json_response, no_content
+from service.requests import EventHeaders, LanguageHeaders, SubmitHeaders, wants_event_stream
+from service.responses import json_response, no_content, page_response
 from storage import Storage
 from storage.jobs import JobRecord, queue_of
 
@@ -40,46 +44,66 @@ log = structlog.get_logger(__name__)
 class JobPath(Record):
     """Which job."""
 
-    job_id: str
+    job_id: Identifier
 
 
-@blueprint.post("/jobs", responses={200: Job, 202: Job, **documented(400, 413, 415)})
-def create_job(body: JobRequest) -> Response:
+@blueprint.post(
+    "/jobs",
+    responses={200: Job, 202: Job, **documented(413, 415)},
+    openapi_extensions=answers(
+        {
+            200: headers("Location", "Preference-Applied"),
+            202: headers("Location", "Preference-Applied", "Retry-After"),
+        }
+    ),
+)
+def create_job(header: SubmitHeaders, body: JobRequest) -> Response:
     """
     Accept a training.
 
     `Idempotency-Key` makes it safe to repeat; `Prefer: wait=N` waits up to N seconds for the end.
     """
-    key = requests.idempotency_key()
     check_request(body, settings(), storage())
-    record = storage().jobs.submit(body, key)
+    record = storage().jobs.submit(body, header.idempotency_key)
     _ring(storage(), body)
-    return _accepted(record)
+    return _accepted(record, header)
 
 
-@blueprint.get("/jobs", responses={200: JobPage, **documented(404)})
-def list_jobs(query: PageQuery) -> Response:
+@blueprint.get(
+    "/jobs",
+    responses={200: JobPage, **documented(404)},
+    openapi_extensions=answers({200: headers("Link")}),
+)
+def list_jobs(query: PageQuery, header: LanguageHeaders) -> Response:
     """List jobs, newest first."""
     records, has_more = storage().jobs.page(query.after, query.limit)
-    data = tuple(_summary(record) for record in records)
-    first, last = (data[0].id, data[-1].id) if data else (None, None)
-    return json_response(JobPage(data=data, first_id=first, last_id=last, has_more=has_more))
+    found = [JobSummary(**_fields(record, header.language)) for record in records]
+    return page_response(JobPage.of(found, lambda job: job.id, has_more=has_more))
 
 
-@blueprint.get("/jobs/<job_id>", responses={200: Job, **documented(404)})
-def get_job(path: JobPath) -> Response:
+@blueprint.get(
+    "/jobs/<job_id>",
+    responses={200: Job, **documented(404)},
+    openapi_extensions=answers({200: headers("Retry-After")}),
+)
+def get_job(path: JobPath, header: LanguageHeaders) -> Response:
     """Report a job's status, progress, metrics, curves, model and error."""
     record = storage().jobs.get(path.job_id)
-    headers = {} if record.status.is_final else {"Retry-After": "1"}
-    return json_response(_job(record), headers=headers)
+    again = {} if record.status.is_final else {"Retry-After": "1"}
+    return json_response(_job(record, header.language), headers=again)
 
 
 @blueprint.post("/jobs/<job_id>/cancel", responses={200: Job, 202: Job, **documented(404, 409)})
-def cancel_job(path: JobPath) -> Response:
-    """Stop a job: at once while it waits (200), within seconds while it runs (202)."""
+def cancel_job(path: JobPath, header: LanguageHeaders) -> Response:
+    """
+    Stop a job: at once while it waits (200), within seconds while it runs (202).
+
+    `history` is left empty where the database fails just after it has stored the request.
+    """
     record = storage().jobs.cancel(path.job_id)
     storage().notices.tell(path.job_id)
-    return json_response(_job(record), 200 if record.status.is_final else 202)
+    job = _changed_job(record, header.language)
+    return json_response(job, 200 if record.status.is_final else 202)
 
 
 @blueprint.delete("/jobs/<job_id>", responses={204: None, **documented(404)})
@@ -90,20 +114,22 @@ def delete_job(path: JobPath) -> Response:
     return no_content()
 
 
-@blueprint.get("/jobs/<job_id>/events", responses={200: EventPage, **documented(404)})
-def list_events(path: JobPath, query: EventQuery) -> Response:
+@blueprint.get(
+    "/jobs/<job_id>/events",
+    responses={200: EventPage, **documented(404)},
+    openapi_extensions=answers({200: {**headers("Link"), **EVENT_STREAM}}),
+)
+def list_events(path: JobPath, query: EventQuery, header: EventHeaders) -> Response:
     """
     List what happened to a job, or stream it with `Accept: text/event-stream`.
 
     A stream resumes after `Last-Event-ID` (or `?after=`) and ends with the event `done`.
     """
-    if requests.wants_event_stream():
-        after = requests.last_event_id(query.after)
+    if wants_event_stream():
+        after = query.after if header.last_event_id is None else header.last_event_id
         return event_stream(storage(), path.job_id, after)
     found, has_more = storage().jobs.events(path.job_id, query.after, query.limit)
-    first, last = (found[0].id, found[-1].id) if found else (None, None)
-    page = EventPage(data=tuple(found), first_id=first, last_id=last, has_more=has_more)
-    return json_response(page)
+    return page_response(EventPage.of(found, lambda event: event.id, has_more=has_more))
 
 
 def check_request(body: JobRequest, limits: Settings, stored: Storage) -> None:
@@ -118,8 +144,17 @@ def check_request(body: JobRequest, limits: Settings, stored: Storage) -> None:
     if count > limits.max_parameters:
         detail = f"{count} weights and biases; at most {limits.max_parameters} are allowed"
         raise InvalidField(detail, "network", "hidden_layers")
+    _check_step(body, len(table.targets), limits.max_activations)
     if body.model is not None and stored.models.is_built_in(body.model):
         raise InvalidField(f"{body.model!r} is a built-in model: choose another name", "model")
+
+
+def _check_step(body: JobRequest, rows: int, most: int) -> None:
+    rows = min(body.training.batch_size or rows, rows)
+    units = sum(body.network.hidden_layers) + 1
+    if rows * units > most:
+        detail = f"a step of {rows} rows through {units} units is too large: at most {most} outputs"
+        raise InvalidField(f"{detail}; set a smaller batch size", "training", "batch_size")
 
 
 def _ring(stored: Storage, body: JobRequest) -> None:
@@ -134,16 +169,18 @@ def _ring(stored: Storage, body: JobRequest) -> None:
     threading.Thread(target=ring, daemon=True).start()
 
 
-def _accepted(record: JobRecord) -> Response:
+def _accepted(record: JobRecord, header: SubmitHeaders) -> Response:
     """Answer 202 at once, or 200 with the ended job where the client prefers to wait for it."""
-    headers = {"Location": f"/jobs/{record.id}"}
-    seconds = requests.wait_preference(settings().max_wait_seconds)
+    job = _job(record, header.language)
+    told = {"Location": f"/jobs/{record.id}"}
+    seconds = header.wait_seconds(settings().max_wait_seconds)
     if seconds is not None:
-        headers["Preference-Applied"] = f"wait={seconds:.0f}"
-        record = _wait_for_end(storage(), record, seconds)
-    if not record.status.is_final:
-        return json_response(_job(record), 202, {**headers, "Retry-After": "1"})
-    return json_response(_job(record), 200 if seconds is not None else 202, headers)
+        told["Preference-Applied"] = f"wait={seconds:.0f}"
+        with suppress(Unavailable):  # the job is accepted all the same
+            job = _job(_wait_for_end(storage(), record, seconds), header.language)
+    if not job.status.is_final:
+        return json_response(job, 202, {**told, "Retry-After": "1"})
+    return json_response(job, 200 if seconds is not None else 202, told)
 
 
 def _wait_for_end(stored: Storage, record: JobRecord, seconds: float) -> JobRecord:
@@ -158,22 +195,27 @@ def _wait_for_end(stored: Storage, record: JobRecord, seconds: float) -> JobReco
             moved.wait(min(left, stored.notices.patience))
 
 
-def _job(record: JobRecord) -> Job:
-    history = tuple(storage().jobs.history(record.id, record.attempt))
-    return Job(**_fields(record), history=history)
+def _job(record: JobRecord, language: Language) -> Job:
+    """Describe a job with its curves; one that no worker has started has none."""
+    curves = storage().jobs.history(record.id, record.attempt) if record.attempt else []
+    return Job(**_fields(record, language), history=tuple(curves))
 
 
-def _summary(record: JobRecord) -> JobSummary:
-    return JobSummary(**_fields(record))
+def _changed_job(record: JobRecord, language: Language) -> Job:
+    """Describe a job whose change is stored: without its curves where the database fails now."""
+    try:
+        return _job(record, language)
+    except Unavailable:
+        return Job(**_fields(record, language), history=())
 
 
-def _fields(record: JobRecord) -> dict[str, object]:
+def _fields(record: JobRecord, language: Language) -> dict[str, Any]:
     """Turn a stored job into what clients see, with sentences in their language."""
     fields = record._asdict()
     epoch, epochs, version = (fields.pop(name) for name in ("epoch", "epochs", "model_version"))
     done = record.status is JobStatus.SUCCEEDED
     published = ModelReference(name=record.model, version=version) if version else None
-    found = record.diagnosis and diagnosis.explain(record.diagnosis, requests.language())
+    found = record.diagnosis and diagnosis.explain(record.diagnosis, language)
     at = f"/jobs/{record.id}"
     links = JobLinks(
         self=at,

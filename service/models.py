@@ -1,13 +1,11 @@
 """/models: what was trained, version by version, and the aliases that point at it."""
 
-from typing import Annotated
-
 from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
-from pydantic import Field
 
+from perceptron.diagnosis import Language, explain
 from perceptron.layers import as_parameters, from_bytes
-from schemas.base import Record
+from schemas.base import Identifier, Record
 from schemas.errors import InvalidField
 from schemas.model import (
     Alias,
@@ -17,13 +15,16 @@ from schemas.model import (
     ModelParameters,
     ModelSummary,
     ModelVersion,
+    VersionNumber,
     VersionPage,
+    VersionQuery,
 )
 from schemas.page import PageQuery
-from service import requests
 from service.context import storage
+from service.openapi import answers, headers
 from service.problems import documented
-from service.responses import json_response, no_content
+from service.requests import ConditionHeaders, LanguageHeaders
+from service.responses import json_response, no_content, page_response
 from storage.models import LATEST
 
 blueprint = APIBlueprint(
@@ -31,19 +32,16 @@ blueprint = APIBlueprint(
 )
 
 
-MAX_DIGITS = 9
-
-
 class ModelPath(Record):
     """Which model."""
 
-    name: str
+    name: Identifier
 
 
 class VersionPath(ModelPath):
     """Which version."""
 
-    version: Annotated[int, Field(ge=1)] | AliasName
+    version: VersionNumber | AliasName
     """A number or an alias."""
 
 
@@ -53,13 +51,15 @@ class AliasPath(ModelPath):
     alias: AliasName
 
 
-@blueprint.get("/models", responses={200: ModelPage, **documented()})
+@blueprint.get(
+    "/models",
+    responses={200: ModelPage, **documented()},
+    openapi_extensions=answers({200: headers("Link")}),
+)
 def list_models(query: PageQuery) -> Response:
     """List models by name."""
     found, has_more = storage().models.page(query.after, query.limit)
-    first, last = (found[0].name, found[-1].name) if found else (None, None)
-    page = ModelPage(data=tuple(found), first_id=first, last_id=last, has_more=has_more)
-    return json_response(page)
+    return page_response(ModelPage.of(found, lambda model: model.name, has_more=has_more))
 
 
 @blueprint.get("/models/<name>", responses={200: ModelSummary, **documented(404)})
@@ -75,21 +75,24 @@ def delete_model(path: ModelPath) -> Response:
     return no_content()
 
 
-@blueprint.get("/models/<name>/versions", responses={200: VersionPage, **documented(404)})
-def list_versions(path: ModelPath, query: PageQuery) -> Response:
+@blueprint.get(
+    "/models/<name>/versions",
+    responses={200: VersionPage, **documented(404)},
+    openapi_extensions=answers({200: headers("Link")}),
+)
+def list_versions(path: ModelPath, query: VersionQuery, header: LanguageHeaders) -> Response:
     """List a model's versions, newest first; `after` is a version's number."""
-    found, has_more = storage().models.versions(path.name, _version_cursor(query), query.limit)
-    first, last = (str(found[0].version), str(found[-1].version)) if found else (None, None)
-    page = VersionPage(data=tuple(found), first_id=first, last_id=last, has_more=has_more)
-    return json_response(page)
+    found, has_more = storage().models.versions(path.name, query.after, query.limit)
+    told = [_told(version, header.language) for version in found]
+    return page_response(VersionPage.of(told, lambda item: str(item.version), has_more=has_more))
 
 
 @blueprint.get(
     "/models/<name>/versions/<version>", responses={200: ModelVersion, **documented(404)}
 )
-def get_version(path: VersionPath) -> Response:
+def get_version(path: VersionPath, header: LanguageHeaders) -> Response:
     """Report a version with its card: hyperparameters, parameter counts, data, metrics."""
-    return json_response(storage().models.version(path.name, path.version))
+    return json_response(_told(storage().models.version(path.name, path.version), header.language))
 
 
 @blueprint.delete(
@@ -117,7 +120,11 @@ def get_parameters(path: ModelPath) -> Response:
     return _parameters(path.name, None)
 
 
-@blueprint.get("/models/<name>/aliases/<alias>", responses={200: Alias, **documented(404)})
+@blueprint.get(
+    "/models/<name>/aliases/<alias>",
+    responses={200: Alias, **documented(404)},
+    openapi_extensions=answers({200: headers("ETag")}),
+)
 def get_alias(path: AliasPath) -> Response:
     """Report where an alias points; the ETag is needed to move it."""
     stored = storage().models.alias(path.name, path.alias)
@@ -126,25 +133,33 @@ def get_alias(path: AliasPath) -> Response:
 
 @blueprint.put(
     "/models/<name>/aliases/<alias>",
-    responses={200: Alias, 201: Alias, **documented(400, 404, 409, 412, 413, 415, 428)},
+    responses={200: Alias, 201: Alias, **documented(404, 409, 412, 413, 415, 428)},
+    openapi_extensions=answers({200: headers("ETag"), 201: headers("ETag")}),
 )
-def set_alias(path: AliasPath, body: AliasUpdate) -> Response:
+def set_alias(path: AliasPath, header: ConditionHeaders, body: AliasUpdate) -> Response:
     """Make an alias, or move it: `If-Match` with its ETag is needed then."""
     _refuse_latest(path.alias)
-    stored, is_new = storage().models.set_alias(
-        path.name, path.alias, body.version, requests.if_match()
-    )
+    stored, is_new = storage().models.set_alias(path.name, path.alias, body.version, header.etags)
     return _alias(path, stored.version, stored.etag, 201 if is_new else 200)
 
 
 @blueprint.delete(
     "/models/<name>/aliases/<alias>", responses={204: None, **documented(404, 409, 412, 428)}
 )
-def delete_alias(path: AliasPath) -> Response:
+def delete_alias(path: AliasPath, header: ConditionHeaders) -> Response:
     """Delete an alias: `If-Match` with its ETag is needed."""
     _refuse_latest(path.alias)
-    storage().models.delete_alias(path.name, path.alias, requests.if_match())
+    storage().models.delete_alias(path.name, path.alias, header.etags)
     return no_content()
+
+
+def _told(version: ModelVersion, language: Language) -> ModelVersion:
+    """Give the card's diagnosis in the language; it is stored in English."""
+    if version.card.diagnosis is None:
+        return version
+    diagnosis = explain(version.card.diagnosis.code, language)
+    card = version.card.model_copy(update={"diagnosis": diagnosis})
+    return version.model_copy(update={"card": card})
 
 
 def _parameters(name: str, reference: int | str | None) -> Response:
@@ -162,11 +177,3 @@ def _alias(path: AliasPath, version: int, etag: str, status: int = 200) -> Respo
 def _refuse_latest(alias: str) -> None:
     if alias == LATEST:
         raise InvalidField("`latest` always points at the newest version", parameter="alias")
-
-
-def _version_cursor(query: PageQuery) -> int | None:
-    if query.after is None:
-        return None
-    if not query.after.isascii() or not query.after.isdigit() or len(query.after) > MAX_DIGITS:
-        raise InvalidField("a version's number", parameter="after")
-    return int(query.after)

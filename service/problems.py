@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import structlog
 from flask import Flask, Response, request
@@ -14,11 +15,18 @@ from werkzeug.exceptions import NotFound as NoSuchRoute
 from werkzeug.http import HTTP_STATUS_CODES
 
 from schemas import errors
-from schemas.base import Record
+from schemas.base import Identifier, Record
 from schemas.problem import FieldProblem, Problem, ProblemExplanation
+from service.hosts import base_url
+from service.openapi import headers
 from service.responses import json_response
 
 CONTENT_TYPE = "application/problem+json"
+
+MAX_FOUND = 1_000
+"""Most wrong places that are looked at one by one; more are only counted."""
+MAX_LISTED = 100
+"""Most wrong places that one problem lists."""
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +42,9 @@ class ProblemType(NamedTuple):
 INVALID = ProblemType(422, "invalid_content", "The request's content is not valid")
 MALFORMED = ProblemType(400, "malformed_json", "The body is not JSON")
 INTERNAL = ProblemType(500, "internal_error", "The service failed")
+
+FRAGMENT_CHARACTERS = "!$&'()*+,;=:@?"
+"""Characters besides letters, digits and -._~ that a URI's fragment holds as they are: RFC 3986."""
 
 PROBLEM_RESPONSE: dict[str, Any] = {
     "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -68,7 +79,7 @@ blueprint = APIBlueprint(
 class ProblemPath(Record):
     """Which kind of problem."""
 
-    code: str
+    code: Identifier
 
 
 @blueprint.get("/problems/<code>", responses={200: ProblemExplanation, 404: {**PROBLEM_RESPONSE}})
@@ -89,10 +100,12 @@ def init_app(app: Flask) -> None:
 
 def documented(*statuses: int) -> dict[str | int, Any]:
     """Declare problems with these statuses, for an operation's `responses`."""
-    return {
+    found: dict[str | int, Any] = {
         status: {"description": HTTPStatus(status).phrase, **PROBLEM_RESPONSE}
-        for status in (*statuses, 422, 503)
+        for status in (400, *statuses, 422, 503)
     }
+    found[503] |= headers("Retry-After")
+    return found
 
 
 def from_domain(error: errors.PerceptronError) -> Response:
@@ -131,18 +144,33 @@ def from_fault(error: Exception) -> Response:
 
 def from_validation(error: ValidationError) -> Response:
     """Answer pydantic's findings, each with a pointer into the body or the parameter's name."""
-    found = error.errors(include_url=False, include_input=False)
+    count = error.error_count()
+    if count > MAX_FOUND:
+        return _response(INVALID, f"{count} fields are not valid")
+    found = _causes(error.errors(include_url=False, include_input=False))
     if found[0]["type"] == "json_invalid":
         return _response(MALFORMED, found[0]["msg"])
-    in_body = not error.title.endswith(("Query", "Path"))
+    in_body = not error.title.endswith(("Headers", "Path", "Query"))
     body = from_json(request.get_json()) if in_body else {}
-    places = tuple(_place(item, body, in_body=in_body) for item in found)
-    return _response(INVALID, _summary(places), places)
+    places = tuple(_place(item, body, in_body=in_body) for item in found[:MAX_LISTED])
+    return _response(INVALID, _summary(places[0], len(found)), places)
+
+
+def _causes(found: Sequence[ErrorDetails]) -> Sequence[ErrorDetails]:
+    """Leave out what pydantic finds only because something inside, or beside, is wrong."""
+    above = {item["loc"][:depth] for item in found for depth in range(len(item["loc"]))}
+    return [
+        item
+        for item in found
+        if item["type"] != "default_factory_not_called"
+        and not (item["type"] == "too_short" and item["loc"] in above)
+    ]
 
 
 def json_pointer(at: Iterable[str | int]) -> str:
-    """Write a place as a JSON pointer (RFC 6901) in a URI fragment."""
-    return "#" + "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in at)
+    """Write a place as a JSON pointer in a URI fragment (RFC 6901, section 6)."""
+    tokens = (str(part).replace("~", "~0").replace("/", "~1") for part in at)
+    return "#" + "".join("/" + quote(token, safe=FRAGMENT_CHARACTERS) for token in tokens)
 
 
 def _http_type(status: HTTPStatus) -> ProblemType:
@@ -157,8 +185,12 @@ def _explanations() -> Mapping[str, ProblemExplanation]:
         for status in HTTPStatus
         if status >= HTTPStatus.BAD_REQUEST
     ]
-    kinds += [(INVALID, INVALID.title), (MALFORMED, MALFORMED.title)]
     kinds += [(kind, (error.__doc__ or "").strip()) for error, kind in PROBLEM_TYPES.items()]
+    kinds += [
+        (INVALID, "A value cannot be used: `errors` point at each, in the body or by its name."),
+        (MALFORMED, "The body cannot be read as JSON; `detail` says where it ends to be."),
+        (INTERNAL, "The fault is in the service: its log has the traceback."),
+    ]
     return {
         kind.code: ProblemExplanation(
             code=kind.code, title=kind.title, status=kind.status, description=description
@@ -168,12 +200,10 @@ def _explanations() -> Mapping[str, ProblemExplanation]:
 
 
 def _place(item: ErrorDetails, body: Any, *, in_body: bool) -> FieldProblem:
-    inside = item.get("ctx", {}).get("at", ())
     if in_body:
-        at = (*_in_document(item, body), *inside)
+        at = (*_in_document(item, body), *item.get("ctx", {}).get("at", ()))
         return FieldProblem(detail=item["msg"], pointer=json_pointer(at))
-    at = (*item["loc"], *inside)
-    return FieldProblem(detail=item["msg"], parameter=".".join(map(str, at)))
+    return FieldProblem(detail=item["msg"], parameter=str(item["loc"][0]))
 
 
 def _in_document(item: ErrorDetails, document: Any) -> Iterable[str | int]:
@@ -188,15 +218,15 @@ def _in_document(item: ErrorDetails, document: Any) -> Iterable[str | int]:
             yield part
 
 
-def _summary(places: Sequence[FieldProblem]) -> str:
-    first = places[0]
-    more = f" (and {len(places) - 1} more)" if len(places) > 1 else ""
+def _summary(first: FieldProblem, count: int) -> str:
+    listed = f"; the first {MAX_LISTED} are listed" if count > MAX_LISTED else ""
+    more = f" (and {count - 1} more{listed})" if count > 1 else ""
     return f"{first.pointer or first.parameter}: {first.detail}{more}"
 
 
 def _response(kind: ProblemType, detail: str, places: Sequence[FieldProblem] = ()) -> Response:
     problem = Problem(
-        type=f"{request.host_url}problems/{kind.code}",
+        type=f"{base_url()}problems/{kind.code}",
         title=kind.title,
         status=kind.status,
         detail=detail,
@@ -204,6 +234,6 @@ def _response(kind: ProblemType, detail: str, places: Sequence[FieldProblem] = (
         instance=request.path,
         errors=tuple(places),
     )
-    headers = {"Retry-After": "1"} if kind.status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    again = {"Retry-After": "1"} if kind.status == HTTPStatus.SERVICE_UNAVAILABLE else None
     body = problem.model_dump_json(exclude_none=True)
-    return Response(body, kind.status, headers, content_type=CONTENT_TYPE)
+    return Response(body, kind.status, again, content_type=CONTENT_TYPE)

@@ -2,18 +2,24 @@
 
 import re
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any
 
 from flask import Request, current_app, request
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
+from werkzeug.datastructures import ETags, LanguageAccept
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.http import parse_accept_header, parse_etags
 
-from schemas.errors import InvalidField
-
-MAX_KEY_LENGTH = 255
+from perceptron.diagnosis import Language
+from schemas.base import Record
+from schemas.job import EventId
 
 
 class JsonRequest(Request):
     """A request that hands its JSON on as text, for pydantic to parse and validate in one go."""
+
+    body_bytes = 0
+    """Size of the body, once it is read."""
 
     def get_json(self, *_args: Any, **_kwargs: Any) -> Any:
         """Give the body as text, for `model_validate_json`."""
@@ -27,6 +33,7 @@ class JsonRequest(Request):
         Raises: RequestEntityTooLarge, UnsupportedMediaType, BadRequest when it is not UTF-8.
         """
         body = self._bounded_body()
+        self.body_bytes = len(body)
         if not body:
             return "{}"
         if self.mimetype != "application/json" and not self.mimetype.endswith("+json"):
@@ -50,47 +57,70 @@ class JsonRequest(Request):
         raise RequestEntityTooLarge(f"the body is larger than {limit} bytes")
 
 
-def language() -> Literal["en", "ko"]:
-    """Choose the language of sentences from Accept-Language."""
-    return "ko" if request.accept_languages.best_match(["en", "ko"]) == "ko" else "en"
-
-
-def idempotency_key() -> str | None:
-    """Read Idempotency-Key, with or without quotes. Raises: InvalidField."""
-    header = request.headers.get("Idempotency-Key")
-    if header is None:
-        return None
-    key = header.strip().removeprefix('"').removesuffix('"')
-    if not re.fullmatch(rf"[!-~]{{1,{MAX_KEY_LENGTH}}}", key):
-        raise InvalidField(
-            f"1 to {MAX_KEY_LENGTH} visible ASCII characters", parameter="Idempotency-Key"
-        )
-    return key
-
-
-def wait_preference(longest: float) -> float | None:
-    """Read `Prefer: wait=N` (RFC 7240) in seconds, at most the longest; None where it is absent."""
-    found = re.search(r"(?:^|[,;\s])wait\s*=\s*(\d{1,9})", request.headers.get("Prefer", ""))
-    return min(float(found[1]), longest) if found else None
-
-
 def wants_event_stream() -> bool:
     """Whether the client asks for `text/event-stream` rather than JSON."""
     offered = ["application/json", "text/event-stream"]
     return request.accept_mimetypes.best_match(offered) == "text/event-stream"
 
 
-def if_match() -> str | None:
-    """Read the one ETag of If-Match; `*` stands for any."""
-    header = request.headers.get("If-Match")
-    return None if header is None else header.strip().removeprefix("W/").strip('"')
+class Headers(Record):
+    """Headers that an operation reads; it ignores the rest."""
+
+    model_config = ConfigDict(
+        extra="ignore", alias_generator=lambda name: name.replace("_", "-").title()
+    )
 
 
-def last_event_id(default: int) -> int:
-    """Read Last-Event-ID. Raises: InvalidField."""
-    header = request.headers.get("Last-Event-ID")
-    if header is None:
-        return default
-    if not re.fullmatch(r"\d{1,9}", header):
-        raise InvalidField("a whole number", parameter="Last-Event-ID")
-    return int(header)
+class LanguageHeaders(Headers):
+    """The language to answer in."""
+
+    accept_language: str | None = None
+    """Language of the sentences: `en`, the default, or `ko`."""
+
+    @property
+    def language(self) -> Language:
+        """The language that the client prefers of those that we have."""
+        accepted = parse_accept_header(self.accept_language, LanguageAccept)
+        return "ko" if accepted.best_match(["en", "ko"]) == "ko" else "en"
+
+
+def _without_quotes(header: str) -> str:
+    return header.strip().removeprefix('"').removesuffix('"')
+
+
+class SubmitHeaders(LanguageHeaders):
+    """How to accept a job."""
+
+    idempotency_key: (
+        Annotated[
+            str, BeforeValidator(_without_quotes), StringConstraints(pattern=r"^[!-~]{1,255}$")
+        ]
+        | None
+    ) = None
+    """Makes it safe to repeat the request: 1 to 255 visible ASCII characters, quoted or not."""
+    prefer: str | None = None
+    """`wait=N` waits up to N seconds for the job's end (RFC 7240)."""
+
+    def wait_seconds(self, longest: float) -> float | None:
+        """Give the wait that the client prefers, at most the longest; None where it does not."""
+        found = re.search(r"(?:^|[,;\s])wait\s*=\s*(\d{1,9})", self.prefer or "")
+        return min(float(found[1]), longest) if found else None
+
+
+class ConditionHeaders(Headers):
+    """What must be true still, for the request to be carried out."""
+
+    if_match: str | None = None
+    """ETags of which the alias has one, as it was read; `*` for any."""
+
+    @property
+    def etags(self) -> ETags | None:
+        """The ETags, compared strongly; None where the client sets no condition."""
+        return None if self.if_match is None else parse_etags(self.if_match)
+
+
+class EventHeaders(Headers):
+    """Where to resume a stream of events."""
+
+    last_event_id: Annotated[EventId | None, Field(alias="Last-Event-ID")] = None
+    """Stream only events with a greater id; wins over `after`."""

@@ -5,15 +5,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, make_url, text
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, select
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Double
 from tenacity import Retrying, retry_if_exception_message, stop_after_delay, wait_random
 
-from schemas.errors import Unavailable
+from schemas.errors import InvalidField, Unavailable
+from storage.tables import jobs
 
 ANSWER_SECONDS = 10.0
 """How long a transaction waits to begin: for another writer, a free connection, a host."""
@@ -44,11 +45,11 @@ class Database:
     Short transactions on one database; nothing connects before the first of them.
 
     `pooled=False` keeps no connection between transactions: for processes that fork.
-    Raises: Unavailable, from every transaction, when the database does not answer.
+    Raises: Unavailable, from every transaction, when the database does not answer; InvalidField
+    for a URL that is none.
     """
 
     def __init__(self, url: str, *, pooled: bool = True) -> None:
-        self.url = make_url(url)
         self._engine = _engine(url, pooled=pooled)
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -65,9 +66,9 @@ class Database:
             yield connection
 
     def ping(self) -> None:
-        """Ask the database for an answer."""
+        """Ask the database for an answer that needs our tables. Raises: Unavailable."""
         with self.read() as connection:
-            connection.execute(text("SELECT 1"))
+            connection.execute(select(jobs.c.seq).limit(1))
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -78,13 +79,24 @@ class Database:
 def _unavailable_when_down() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
+    except (OperationalError, InterfaceError, PoolTimeout, ProgrammingError) as error:
+        if "no such table" in str(error) or "UndefinedTable" in str(error):
+            raise Unavailable("the database has no tables yet: run `perceptron migrate`") from error
+        if isinstance(error, ProgrammingError):
+            raise
         raise Unavailable("the database does not answer: try again") from error
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except ArgumentError:
+        raise InvalidField("not an SQLAlchemy URL", parameter="PERCEPTRON_DATABASE_URL") from None
 
 
 def _engine(url: str, *, pooled: bool) -> Engine:
     pool: dict[str, Any] = {"pool_timeout": ANSWER_SECONDS} if pooled else {"poolclass": NullPool}
-    if make_url(url).get_backend_name() != "sqlite":
+    if _parsed(url).get_backend_name() != "sqlite":
         waits = {
             "connect_timeout": int(ANSWER_SECONDS),
             "tcp_user_timeout": int(ANSWER_SECONDS * 1000),  # a host that vanished answers nothing
@@ -98,7 +110,7 @@ def _engine(url: str, *, pooled: bool) -> Engine:
 
 def prepare_directory(url: str) -> None:
     """Make the directory of a SQLite file, readable by its owner only."""
-    parsed = make_url(url)
+    parsed = _parsed(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 

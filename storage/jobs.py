@@ -64,7 +64,9 @@ class JobStore:
             with self._database.write() as connection:
                 return _record(self._insert(connection, request, body, digest, idempotency_key))
         except IntegrityError:
-            return self._accepted_before(idempotency_key, digest)
+            accepted = self._accepted_before(idempotency_key, digest)
+        # A job that was deleted in between has given its key back.
+        return accepted or self.submit(request, idempotency_key)
 
     def _insert(
         self, connection: Connection, request: JobRequest, body: str, digest: str, key: str | None
@@ -90,15 +92,15 @@ class JobStore:
         log_event(connection, job_id, 1, "queued", {})
         return row
 
-    def _accepted_before(self, key: str | None, digest: str) -> JobRecord:
+    def _accepted_before(self, key: str | None, digest: str) -> JobRecord | None:
         where = jobs.c.idempotency_key == key
         with self._database.read() as connection:
             row = connection.execute(
                 select(*_RECORD_COLUMNS, jobs.c.request_sha256).where(where)
-            ).one()
-        if row.request_sha256 != digest:
+            ).one_or_none()
+        if row is not None and row.request_sha256 != digest:
             raise IdempotencyMismatch
-        return _record(row)
+        return None if row is None else _record(row)
 
     def get(self, job_id: str) -> JobRecord:
         """Read one job. Raises: NotFound."""

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Update, func, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from schemas.errors import LeaseLost
-from schemas.job import EventType, JobError, JobRequest, JobStatus
+from schemas.job import EventType, JobError, JobStatus
 from schemas.settings import Settings
 from schemas.training import DiagnosisCode, EpochRecord, Metrics
 from storage import models as model_registry
@@ -28,8 +28,10 @@ class Claim(NamedTuple):
     job_id: str
     attempt: int
     token: str
-    request: JobRequest
+    request: str
+    """JobRequest, as JSON."""
     model: str
+    """Name to publish under."""
 
 
 class Progress(NamedTuple):
@@ -86,8 +88,7 @@ class LeaseStore:
             row = apply(connection, change, "started", {"worker": worker}, *columns)
         if row is None:
             return None
-        request = JobRequest.model_validate_json(row.request)
-        return Claim(row.id, row.attempt, token, request, row.model)
+        return Claim(row.id, row.attempt, token, row.request, row.model)
 
     def renew(self, claim: Claim) -> bool:
         """Extend the lease; True when the client wants the job to stop. Raises: LeaseLost."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from schemas.errors import (
     BuiltInModel,
+    Conflict,
     CorruptModel,
     InvalidField,
     NotFound,
@@ -47,15 +48,22 @@ class ModelRegistry:
         self._database = database
 
     def install_built_in(self, publication: Publication) -> None:
-        """Store a built-in model as its version 1, unless that is there with the same weights."""
-        sha256 = hashlib.sha256(publication.weights).hexdigest()
-        at = (model_versions.c.name == publication.name, model_versions.c.version == 1)
+        """
+        Store a built-in model as its version 1, unless that is there with the same weights.
+
+        Raises: Conflict when users have a model by that name.
+        """
+        name, sha256 = publication.name, hashlib.sha256(publication.weights).hexdigest()
+        at = (model_versions.c.name == name, model_versions.c.version == 1)
         with self._database.write() as connection:
+            built_in = connection.execute(select(models.c.built_in).where(models.c.name == name))
+            if built_in.scalar() is False:
+                raise Conflict(f"rename or delete the model {name!r}: a built-in one has its name")
             stored = connection.execute(select(model_versions.c.sha256).where(*at)).scalar()
             if stored == sha256:
                 return
             connection.execute(delete(model_versions).where(*at))
-            _upsert_model(connection, publication.name, built_in=True)
+            _upsert_model(connection, name, built_in=True)
             _insert_version(connection, publication, 1)
 
     def is_built_in(self, name: str) -> bool:
@@ -156,10 +164,12 @@ class ModelRegistry:
         return stored
 
     def set_alias(
-        self, name: str, alias: str, version: int, if_match: str | None
+        self, name: str, alias: str, version: int, if_match: Container[str] | None
     ) -> tuple[StoredAlias, bool]:
         """
         Point an alias at a version; returns it and whether it is new.
+
+        An alias that exists moves only where its ETag is among those of `if_match`.
 
         Raises: NotFound, BuiltInModel, PreconditionRequired, PreconditionFailed,
         InvalidField for a version that is not there.
@@ -181,9 +191,9 @@ class ModelRegistry:
                 connection.execute(update(aliases).where(*at).values(**values))
         return StoredAlias(version, etag), stored is None
 
-    def delete_alias(self, name: str, alias: str, if_match: str | None) -> None:
+    def delete_alias(self, name: str, alias: str, if_match: Container[str] | None) -> None:
         """
-        Delete an alias.
+        Delete an alias, where its ETag is among those of `if_match`.
 
         Raises: NotFound, BuiltInModel, PreconditionRequired, PreconditionFailed.
         """
@@ -268,10 +278,10 @@ def _stored_alias(connection: Connection, name: str, alias: str) -> StoredAlias 
     return None if row is None else StoredAlias(row.version, row.etag)
 
 
-def _check_precondition(stored: StoredAlias | None, if_match: str | None) -> None:
+def _check_precondition(stored: StoredAlias | None, if_match: Container[str] | None) -> None:
     if stored is not None and if_match is None:
         raise PreconditionRequired
-    if if_match is not None and (stored is None or if_match not in ("*", stored.etag)):
+    if if_match is not None and (stored is None or stored.etag not in if_match):
         raise PreconditionFailed
 
 

@@ -14,11 +14,13 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
+from rq.utils import as_text
 
-from schemas.errors import Unavailable
+from schemas.errors import InvalidField, Unavailable
 from schemas.settings import Settings
 
 TASK = "workers.tasks.run_next"
@@ -38,13 +40,19 @@ class Bell(Job):
     """An RQ job that can call nothing but the task, whatever was written to Valkey."""
 
     def restore(self, raw_data: Any) -> Any:
-        """Read the job from Valkey, without the ways that RQ has to reach other code or hosts."""
-        restored = super().restore(raw_data)
-        self.webhooks = []
-        self._success_callback_name = None
-        self._failure_callback_name = None
-        self._stopped_callback_name = None
-        return restored
+        """
+        Read from Valkey what was asked for and nothing else: no hooks, limits or dependencies.
+
+        Raises: NoSuchJobError, which a worker passes over, when it is not a job at all.
+        """
+        hash_ = {as_text(name): value for name, value in raw_data.items()}
+        kept = {name: hash_[name] for name in ("data", "status", "origin") if name in hash_}
+        try:
+            super().restore(kept)
+        except (ValueError, TypeError) as error:
+            raise NoSuchJobError("not a bell") from error
+        self.timeout = task_seconds(Settings())
+        self.result_ttl = self.failure_ttl = 0
 
     @property
     def func(self) -> Any:
@@ -54,14 +62,26 @@ class Bell(Job):
         return super().func
 
 
+def task_seconds(settings: Settings) -> int:
+    """Give the time after which RQ ends a task that outlived its deadline."""
+    return settings.max_job_seconds + BACKSTOP_SECONDS
+
+
 def connect(url: str, *, timeout_seconds: float | None = 2) -> Redis:
-    """Make a client that connects at its first use, and waits for answers no longer than this."""
-    return Redis.from_url(
-        url,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        retry=Retry(NoBackoff(), 0 if timeout_seconds else 1),
-    )
+    """
+    Make a client that connects at its first use, and waits for answers no longer than this.
+
+    Raises: InvalidField for a URL that is none.
+    """
+    try:
+        return Redis.from_url(
+            url,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=Retry(NoBackoff(), 0 if timeout_seconds else 1),
+        )
+    except ValueError as error:
+        raise InvalidField(str(error), parameter="PERCEPTRON_VALKEY_URL") from None
 
 
 def queue(name: str, connection: Redis) -> Queue:
@@ -74,7 +94,7 @@ class Doorbell:
 
     def __init__(self, settings: Settings) -> None:
         self._connection = connect(settings.valkey_location)
-        self._task_seconds = settings.max_job_seconds
+        self._task_seconds = task_seconds(settings)
 
     def ring(self, queue_name: str, times: int = 1) -> None:
         """Tell the queue's workers that jobs wait. Raises: Unavailable."""
@@ -84,7 +104,7 @@ class Doorbell:
                 bells.enqueue_call(
                     TASK,
                     args=(queue_name,),
-                    timeout=self._task_seconds + BACKSTOP_SECONDS,
+                    timeout=self._task_seconds,
                     result_ttl=0,
                     failure_ttl=0,
                 )

@@ -21,8 +21,8 @@ def new_deployment(tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
     """Start deployments of the test's own; every one is ended with the test."""
     started: list[Deployment] = []
 
-    def start(*arguments: str, name: str = "data", **environment: str) -> Deployment:
-        made = Deployment(tmp_path / name, *arguments, environment=environment)
+    def start(*arguments: str, name: str = "data", **settings: str) -> Deployment:
+        made = Deployment(tmp_path / name, *arguments, settings=settings)
         started.append(made)
         return made.start()
 

@@ -5,15 +5,16 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import httpx
+import psutil
 
-READY_SECONDS = 60
+from cli.demo import start_perceptron
+
 END_SECONDS = 90
 
 Found = TypeVar("Found")
@@ -31,11 +32,6 @@ def eventually(look: Callable[[], Found | None], seconds: float = END_SECONDS) -
         time.sleep(0.02)
 
 
-def perceptron(*arguments: str) -> list[str]:
-    """Give the command line of `perceptron`."""
-    return [sys.executable, "-m", "cli", *arguments]
-
-
 class Deployment:
     """`perceptron up` or `serve` on a free port and a data directory; ended with its processes."""
 
@@ -44,13 +40,14 @@ class Deployment:
         data_dir: Path,
         *arguments: str,
         command: str = "up",
-        environment: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self._command = command
         self.data_dir = data_dir
         self._arguments = arguments
-        self._environment = dict(environment or {})
+        self._settings = settings
         self.url = ""
+        self.client = httpx.Client(timeout=120, trust_env=False)
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> Self:
@@ -58,18 +55,19 @@ class Deployment:
         where = ("--port", "0", "--data-dir", str(self.data_dir))
         log = self.data_dir.parent / f"{self.data_dir.name}.log"
         with log.open("a") as errors:
-            self.process = subprocess.Popen(
-                perceptron(self._command, *where, *self._arguments),
-                env={**os.environ, **self._environment},
+            self.process = start_perceptron(
+                self._command,
+                *where,
+                *self._arguments,
+                settings=self._settings,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                text=True,
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert " at http" in line, f"{line!r}; see {log}"
         self.url = line.split()[-1]
-        self.client = httpx.Client(base_url=self.url, timeout=120, trust_env=False)
+        self.client.base_url = self.url
         return self
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -112,8 +110,11 @@ class Deployment:
 
     @property
     def horse(self) -> int | None:
-        """Process id of the first worker's work-horse, while there is one."""
-        return next(iter(_children(self.worker)), None)
+        """Process id of a work-horse, while there is one: a queue worker's child."""
+        assert self.process is not None
+        workers = self.pids("workers.worker")
+        children = [child.pid for child in psutil.Process(self.process.pid).children()]
+        return next((pid for pid in workers if pid not in children), None)
 
     @property
     def valkey(self) -> int:
@@ -187,30 +188,24 @@ def event_stream(response: httpx.Response) -> Iterator[tuple[str | None, str, An
             fields[name] = value
 
 
-def is_alive(pid: int | None) -> bool:
+def is_alive(pid: int) -> bool:
     """Whether a process runs; one that has ended and was not waited for does not."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
         return False
-    return state not in "ZX"
-
-
-def _children(pid: int) -> list[int]:
-    found = []
-    with contextlib.suppress(FileNotFoundError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            found += [int(child) for child in (task / "children").read_text().split()]
-    return found
 
 
 def process_tree(pid: int) -> list[int]:
     """Find a process and its running descendants, parents first."""
-    return [pid, *(found for child in _children(pid) for found in process_tree(child))]
+    try:
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return [pid]
 
 
 def _command(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except FileNotFoundError:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.NoSuchProcess:
         return "gone"

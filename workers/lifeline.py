@@ -17,6 +17,9 @@ from storage.leases import Claim
 GRACE_SECONDS = 2.0
 """How long the training loop has to stop by itself before its process is ended under it."""
 
+RENEWALS_PER_LEASE = 6
+"""A lease is renewed so often that no single late renewal loses it."""
+
 StopReason = Literal["cancel", "shutdown", "deadline"]
 
 log = structlog.get_logger(__name__)
@@ -24,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 class Lifeline:
     """
-    Renews the lease every heartbeat until the block ends.
+    Renews the lease, several times in its length, until the block ends.
 
     When the client cancels, the worker shuts down or the deadline passes, `stop_reason` says so.
     A training loop that does not look at it in time (one long native call) loses its process.
@@ -33,7 +36,7 @@ class Lifeline:
     def __init__(self, storage: Storage, claim: Claim, settings: Settings) -> None:
         self._storage = storage
         self._claim = claim
-        self._heartbeat_seconds = settings.heartbeat_seconds
+        self._heartbeat_seconds = settings.lease_seconds / RENEWALS_PER_LEASE
         self._lease_seconds = settings.lease_seconds
         self._max_job_seconds = settings.max_job_seconds
         self._deadline = time.monotonic() + settings.max_job_seconds

@@ -28,6 +28,9 @@ LONGEST_PAUSE_SECONDS = 5.0
 """Longest pause before a child that keeps dying is started again."""
 READINESS_INTERVAL_SECONDS = 0.05
 
+PYTHON = (sys.executable, "-P")
+"""The interpreter, which takes no module from the directory that it happens to run in."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -48,11 +51,6 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._pause_seconds = 0.0
-
-    @property
-    def pid(self) -> int | None:
-        """Process id while it runs."""
-        return self._process.pid if self._process else None
 
     def tend(self) -> None:
         """Start the process where it does not run and is not pausing."""
@@ -102,7 +100,11 @@ class Child:
 
 
 class Supervisor:
-    """Runs children until SIGTERM or SIGINT, and reconciles in between."""
+    """
+    Runs children until SIGTERM or SIGINT, and reconciles in between.
+
+    Signals count from the moment that it is made: nothing it starts is left behind.
+    """
 
     def __init__(self, settings: Settings, valkey: EmbeddedValkey | None = None) -> None:
         self._settings = settings
@@ -112,6 +114,7 @@ class Supervisor:
         self._stopping = False
         self._wake_reader, self._wake_writer = os.pipe()
         self._reconcile_at = 0.0
+        self._listen_for_signals()
 
     def add_workers(self, count: int) -> None:
         """Add queue workers; by each process's own name its job is taken back when it dies."""
@@ -132,7 +135,6 @@ class Supervisor:
 
         Raises: Unavailable, with everything stopped, when it is not ready in time.
         """
-        self._listen_for_signals()
         announced = False
         give_up_at = time.monotonic() + START_SECONDS
         try:
@@ -150,14 +152,21 @@ class Supervisor:
             self._stop()
 
     def _tend(self) -> None:
-        if self._valkey is not None and not self._valkey.is_running():
-            log.warning("valkey ended")
-            self._valkey.start()
+        self._tend_valkey()
         for child in self._children:
             child.tend()
         if time.monotonic() >= self._reconcile_at:
             reconcile(self._storage)
             self._reconcile_at = time.monotonic() + self._settings.reconcile_seconds
+
+    def _tend_valkey(self) -> None:
+        if self._valkey is None or self._valkey.is_running():
+            return
+        log.info("valkey starts")
+        try:
+            self._valkey.start()
+        except Unavailable as error:
+            log.warning("valkey did not start", error=error.detail)
 
     def _wait(self, seconds: float) -> None:
         """Wait for a signal (a child's end among them), or for so long."""
@@ -196,7 +205,7 @@ def api_process(
         "MALLOC_MMAP_THRESHOLD_": "262144",
         "MALLOC_TRIM_THRESHOLD_": "262144",
     }
-    return (sys.executable, "-m", "service"), environment
+    return (*PYTHON, "-m", "service"), environment
 
 
 def _worker(settings: Settings, storage: Storage) -> Child:
@@ -207,7 +216,7 @@ def _worker(settings: Settings, storage: Storage) -> Child:
         name = f"{socket.gethostname()}:{secrets.token_hex(4)}"
         return _environment(settings) | {"PERCEPTRON_WORKER_NAME": name}
 
-    command = (sys.executable, "-m", "workers.worker")
+    command = (*PYTHON, "-m", "workers.worker")
     return Child(command, environment, when_lost=lambda: release_worker(storage, name))
 
 

@@ -4,10 +4,12 @@ import os
 import signal
 import time
 from contextlib import suppress
+from functools import cached_property
 from importlib.metadata import version
 from types import FrameType
 
 import structlog
+from rq.timeouts import JobTimeoutException
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from perceptron import datasets, engines, inference, layers
@@ -15,7 +17,7 @@ from perceptron.datasets import Table
 from perceptron.diagnosis import diagnose, explain
 from perceptron.evaluation import evaluate
 from schemas.errors import DeviceUnavailable, Diverged, LeaseLost, PerceptronError, Unavailable
-from schemas.job import JobError
+from schemas.job import JobError, JobRequest
 from schemas.model import Hyperparameters, ModelCard
 from schemas.settings import Settings
 from schemas.training import EpochRecord, Evaluation, Metrics
@@ -28,7 +30,7 @@ from workers.parent_death import die_with_parent
 FLUSH_SECONDS = 0.1
 """Time between two writes of the curves' new points."""
 
-PINNED_LIBRARIES = ("numpy", "torch")
+PINNED_LIBRARIES = ("numba", "numpy", "torch")
 """Libraries whose versions decide the numbers; a model's card names them."""
 
 log = structlog.get_logger(__name__)
@@ -39,6 +41,7 @@ def run_next(queue: str) -> None:
     die_with_parent(int(os.environ["PERCEPTRON_WORKER_PID"]))
     settings = Settings()
     storage = open_storage(settings, pooled=False)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until the attempt listens
     claim = storage.leases.claim(queue, os.environ["RQ_WORKER_ID"])
     if claim is not None:
         storage.notices.tell(claim.job_id)
@@ -69,6 +72,7 @@ class Attempt:
     def run(self) -> None:
         """Bring the job to its end, or leave it to another attempt."""
         signal.signal(signal.SIGTERM, self._shut_down)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         try:
             self._run()
         except LeaseLost:
@@ -89,6 +93,8 @@ class Attempt:
             self._retrying(self._lifeline.end, self._lifeline.stop_reason)
         except (Diverged, DeviceUnavailable) as error:
             self._fail("diverged" if isinstance(error, Diverged) else "device_unavailable", error)
+        except JobTimeoutException:
+            self._retrying(self._lifeline.end, "deadline")  # RQ's own limit, behind the lifeline's
         except (LeaseLost, Unavailable):
             raise
         except Exception as error:
@@ -96,7 +102,7 @@ class Attempt:
             raise  # RQ logs the traceback
 
     def _train(self) -> tuple[engines.Training, Outcome]:
-        request = self._claim.request
+        request = self._request
         table = datasets.table(request.dataset)
         train, valid = datasets.split(
             table, request.training.validation_fraction, request.training.seed
@@ -112,6 +118,10 @@ class Attempt:
             self._retrying(self._flush, training)  # the curves stay, to their last point
             raise
         return training, self._outcome(training, table, train, valid, history)
+
+    @cached_property
+    def _request(self) -> JobRequest:
+        return JobRequest.model_validate_json(self._claim.request)
 
     def _keep(self, step: engines.Step, training: engines.Training) -> None:
         self._epochs = step.epochs
@@ -148,7 +158,7 @@ class Attempt:
         valid: Table | None,
         history: list[EpochRecord],
     ) -> Outcome:
-        request = self._claim.request
+        request = self._request
         found = training.layers()
         metrics = Metrics(
             train=_evaluate(found, train),

@@ -10,6 +10,7 @@ from typing import Any
 from redis.exceptions import RedisError
 from rq import Worker
 
+from perceptron import engines
 from schemas.settings import Settings
 from storage import open_storage
 from storage.logs import configure_logging
@@ -36,7 +37,8 @@ def main() -> None:
     settings = Settings()
     configure_logging(settings)
     os.environ["PERCEPTRON_WORKER_PID"] = str(os.getpid())
-    _load_task()
+    import_module("workers.tasks")  # once here, for every work-horse
+    engines.warm_up("torch" if settings.queue == "gpu" else "fused")
     storage = open_storage(settings, pooled=False)
     connection = connect(settings.valkey_location, timeout_seconds=None)
     bells = queue(settings.queue, connection)
@@ -51,12 +53,6 @@ def main() -> None:
     )
     worker.log_result_lifespan = False
     worker.work(logging_level=logging.getLevelName(logging.getLogger("rq").level))
-
-
-def _load_task() -> None:
-    """Import once here what every work-horse needs; no torch operation may run before the fork."""
-    import_module("workers.tasks")
-    import_module("perceptron.engines.torch_engine")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ from schemas.training import Device, EpochRecord, Optimizer, TrainingConfig
 SMALL_WORK = 2_000_000
 """Multiplications of one step below which a second thread costs more than it gains."""
 
+VALIDATION_ROWS = 4_096
+"""Fewest rows that validation takes at a time; more only where a step does."""
+
 _ALL_THREADS = torch.get_num_threads()
 
 _ACTIVATIONS: Mapping[Activation, Callable[[Tensor], Tensor]] = {
@@ -153,9 +156,11 @@ class TorchTraining:
     def _validate(self) -> tuple[float, float] | tuple[None, None]:
         if self._valid is None:
             return None, None
+        size = max(self._batch_size, VALIDATION_ROWS)
+        parts = zip(*(torch.split(values, size) for values in self._valid), strict=True)
         with torch.no_grad():
-            logits = self._logits(self._valid.features)
-        return _means([_score(logits, self._valid.targets)], len(logits))
+            scores = [_score(self._logits(features), targets) for features, targets in parts]
+        return _means(scores, len(self._valid.targets))
 
     def _is_finite(self) -> bool:
         return all(bool(parameter.isfinite().all()) for parameter in self._parameters)

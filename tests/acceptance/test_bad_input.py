@@ -14,9 +14,19 @@ XOR = {"features": [[0, 0], [0, 1], [1, 0], [1, 1]], "targets": [0, 1, 1, 0]}
 
 BAD_JOBS: dict[str, tuple[str, str]] = {
     "no dataset": ("{}", "#/dataset"),
+    "a step that is too large": (
+        json.dumps(
+            {
+                "dataset": {"features": [[0]] * 2_000, "targets": [0, 1] * 1_000},
+                "network": {"hidden_layers": [65_536]},
+            }
+        ),
+        "#/training/batch_size",
+    ),
     "unknown dataset": ('{"dataset":"xorr"}', "#/dataset"),
     "dataset of a wrong type": ('{"dataset":3}', "#/dataset"),
     "unknown field": ('{"dataset":"xor","epochs":5}', "#/epochs"),
+    "field that no URI holds as it is": ('{"dataset":"xor","a b%/":5}', "#/a%20b%25~1"),
     "unknown nested field": ('{"dataset":"xor","training":{"lr":1}}', "#/training/lr"),
     "zero epochs": ('{"dataset":"xor","training":{"epochs":0}}', "#/training/epochs"),
     "too many epochs": ('{"dataset":"xor","training":{"epochs":1e99}}', "#/training/epochs"),
@@ -120,6 +130,26 @@ def test_bad_job(deployment: Deployment, case: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "body", "expected"),
+    [
+        (
+            "/jobs",
+            '{"dataset":{"features":[[0],[1]],"targets":["0",1]}}',
+            ["#/dataset/targets/0"],
+        ),
+        ("/jobs", '{"dataset":"xor","training":{"optimizer":"x"}}', ["#/training/optimizer"]),
+        ("/predict", '{"model":"xor","inputs":[7.5,7]}', ["#/inputs/0"]),
+        ("/predict", '{"model":"xor","inputs":[["0",1]]}', ["#/inputs/0/0"]),
+    ],
+)
+def test_one_entry_for_each_wrong_place(
+    deployment: Deployment, path: str, body: str, expected: list[str]
+) -> None:
+    """What follows from another error is not told as an error of its own."""
+    assert pointers(post_raw(deployment, path, body).json()) == expected
+
+
+@pytest.mark.parametrize(
     ("body", "pointer"),
     [
         ('{"model":"xor","inputs":[[0]]}', "#/inputs/0"),
@@ -132,6 +162,7 @@ def test_bad_job(deployment: Deployment, case: str) -> None:
         ('{"model":"xor","inputs":[{"x1":0,"x2":"1"}]}', "#/inputs/0/x2"),
         ('{"inputs":[[0,1]]}', "#/model"),
         ('{"model":"xor","version":0,"inputs":[[0,1]]}', "#/version"),
+        ('{"model":"xor","version":99999999999999999999,"inputs":[[0,1]]}', "#/version"),
     ],
 )
 def test_bad_prediction(deployment: Deployment, body: str, pointer: str) -> None:
@@ -233,13 +264,73 @@ def test_unknown_model_names_the_field(deployment: Deployment, field: str) -> No
         ("/jobs?nope=1", "nope"),
         ("/models/xor/versions?after=x", "after"),
         ("/models/xor/versions/0", "version"),
+        ("/models/xor/versions/99999999999999999999", "version"),
+        ("/models/xor/versions?after=99999999999999999999", "after"),
+        ("/jobs/nope/events?after=99999999999999999999", "after"),
+        ("/jobs/a%00b", "job_id"),
+        ("/jobs/a%00b/events", "job_id"),
+        ("/jobs?after=%00", "after"),
+        ("/models/a%00b", "name"),
+        ("/models?after=%00", "after"),
+        ("/datasets/a%0Ab", "name"),
+        ("/gates/a%7Fb", "name"),
+        ("/problems/a%C2%9Fb", "code"),
+        (f"/jobs/{'x' * 256}", "job_id"),
     ],
 )
 def test_bad_parameter(deployment: Deployment, path: str, parameter: str) -> None:
-    """A wrong part of the path or the query is named."""
+    """A wrong part of the path or the query is named, before any database sees it."""
     response = deployment.get(path)
     assert response.status_code == 422, response.text
-    assert any(parameter in error["parameter"] for error in response.json()["errors"])
+    assert {error["parameter"] for error in response.json()["errors"]} == {parameter}
+
+
+def test_number_that_no_database_holds(deployment: Deployment) -> None:
+    """A number beyond 32 bits is refused wherever one is written to or sought in the database."""
+    version = "/models/mine/versions/99999999999999999999"
+    assert deployment.client.delete(version).status_code == 422
+    alias = deployment.client.put("/models/mine/aliases/a", json={"version": 2**31})
+    assert (alias.status_code, pointers(alias.json())) == (422, ["#/version"])
+    events = deployment.get("/jobs/nope/events", Last_Event_ID=str(2**31))
+    assert events.status_code == 422
+    assert events.json()["errors"][0]["parameter"] == "Last-Event-ID"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointer"),
+    [
+        ("/predict", '{"model":"xor","inputs":%s}', "#/inputs/0"),
+        ("/jobs", '{"dataset":{"features":%s,"targets":[0]}}', "#/dataset/features/0"),
+        ("/jobs", '{"dataset":{"features":[[0]],"targets":%s}}', "#/dataset/targets/0"),
+    ],
+)
+@pytest.mark.parametrize("row", ['[""]', "[" + '"",' * 9 + '""]', '{"x1":"","x2":""}'])
+def test_flood_of_bad_rows(
+    deployment: Deployment, path: str, body: str, pointer: str, row: str
+) -> None:
+    """Of rows that are all wrong the first is named, not each."""
+    response = post_raw(deployment, path, body % ("[" + ",".join([row] * 100_000) + "]"))
+    assert response.status_code == 422
+    found = pointers(response.json())
+    assert found[0].startswith(pointer)
+    assert len(found) <= 3
+
+
+def test_many_bad_fields(deployment: Deployment) -> None:
+    """Of hundreds of wrong fields a problem lists a hundred, and says how many more there are."""
+    body = {"dataset": "xor"} | {f"key{number}": 1 for number in range(500)}
+    problem = deployment.post("/jobs", body).json()
+    assert len(problem["errors"]) == 100
+    assert "(and 499 more; the first 100 are listed)" in problem["detail"]
+
+
+def test_flood_of_bad_fields(deployment: Deployment) -> None:
+    """A hundred thousand wrong fields are counted, not described."""
+    body = {"dataset": "xor"} | {f"key{number}": 1 for number in range(100_000)}
+    response = deployment.post("/jobs", body)
+    assert response.status_code == 422
+    assert response.json()["detail"] == "100000 fields are not valid"
+    assert len(response.content) < 1_000
 
 
 def test_built_in_models_cannot_be_changed(deployment: Deployment) -> None:
@@ -289,7 +380,8 @@ def status_of_raw(deployment: Deployment, path: str, body: bytes, *, chunked: bo
     target = urlsplit(deployment.url)
     length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}"
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n{length}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: {target.netloc}\r\nContent-Type: application/json\r\n"
+        f"{length}\r\n\r\n"
     )
     with socket.create_connection((target.hostname, target.port), timeout=20) as connection:
         connection.sendall(head.encode())

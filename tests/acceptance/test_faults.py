@@ -3,10 +3,10 @@
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,9 +19,10 @@ Start = Callable[..., Deployment]
 TRAINING: dict[str, Any] = {
     "dataset": "xor",
     "network": {"hidden_layers": [4]},
-    "training": {"epochs": 12_000, "seed": 3, "record_every": 50},
+    "training": {"epochs": 12_000, "seed": 3, "record_every": 50, "engine": "torch"},
     "model": "survivor",
 }
+"""Trained by the slower engine: there must be time to kill something."""
 
 
 def assert_succeeded_once(deployment: Deployment, job_id: str) -> dict[str, Any]:
@@ -54,8 +55,9 @@ def test_killed_worker(new_deployment: Start) -> None:
     job_id = deployment.submit(**TRAINING)
     deployment.running(job_id, after_epoch=100)
     horse = deployment.horse
+    assert horse is not None
     os.kill(deployment.worker, signal.SIGKILL)
-    eventually(lambda: not is_alive(horse), 5)
+    eventually(lambda: not is_alive(horse), 10)
     eventually(lambda: deployment.job(job_id)["attempt"] == 2, 40)
     assert_succeeded_once(deployment, job_id)
 
@@ -82,7 +84,7 @@ def test_killed_api_master(new_deployment: Start) -> None:
     deployment.running(job_id, after_epoch=100)
     master = deployment.api_master
     os.kill(master, signal.SIGKILL)
-    eventually(lambda: deployment.pids("service") and deployment.api_master != master, 20)
+    eventually(lambda: (now := deployment.pids("service")) and master not in now, 20)
     job = assert_succeeded_once(deployment, job_id)
     assert job["attempt"] == 1
 
@@ -104,6 +106,7 @@ def test_everything_killed(new_deployment: Start) -> None:
     assert job["attempt"] == 2
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
 def test_supervisor_killed_leaves_a_stale_valkey(new_deployment: Start) -> None:
     """A killed supervisor's children die with it; the next start replaces the Valkey left over."""
     first = new_deployment(PERCEPTRON_LEASE_SECONDS="4")
@@ -138,7 +141,8 @@ def test_kills_at_random_moments(new_deployment: Start, seed: int) -> None:
     killed = []
     for number in range(12):
         model = f"survivor-{number}"
-        body = {"dataset": "xor", "training": {"epochs": 1_500, "record_every": 50}, "model": model}
+        training = {"epochs": 1_500, "record_every": 50, "engine": "torch"}
+        body = {"dataset": "xor", "training": training, "model": model}
         jobs[_submit_surely(deployment, body, key=f"key-{number}")] = model
         name = moments.choice(list(victims))
         time.sleep(moments.uniform(0, 0.8))  # the moment is the point: no event marks it
@@ -173,8 +177,8 @@ def test_frozen_work_horse_cannot_write(new_deployment: Start) -> None:
     deployment = new_deployment("--workers", "2", PERCEPTRON_LEASE_SECONDS="3")
     job_id = deployment.submit(**TRAINING)
     deployment.running(job_id, after_epoch=100)
-    workers = deployment.pids("workers.worker")
-    frozen = next(pid for pid in workers if pid not in _masters(deployment))
+    frozen = deployment.horse
+    assert frozen is not None
     os.kill(frozen, signal.SIGSTOP)
     try:
         eventually(lambda: deployment.job(job_id)["attempt"] == 2, 20)
@@ -228,7 +232,8 @@ def test_delete_stops_a_running_job(new_deployment: Start) -> None:
 def test_deadline(new_deployment: Start) -> None:
     """A job that runs for longer than it may fails with `deadline_exceeded`, its curves kept."""
     deployment = new_deployment(PERCEPTRON_MAX_JOB_SECONDS="2")
-    job_id = deployment.submit(dataset="xor", training={"epochs": 500_000, "record_every": 100})
+    training = {"epochs": 500_000, "record_every": 100, "engine": "torch"}
+    job_id = deployment.submit(dataset="xor", training=training)
     job = deployment.finished(job_id, 20)
     assert job["status"] == "failed"
     assert job["error"]["code"] == "deadline_exceeded"
@@ -238,7 +243,7 @@ def test_deadline(new_deployment: Start) -> None:
 def test_cancel_between_records(new_deployment: Start) -> None:
     """A training whose next record is far away is cancelled all the same; its progress shows."""
     deployment = new_deployment()
-    training = {"epochs": 1_000_000, "record_every": 900_000}
+    training = {"epochs": 1_000_000, "record_every": 900_000, "engine": "torch"}
     job_id = deployment.submit(dataset="xor", training=training)
     deployment.running(job_id, after_epoch=1_000)
     assert deployment.post(f"/jobs/{job_id}/cancel").status_code == 202
@@ -266,10 +271,3 @@ def test_a_diverged_job_keeps_its_curve(new_deployment: Start) -> None:
     assert epochs == list(range(len(epochs)))
     assert epochs
     assert f"epoch {len(epochs)}" in job["error"]["message"]
-
-
-def _masters(deployment: Deployment) -> list[int]:
-    """The workers themselves, without their work-horses."""
-    assert deployment.process is not None
-    children = Path(f"/proc/{deployment.process.pid}/task/{deployment.process.pid}/children")
-    return [int(pid) for pid in children.read_text().split()]

@@ -1,19 +1,31 @@
 """The conventions of the HTTP surface: acceptance, idempotency, waiting, pages, events, aliases."""
 
+import json
+import os
+import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
+from flask.testing import FlaskClient
 
+from schemas.errors import NotFound, PerceptronError, Unavailable
+from schemas.settings import Settings
+from service.app import create_app
+from storage import Storage
+from storage.migrations import migrate
 from tests.deployment import Deployment, event_stream, eventually
 
 QUICK: dict[str, Any] = {"dataset": "and", "training": {"epochs": 20}}
 LONG: dict[str, Any] = {
     "dataset": "xor",
     "network": {"hidden_layers": [2]},
-    "training": {"epochs": 500_000},
+    "training": {"epochs": 1_000_000, "engine": "torch"},
 }
 
 
@@ -97,6 +109,24 @@ def test_pages(deployment: Deployment) -> None:
     assert seen[:5] == made[::-1]
 
 
+@pytest.mark.parametrize("path", ["/gates", "/datasets", "/models/pages/versions"])
+def test_links_to_the_next_page(deployment: Deployment, path: str) -> None:
+    """`Link: rel="next"` leads through a whole list, the query kept; the last page has none."""
+    for _ in range(2 if path.startswith("/models/pages") else 0):
+        deployment.finished(deployment.submit(dataset="and", model="pages", training={"epochs": 1}))
+    everything = deployment.get(f"{path}?limit=100")
+    assert everything.json()["object"] == "list"
+    assert "Link" not in everything.headers
+    seen, following = [], f"{path}?limit=1"
+    while following:
+        page = deployment.get(following)
+        seen += page.json()["data"]
+        assert len(page.json()["data"]) == 1
+        following = page.links.get("next", {}).get("url", "")
+    assert seen == everything.json()["data"]
+    assert len(seen) > 1
+
+
 def test_event_list(deployment: Deployment) -> None:
     """A job's events count up from 1, tell its story, and hold its curves."""
     job = deployment.finished(deployment.submit(**QUICK))
@@ -166,6 +196,61 @@ def test_versions_and_aliases(deployment: Deployment) -> None:
     assert missing.json()["errors"][0]["pointer"] == "#/version"
 
 
+def test_conditions(deployment: Deployment) -> None:
+    """If-Match may list ETags or be `*`; a weak one never matches."""
+    deployment.finished(deployment.submit(dataset="and", model="held", training={"epochs": 5}))
+    alias = "/models/held/aliases/champion"
+    etag = deployment.client.put(alias, json={"version": 1}).headers["ETag"]
+
+    def status(if_match: str) -> int:
+        headers = {"If-Match": if_match}
+        return deployment.client.put(alias, json={"version": 1}, headers=headers).status_code
+
+    assert status(f"W/{etag}") == 412
+    assert status("") == 412
+    assert status(f'"0", {etag}') == 200
+    assert status(etag) == 412
+    assert status("*") == 200
+    assert deployment.client.delete(alias, headers={"If-Match": "*"}).status_code == 204
+    assert status("*") == 412
+
+
+def test_diagnosis_in_korean(deployment: Deployment) -> None:
+    """The job, the version's card and the lists of both give the diagnosis in Korean."""
+    body = {"dataset": "xor", "model": "told", "training": {"epochs": 5}}
+    job = deployment.finished(deployment.submit(**body))
+    version = "/models/told/versions"
+    for language, word in (("ko", "선형 분리"), ("en", "Not linearly separable")):
+        for path in (f"/jobs/{job['id']}", "/jobs?limit=1", f"{version}/1", version):
+            response = deployment.get(path, Accept_Language=language)
+            assert word in response.text, path
+            assert "Accept-Language" in response.headers["Vary"]
+
+
+def test_work_of_a_prediction_is_bounded(deployment: Deployment) -> None:
+    """Rows × units of one request are bounded: the refusal says how many rows will do."""
+    network = {"hidden_layers": [65_536]}
+    body = {"dataset": "and", "model": "wide", "network": network, "training": {"epochs": 1}}
+    assert deployment.finished(deployment.submit(**body))["status"] == "succeeded"
+    refused = deployment.post("/predict", {"model": "wide", "inputs": [[0, 1]] * 754})
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["pointer"] == "#/inputs"
+    assert "at most 753 rows" in refused.json()["detail"]
+    assert deployment.post("/predict", {"model": "wide", "inputs": [[0, 1]] * 7}).status_code == 200
+
+
+def test_predict_by_many_names(deployment: Deployment) -> None:
+    """Thousands of names are brought into order in less time than their square would take."""
+    names = [f"n{number}" for number in range(4_096)]
+    dataset = {"features": [[0] * 4_096, [1] * 4_096], "targets": [0, 1], "feature_names": names}
+    body = {"dataset": dataset, "model": "names", "training": {"epochs": 1}}
+    assert deployment.finished(deployment.submit(**body))["status"] == "succeeded"
+    record = dict.fromkeys(reversed(names), 1)
+    response = deployment.post("/predict", {"model": "names", "inputs": [record] * 100})
+    assert response.status_code == 200
+    assert response.elapsed.total_seconds() < 4
+
+
 def test_deleted_versions_are_gone_and_numbers_not_reused(deployment: Deployment) -> None:
     """A deleted version answers 404 at once, and the next training does not take its number."""
     body = {"dataset": "and", "model": "shortlived", "training": {"epochs": 5}}
@@ -229,9 +314,6 @@ def test_problem_type_resolves(deployment: Deployment) -> None:
 
 def test_unready_without_valkey(new_deployment: Any) -> None:
     """With Valkey silent, `/readyz` is a 503 that names it, and jobs are accepted all the same."""
-    import os  # noqa: PLC0415
-    import signal  # noqa: PLC0415
-
     deployment = new_deployment()
     valkey = deployment.valkey
     os.kill(valkey, signal.SIGSTOP)
@@ -252,3 +334,128 @@ def test_unready_without_valkey(new_deployment: Any) -> None:
 def test_probes(deployment: Deployment, path: str) -> None:
     """The probes answer 200 while everything is well."""
     assert deployment.get(path).json()["status"] == "ok"
+
+
+def test_memory_is_given_back(new_deployment: Any) -> None:
+    """Six predictions of 900,000 rows leave an API process at its size, not at twice that."""
+    deployment = new_deployment("--api-workers", "1", "--workers", "0")
+    body = json.dumps({"model": "xor", "inputs": [[0, 1]] * 900_000})
+    headers = {"Content-Type": "application/json"}
+    for _ in range(6):
+        assert deployment.client.post("/predict", content=body, headers=headers).is_success
+    (api,) = [pid for pid in deployment.pids("service") if pid != deployment.api_master]
+    eventually(lambda: psutil.Process(api).memory_info().rss < 110 * 2**20, 10)
+
+
+@pytest.mark.parametrize(
+    ("settings", "host", "status"),
+    [
+        ({}, "localhost:8000", 200),
+        ({}, "127.0.0.1", 200),
+        ({}, "[::1]:8000", 200),
+        ({}, "LOCALHOST", 200),
+        ({}, "rebound.example", 400),
+        ({}, "localhost.rebound.example", 400),
+        ({}, "rebound.example:8000", 400),
+        ({"host": "::1"}, "[::1]", 200),
+        ({"host": "127.9.9.9"}, "127.9.9.9:80", 200),
+        ({"host": "0.0.0.0"}, "api.example", 200),  # noqa: S104
+        ({"trusted_hosts": "api.example, [2001:db8::1]"}, "API.example:443", 200),
+        ({"trusted_hosts": "api.example, [2001:db8::1]"}, "[2001:db8::1]:8000", 200),
+        ({"trusted_hosts": "api.example, [2001:db8::1]"}, "localhost", 400),
+        ({"host": "0.0.0.0", "trusted_hosts": "api.example"}, "b.example", 400),  # noqa: S104
+    ],
+)
+def test_trusted_hosts(settings: dict[str, str], host: str, status: int, tmp_path: Path) -> None:
+    """The API answers as the hosts that it trusts: on a loopback address, as that alone."""
+    app = create_app(Settings.model_validate({"data_dir": tmp_path, **settings}))
+    assert app.test_client().get("/livez", headers={"Host": host}).status_code == status
+
+
+def test_refusal_of_a_host(deployment: Deployment) -> None:
+    """A page that has rebound its name to our address reads no more than a refusal of that name."""
+    for path in ("/models", "/nope", "/docs/"):
+        response = deployment.get(path, Host="rebound.example")
+        assert response.status_code == 400
+        assert response.headers["Content-Type"] == "application/problem+json"
+        assert response.json()["type"] == "/problems/bad_request"
+        assert "rebound.example" not in response.text
+
+
+# The database fails between two steps of one request: in one process, where that can be arranged.
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[FlaskClient]:
+    """An application on SQLite, without Valkey and workers."""
+    settings = Settings(data_dir=tmp_path)
+    migrate(settings.database_location)
+    app = create_app(settings)
+    yield app.test_client()
+    app.extensions["storage"].database.close()
+
+
+@pytest.fixture
+def stored(client: FlaskClient) -> Storage:
+    """The application's storage."""
+    found: Storage = client.application.extensions["storage"]
+    return found
+
+
+def failing(error: PerceptronError, *before: Any) -> Any:
+    """Give these answers, and then fail."""
+    answers = iter(before)
+
+    def fail(*_: Any) -> Any:
+        for answer in answers:
+            return answer
+        raise error
+
+    return fail
+
+
+def test_accepted_though_the_database_fails_then(
+    client: FlaskClient, stored: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that is stored is answered with 202, whatever fails while its end is waited for."""
+    monkeypatch.setattr(stored.jobs, "history", failing(Unavailable()))
+    monkeypatch.setattr(stored.jobs, "get", failing(Unavailable()))
+    for headers in ({}, {"Prefer": "wait=5"}):
+        response = client.post("/jobs", json=QUICK, headers=headers)
+        assert response.status_code == 202, response.text
+        assert response.json is not None
+        assert (response.json["status"], response.json["history"]) == ("queued", [])
+
+
+def test_cancelled_though_the_database_fails_then(
+    client: FlaskClient, stored: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request to cancel that is stored is answered with 202, if need be without the curves."""
+    job = client.post("/jobs", json=QUICK).json
+    assert job is not None
+    assert stored.leases.claim("train", "worker") is not None
+    monkeypatch.setattr(stored.jobs, "history", failing(Unavailable()))
+    response = client.post(f"/jobs/{job['id']}/cancel")
+    assert response.status_code == 202, response.text
+    assert response.json is not None
+    assert response.json["cancel_requested"] is True
+
+
+@pytest.mark.parametrize(
+    ("error", "last"), [(Unavailable(), "retry"), (NotFound("job", "gone"), "event: deleted")]
+)
+def test_event_stream_ends_in_order(
+    client: FlaskClient,
+    stored: Storage,
+    monkeypatch: pytest.MonkeyPatch,
+    error: PerceptronError,
+    last: str,
+) -> None:
+    """A stream whose job cannot be looked at any more ends, and says so where it was deleted."""
+    job = client.post("/jobs", json=QUICK).json
+    assert job is not None
+    monkeypatch.setattr(stored.jobs, "get", failing(error, None))
+    headers = {"Accept": "text/event-stream"}
+    response = client.get(f"/jobs/{job['id']}/events?after=1", headers=headers)
+    assert response.status_code == 200
+    assert response.text.strip().split("\n\n")[-1].startswith(last)

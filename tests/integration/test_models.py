@@ -1,5 +1,6 @@
 """The model registry on both databases."""
 
+from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 from secrets import token_hex
 
@@ -19,7 +20,9 @@ def _published(stored: Storage, versions: int) -> str:
     return name
 
 
-def _at_once(stored: Storage, name: str, if_match: str | None) -> list[bool | PerceptronError]:
+def _at_once(
+    stored: Storage, name: str, if_match: Container[str] | None
+) -> list[bool | PerceptronError]:
     def move(number: int) -> bool | PerceptronError:
         try:
             return stored.models.set_alias(name, "champion", 1 + number % 2, if_match)[1]
@@ -42,7 +45,7 @@ def test_one_of_many_moves_an_alias(stored: Storage) -> None:
     """Of clients that move an alias with the same ETag at the same moment one does."""
     name = _published(stored, 2)
     made, _ = stored.models.set_alias(name, "champion", 1, None)
-    answers = _at_once(stored, name, made.etag)
+    answers = _at_once(stored, name, {made.etag})
     assert answers.count(False) == 1
     assert sum(isinstance(answer, PreconditionFailed) for answer in answers) == WRITERS - 1
 

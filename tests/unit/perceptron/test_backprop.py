@@ -13,16 +13,9 @@ from hypothesis import strategies as st
 from perceptron.backprop import trace
 from schemas.backprop import BackpropLayer, BackpropRequest, BackpropTrace, NamedValue
 from schemas.errors import InvalidField
+from tests.unit.perceptron.pytorch import MODULES
 
 SLIDES = trace(BackpropRequest())
-TORCH: dict[str, Any] = {
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "leaky_relu": torch.nn.functional.leaky_relu,
-    "gelu": torch.nn.functional.gelu,
-    "identity": lambda z: z,
-}
 NUMBERS = st.floats(-3, 3)
 
 
@@ -114,7 +107,7 @@ def _requests(draw: st.DrawFn) -> BackpropRequest:
         BackpropLayer(
             weights=tuple(draw(vector[inputs]) for _ in range(outputs)),
             biases=draw(st.none() | vector[outputs]),
-            activation=draw(st.sampled_from(sorted(TORCH))),
+            activation=draw(st.sampled_from(sorted(MODULES))),
         )
         for inputs, outputs in pairwise(widths)
     )
@@ -133,7 +126,7 @@ def _autograd(request: BackpropRequest) -> tuple[float, list[float]]:
             bias = torch.tensor(layer.biases, dtype=torch.float64, requires_grad=True)
             parameters.append(bias)
             z = z + bias
-        values = TORCH[layer.activation](z)
+        values = MODULES[layer.activation](z)
     loss = (0.5 * (torch.tensor(request.targets, dtype=torch.float64) - values) ** 2).sum()
     loss.backward()  # type: ignore[no-untyped-call]
     gradients = [p.grad.flatten() for p in parameters if p.grad is not None]
@@ -149,7 +142,7 @@ def _near_a_kink(request: BackpropRequest, found: BackpropTrace) -> bool:
     )
 
 
-@pytest.mark.parametrize("activation", TORCH)
+@pytest.mark.parametrize("activation", MODULES)
 def test_slopes_at_zero_are_those_of_pytorch(activation: Any) -> None:
     """A sum of exactly 0 has PyTorch's slope, for the activations with a kink there too."""
     layer = BackpropLayer(weights=((0.0, 0.0),), biases=(0.0,), activation=activation)

@@ -155,3 +155,10 @@ def test_explanations_name_reason_and_remedy(
     """The texts use the slides' terms for what is wrong and for what helps."""
     assert all(term in explain(code, "en").message for term in english)
     assert all(term in explain(code, "ko").message for term in korean)
+
+
+def test_linear_hidden_layers_cannot_learn_xor_either() -> None:
+    """Hidden layers with the identity leave the network linear: that is the reason named."""
+    linear = NetworkConfig(hidden_layers=(8, 8), activation="identity")
+    metrics = _metrics([0.5] * 4, XOR)
+    assert diagnose(linear, table("xor"), _history([0.7] * 3), metrics) == "not_linearly_separable"

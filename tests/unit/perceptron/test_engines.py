@@ -1,30 +1,23 @@
-"""The training engine, against the slides' numbers and a copy of the slides' loop."""
+"""Both engines, against the slides' numbers and a copy of the slides' loop."""
 
-from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
 from perceptron.datasets import Table, table
-from perceptron.engines import YIELD_SECONDS, Training, start
+from perceptron.engines import start
 from perceptron.inference import forward
 from perceptron.initialisation import initial_layers
-from schemas.errors import DeviceUnavailable, Diverged
+from schemas.errors import Diverged
 from schemas.network import NetworkConfig
-from schemas.training import EpochRecord, TrainingConfig
+from schemas.training import EngineName, TrainingConfig
+from tests.unit.perceptron.data import cloud, records
+from tests.unit.perceptron.pytorch import MODULES
 
 XOR = table("xor")
-MODULES: dict[str, Any] = {
-    "sigmoid": torch.nn.Sigmoid,
-    "tanh": torch.nn.Tanh,
-    "relu": torch.nn.ReLU,
-    "leaky_relu": torch.nn.LeakyReLU,
-    "gelu": torch.nn.GELU,
-    "identity": torch.nn.Identity,
-}
 OPTIMIZERS: dict[str, Any] = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.05),
     "momentum": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
@@ -35,25 +28,17 @@ OPTIMIZERS: dict[str, Any] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _keep_thread_count() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+@pytest.fixture(autouse=True, params=get_args(EngineName))
+def _engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test of this module is one of each engine."""
+    monkeypatch.setitem(ENGINE, "engine", request.param)
+
+
+ENGINE: dict[str, Any] = {}
 
 
 def _config(**options: Any) -> TrainingConfig:
-    return TrainingConfig(device="cpu", **options)
-
-
-def _records(training: Training) -> Iterator[EpochRecord]:
-    return (step.record for step in training.run() if step.record is not None)
-
-
-def _cloud(rows: int, seed: int = 0) -> Table:
-    random = np.random.default_rng(seed)
-    features = random.normal(size=(rows, 3)).astype(np.float32)
-    return Table("cloud", ("a", "b", "c"), features, (features.sum(1) > 0).astype(np.float32))
+    return TrainingConfig(device="cpu", **ENGINE, **options)
 
 
 def _slides_loop(
@@ -65,7 +50,7 @@ def _slides_loop(
     torch.manual_seed(777)
     modules: list[torch.nn.Module] = []
     for inputs, outputs in pairwise(widths):
-        modules += [torch.nn.Linear(inputs, outputs, bias=True), MODULES[activation]()]
+        modules += [torch.nn.Linear(inputs, outputs, bias=True), MODULES[activation]]
     modules[-1] = torch.nn.Sigmoid()
     model = torch.nn.Sequential(*modules)
     criterion = torch.nn.BCELoss()
@@ -84,21 +69,21 @@ def _slides_loop(
 def test_a_single_layer_stays_at_the_slides_loss() -> None:
     """XOR, 2-1, seed 777, lr 1: the slides' losses at 0, 100, 200 and 10,000; accuracy 0.5."""
     training = start(NetworkConfig(), _config(record_every=100), XOR, None)
-    records = {record.epoch: record for record in _records(training)}
-    assert list(records) == list(range(0, 10_001, 100))
-    assert records[0].train_loss == pytest.approx(0.7273974418640137, abs=1e-6)
-    assert records[100].train_loss == pytest.approx(0.6931476593017578, abs=1e-6)
-    assert records[200].train_loss == pytest.approx(0.6931471824645996, abs=1e-7)
-    assert records[10_000].train_loss == pytest.approx(0.6931471824645996, abs=1e-7)
-    assert records[10_000].train_accuracy == 0.5
-    assert records[10_000].valid_loss is records[10_000].valid_accuracy is None
+    found = {record.epoch: record for record in records(training)}
+    assert list(found) == list(range(0, 10_001, 100))
+    assert found[0].train_loss == pytest.approx(0.7273974418640137, abs=1e-6)
+    assert found[100].train_loss == pytest.approx(0.6931476593017578, abs=1e-6)
+    assert found[200].train_loss == pytest.approx(0.6931471824645996, abs=1e-7)
+    assert found[10_000].train_loss == pytest.approx(0.6931471824645996, abs=1e-7)
+    assert found[10_000].train_accuracy == 0.5
+    assert found[10_000].valid_loss is found[10_000].valid_accuracy is None
 
 
 def test_three_hidden_layers_learn_xor() -> None:
     """2-10-10-10-1 on the slides' settings ends at their loss, and its layers answer XOR."""
     network = NetworkConfig(hidden_layers=(10, 10, 10))
     training = start(network, _config(record_every=5_000), XOR, None)
-    *_, last = _records(training)
+    *_, last = records(training)
     assert last.epoch == 10_000
     assert last.train_loss == pytest.approx(0.0001567, abs=3e-6)
     assert last.train_accuracy == 1.0
@@ -113,7 +98,7 @@ def test_losses_are_those_of_the_slides_loop(
     optimizer: Any, hidden: tuple[int, ...], activation: Any
 ) -> None:
     """Every epoch's loss and the final weights are those of the slides' own loop with BCELoss."""
-    rows = _cloud(20)
+    rows = cloud(20)
     expected, model = _slides_loop(rows, (3, *hidden, 1), activation, OPTIMIZERS[optimizer], 60)
     training = start(
         NetworkConfig(hidden_layers=hidden, activation=activation),
@@ -121,7 +106,7 @@ def test_losses_are_those_of_the_slides_loop(
         rows,
         None,
     )
-    losses = [record.train_loss for record in _records(training)]
+    losses = [record.train_loss for record in records(training)]
     np.testing.assert_allclose(losses, expected, atol=1e-5)
     probabilities = model(torch.tensor(rows.features))[:, 0].detach().numpy()
     np.testing.assert_allclose(forward(training.layers(), rows.features), probabilities, atol=1e-4)
@@ -130,33 +115,33 @@ def test_losses_are_those_of_the_slides_loop(
 @pytest.mark.parametrize("activation", MODULES)
 def test_activations_train_as_in_the_slides_loop(activation: Any) -> None:
     """Every activation gives the losses of PyTorch's module of that name."""
-    rows = _cloud(12)
+    rows = cloud(12)
     expected, _ = _slides_loop(rows, (3, 6, 1), activation, OPTIMIZERS["sgd"], 30)
     network = NetworkConfig(hidden_layers=(6,), activation=activation)
     config = _config(learning_rate=0.05, epochs=30, record_every=1)
-    losses = [record.train_loss for record in _records(start(network, config, rows, None))]
+    losses = [record.train_loss for record in records(start(network, config, rows, None))]
     np.testing.assert_allclose(losses, expected, atol=1e-6)
 
 
 def test_weight_decay_is_the_optimizers() -> None:
     """L2 penalty goes to the optimizer: the losses are those of SGD with weight_decay."""
-    rows = _cloud(12)
+    rows = cloud(12)
     expected, _ = _slides_loop(
         rows, (3, 1), "sigmoid", lambda p: torch.optim.SGD(p, lr=0.5, weight_decay=0.1), 30
     )
     config = _config(learning_rate=0.5, weight_decay=0.1, epochs=30, record_every=1)
-    losses = [record.train_loss for record in _records(start(NetworkConfig(), config, rows, None))]
+    losses = [record.train_loss for record in records(start(NetworkConfig(), config, rows, None))]
     np.testing.assert_allclose(losses, expected, atol=1e-6)
 
 
 def test_the_first_record_is_before_any_update() -> None:
     """Epoch 0 holds the loss and accuracy of the initial weights."""
-    rows = _cloud(30)
+    rows = cloud(30)
     training = start(NetworkConfig(hidden_layers=(5,)), _config(epochs=1), rows, None)
     before = training.layers()
     for ours, initial in zip(before, initial_layers((3, 5, 1), "sigmoid", 777), strict=True):
         np.testing.assert_array_equal(ours.weight, initial.weight)
-    (record,) = _records(training)
+    (record,) = records(training)
     outputs = torch.tensor(forward(before, rows.features))
     assert record.train_loss == pytest.approx(
         torch.nn.BCELoss()(outputs, torch.tensor(rows.targets)).item(), abs=1e-6
@@ -165,42 +150,17 @@ def test_the_first_record_is_before_any_update() -> None:
     assert (training.layers()[0].weight != before[0].weight).any()
 
 
-def test_validation_is_after_the_epochs_updates() -> None:
-    """Validation loss and accuracy are those of the weights at the end of the epoch."""
-    train, valid = _cloud(30, 1), _cloud(11, 2)
-    training = start(NetworkConfig(), _config(epochs=7, record_every=3), train, valid)
-    seen = []
-    for record in _records(training):
-        outputs = torch.tensor(forward(training.layers(), valid.features))
-        loss = torch.nn.BCELoss()(outputs, torch.tensor(valid.targets)).item()
-        assert record.valid_loss == pytest.approx(loss, abs=1e-6)
-        assert record.valid_accuracy == np.mean((outputs.numpy() > 0.5) == valid.targets)
-        seen.append(record.epoch)
-    assert seen == [0, 3, 6]
-
-
 def test_the_last_epoch_is_recorded() -> None:
     """Records stand at multiples of the interval, and at the last epoch wherever it falls."""
     training = start(NetworkConfig(), _config(epochs=12, record_every=5), XOR, None)
-    assert [record.epoch for record in _records(training)] == [0, 5, 10, 11]
-
-
-def test_control_comes_back_between_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However far records are apart, each epoch hands back control once the time is up."""
-    moments = iter(np.arange(0.0, 1e6, YIELD_SECONDS / 2))
-    monkeypatch.setattr("perceptron.engines.torch_engine.time.monotonic", lambda: next(moments))
-    training = start(NetworkConfig(), _config(epochs=100, record_every=90), XOR, None)
-    steps = list(training.run())
-    assert [step.epochs for step in steps if step.record is not None] == [1, 91, 100]
-    assert [step.epochs for step in steps] == sorted({step.epochs for step in steps})
-    assert len(steps) > 30
+    assert [record.epoch for record in records(training)] == [0, 5, 10, 11]
 
 
 def test_minibatches_step_in_the_order_of_the_seed() -> None:
     """Each epoch steps through a new permutation, its loss the mean over rows before each step."""
-    rows = _cloud(10)
+    rows = cloud(10)
     config = _config(epochs=3, batch_size=4, record_every=1, learning_rate=0.5)
-    losses = [record.train_loss for record in _records(start(NetworkConfig(), config, rows, None))]
+    losses = [record.train_loss for record in records(start(NetworkConfig(), config, rows, None))]
     (layer,) = initial_layers((3, 1), "sigmoid", 777)
     weight, bias = layer.weight[0].astype(float), float(layer.bias[0])
     generator = torch.Generator().manual_seed(777)
@@ -219,34 +179,20 @@ def test_minibatches_step_in_the_order_of_the_seed() -> None:
 @pytest.mark.parametrize("size", [10, 1_000])
 def test_a_batch_of_all_rows_is_a_full_batch(size: int) -> None:
     """A batch size of at least the rows gives the very records of no batch size."""
-    rows, network = _cloud(10), NetworkConfig(hidden_layers=(3,))
-    full = _records(start(network, _config(epochs=5), rows, None))
-    batched = _records(start(network, _config(epochs=5, batch_size=size), rows, None))
+    rows, network = cloud(10), NetworkConfig(hidden_layers=(3,))
+    full = records(start(network, _config(epochs=5), rows, None))
+    batched = records(start(network, _config(epochs=5, batch_size=size), rows, None))
     assert list(full) == list(batched)
 
 
 def test_the_seed_decides_everything() -> None:
     """The same seed gives the same records, batches included; another seed gives others."""
-    rows, network = _cloud(40), NetworkConfig(hidden_layers=(6,))
+    rows, network = cloud(40), NetworkConfig(hidden_layers=(6,))
     runs = [
-        list(_records(start(network, _config(epochs=4, batch_size=8, seed=seed), rows, None)))
+        list(records(start(network, _config(epochs=4, batch_size=8, seed=seed), rows, None)))
         for seed in (1, 1, 2)
     ]
     assert runs[0] == runs[1] != runs[2]
-
-
-def test_layers_are_float32_copies() -> None:
-    """The weights handed out do not change with further epochs."""
-    training = start(NetworkConfig(hidden_layers=(3,), activation="relu"), _config(), XOR, None)
-    epochs = _records(training)
-    next(epochs)
-    first = training.layers()
-    kept = first[0].weight.copy()
-    next(epochs)
-    np.testing.assert_array_equal(first[0].weight, kept)
-    assert (training.layers()[0].weight != kept).any()
-    assert [layer.activation for layer in first] == ["relu", "sigmoid"]
-    assert all(layer.weight.dtype == layer.bias.dtype == np.float32 for layer in first)
 
 
 def _huge() -> Table:
@@ -271,48 +217,6 @@ def test_weights_that_are_no_numbers_diverge_at_the_end() -> None:
     config = _config(learning_rate=1000.0, epochs=1, seed=1)
     training = start(NetworkConfig(), config, rows, None)
     with pytest.raises(Diverged) as caught:
-        list(_records(training))
+        list(records(training))
     assert caught.value.epoch == 0
     assert not np.isfinite(training.layers()[0].weight).all()
-
-
-def test_a_diverged_validation_loss_diverges() -> None:
-    """A validation loss that is not finite raises Diverged, though the training loss is."""
-    features = np.array([[3e38, -3e38], [-3e38, 3e38]] * 100, np.float32)
-    valid = Table("huge", ("a", "b"), features, np.ones(200, np.float32))
-    with pytest.raises(Diverged) as caught:
-        list(start(NetworkConfig(), _config(epochs=1), XOR, valid).run())
-    assert caught.value.epoch == 0
-
-
-def test_auto_without_cuda_is_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no CUDA, `auto` trains on the CPU and says so."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    training = start(NetworkConfig(), TrainingConfig(epochs=1), XOR, None)
-    assert (training.engine, training.device) == ("torch", "cpu")
-    assert len(list(_records(training))) == 1
-
-
-def test_cuda_where_there_is_none_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Asking for CUDA on a worker without it raises DeviceUnavailable."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(DeviceUnavailable):
-        start(NetworkConfig(), TrainingConfig(device="cuda"), XOR, None)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_cuda_trains_as_the_cpu_does() -> None:
-    """A GPU gives the CPU's losses, within float32's rounding."""
-    network = NetworkConfig(hidden_layers=(10, 10))
-    losses = [
-        [record.train_loss for record in _records(start(network, config, _cloud(20), None))]
-        for config in (TrainingConfig(epochs=50, device=device) for device in ("cpu", "cuda"))
-    ]
-    np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
-
-
-def test_small_work_runs_on_one_thread() -> None:
-    """A small network does not wake a second thread."""
-    torch.set_num_threads(2)
-    next(start(NetworkConfig(), _config(), XOR, None).run())
-    assert torch.get_num_threads() == 1

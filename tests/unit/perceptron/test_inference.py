@@ -10,19 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perceptron.gates import BUILT_IN_MODELS
-from perceptron.inference import ACTIVATIONS, forward, predictions
+from perceptron.inference import ACTIVATIONS, BLOCK_VALUES, forward, predictions
 from perceptron.initialisation import initial_layers
 from perceptron.layers import Layer, Layers
+from tests.unit.perceptron.pytorch import MODULES
 
-TORCH: dict[str, Any] = {
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "leaky_relu": torch.nn.functional.leaky_relu,
-    "gelu": torch.nn.functional.gelu,
-    "identity": lambda z: z,
-    "step": lambda z: (z > 0).to(z.dtype),
-}
+TORCH: dict[str, Any] = {**MODULES, "step": lambda z: (z > 0).to(z.dtype)}
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -136,3 +129,24 @@ def test_one_half_predicts_class_0() -> None:
     """The class is 1 only where the probability is over one half."""
     predicted = predictions(np.array([0.0, 0.5, np.nextafter(np.float32(0.5), 1), 1], np.float32))
     assert predicted.tolist() == [0, 0, 1, 1]
+
+
+def test_rows_beyond_a_block_give_the_same() -> None:
+    """Many rows through a wide layer, taken in blocks, give what few at a time give."""
+    random = np.random.default_rng(0)
+    wide = BLOCK_VALUES // 4
+    layers = (
+        Layer(random.normal(size=(wide, 1)).astype(np.float32), np.zeros(wide, np.float32), "tanh"),
+        Layer(
+            (random.normal(size=(1, wide)) / wide).astype(np.float32),
+            np.zeros(1, np.float32),
+            "sigmoid",
+        ),
+    )
+    rows = random.normal(size=(11, 1)).astype(np.float32)
+    outputs = forward(layers, rows)
+    assert outputs.shape == (11,)
+    for index in range(11):
+        np.testing.assert_allclose(
+            outputs[index], forward(layers, rows[index : index + 1])[0], 1e-5
+        )

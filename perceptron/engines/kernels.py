@@ -1,0 +1,539 @@
+"""
+Whole epochs of one network in machine code: forward, loss, backward, update, record.
+
+Units lie across the lanes: every layer's outputs are padded to a multiple of `LANES`, and padded
+weights, errors and gradients stay zero. Rows are taken in tiles that the nearest cache holds.
+Weights of a layer are panels, one for each `LANES` outputs, read from end to end: shape (panels,
+inputs + 1, LANES), the bias in the last row. Transposed weights are panels of inputs: shape
+(panels, outputs, LANES). All arrays are float32 and flat; `plan` says where each layer's part
+begins.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+
+from perceptron.engines.simd import (
+    LANES,
+    Lanes,
+    Pointer,
+    absolute,
+    floor,
+    fma,
+    get,
+    load,
+    maximum,
+    minimum,
+    only_first,
+    pointer,
+    power_of_two,
+    put,
+    splat,
+    square_root,
+    store,
+    where_positive,
+)
+
+TILE_ROWS = 32
+"""Rows that go through the layers together; a multiple of `ROWS_AT_ONCE`."""
+ROWS_AT_ONCE = 4
+"""Rows that share one reading of the weights."""
+
+INPUTS, OUTPUTS, PADDED, WEIGHTS, TRANSPOSED, VALUES = range(6)
+"""Columns of a plan: a layer's inputs, outputs, padded outputs, and where its parts begin in the
+weights, in the transposed weights (none for the first layer) and in a tile's values."""
+
+SIGMOID, TANH, RELU, LEAKY_RELU, GELU, IDENTITY, BACKWARD = range(7)
+"""Activations; `BACKWARD` multiplies with the slopes that the forward pass stored."""
+SGD, MOMENTUM, NESTEROV, ADAM, ADAMW, RMSPROP = range(6)
+
+EPOCH, TRAIN_LOSS, TRAIN_CORRECT, VALID_LOSS, VALID_CORRECT = range(5)
+"""Columns of a record; losses are sums over rows."""
+
+LEAKY_SLOPE = 0.01
+KEPT_MOMENTUM = 0.9
+BETA_1, BETA_2, ALPHA, EPSILON = 0.9, 0.999, 0.99, 1e-8
+"""PyTorch's defaults of Adam, AdamW (β₁, β₂, ε) and RMSprop (α, ε)."""
+
+_inlined = njit(forceinline=True, nogil=True, error_model="numpy")
+
+
+@_inlined
+def exponential(x: Lanes) -> Lanes:
+    """
+    Compute eˣ within 2 units in the last place; below −87 and above 88 it stays there.
+
+    Source: S. Moshier, Cephes, `expf`.
+    """
+    x = minimum(maximum(x, -87.0), 88.0)
+    n = floor(fma(x, 1.44269504088896341, 0.5))
+    r = fma(n, 2.12194440e-4, fma(n, -0.693359375, x))
+    p = fma(r, 1.9875691500e-4, 1.3981999507e-3)
+    p = fma(p, r, 8.3334519073e-3)
+    p = fma(p, r, 4.1665795894e-2)
+    p = fma(p, r, 1.6666665459e-1)
+    p = fma(p, r, 5.0000001201e-1)
+    return fma(p, r * r, r + 1.0) * power_of_two(n)
+
+
+@_inlined
+def sigmoid(z: Lanes) -> Lanes:
+    """Compute 1 / (1 + e⁻ᶻ)."""
+    return 1.0 / (exponential(0.0 - z) + 1.0)
+
+
+@_inlined
+def tanh(z: Lanes) -> Lanes:
+    """Compute the hyperbolic tangent. Source: S. Moshier, Cephes, `tanhf`."""
+    size = absolute(z)
+    large = 1.0 - 2.0 / (exponential(size + size) + 1.0)
+    s = z * z
+    p = fma(s, -5.70498872745e-3, 2.06390887954e-2)
+    p = fma(p, s, -5.37397155531e-2)
+    p = fma(p, s, 1.33314422036e-1)
+    p = fma(p, s, -3.33332819422e-1)
+    small = fma(p * s, z, z)
+    return where_positive(size - 0.625, where_positive(z, large, 0.0 - large), small)
+
+
+@_inlined
+def normal_distribution(z: Lanes) -> Lanes:
+    """Compute Φ(z) = erfc(−z/√2) / 2. Source: Press et al., Numerical Recipes, §6.2, `erfcc`."""
+    x = absolute(z) * 0.7071067811865476
+    t = 1.0 / fma(x, 0.5, 1.0)
+    p = fma(t, 0.17087277, -0.82215223)
+    p = fma(p, t, 1.48851587)
+    p = fma(p, t, -1.13520398)
+    p = fma(p, t, 0.27886807)
+    p = fma(p, t, -0.18628806)
+    p = fma(p, t, 0.09678418)
+    p = fma(p, t, 0.37409196)
+    p = fma(p, t, 1.00002368)
+    p = fma(p, t, -1.26551223)
+    tail = t * exponential(p - x * x) * 0.5
+    return where_positive(z, 1.0 - tail, tail)
+
+
+@_inlined
+def _activate(kind: int, z: Lanes, values: Pointer, slopes: Pointer, at: int) -> None:
+    """Store the activation of z, and its slope for the backward pass."""
+    if kind == SIGMOID:
+        a = sigmoid(z)
+        store(values, at, a)
+        store(slopes, at, a * (1.0 - a))
+    elif kind == TANH:
+        a = tanh(z)
+        store(values, at, a)
+        store(slopes, at, 1.0 - a * a)
+    elif kind == RELU:
+        store(values, at, where_positive(z, z, 0.0))
+        store(slopes, at, where_positive(z, 1.0, 0.0))
+    elif kind == LEAKY_RELU:
+        store(values, at, where_positive(z, z, z * LEAKY_SLOPE))
+        store(slopes, at, where_positive(z, 1.0, LEAKY_SLOPE))
+    elif kind == GELU:
+        share = normal_distribution(z)
+        density = exponential(z * z * -0.5) * 0.3989422804014327
+        store(values, at, z * share)
+        store(slopes, at, fma(z, density, share))
+    elif kind == IDENTITY:
+        store(values, at, z)
+        store(slopes, at, 1.0)
+    else:
+        store(values, at, z * load(slopes, at))
+
+
+@_inlined
+def _multiply(
+    kind: int,
+    rows: int,
+    inputs: int,
+    padded: int,
+    source: Pointer,
+    first: int,
+    stride: int,
+    weights: Pointer,
+    start: int,
+    has_bias: int,
+    values: Pointer,
+    slopes: Pointer,
+    into: int,
+) -> None:
+    """Compute activation(source · weights + bias, if any), `ROWS_AT_ONCE` rows at a time."""
+    for block in range(0, padded, LANES):
+        panel = start + block * (inputs + has_bias)
+        for row in range(0, rows, ROWS_AT_ONCE):
+            a = load(weights, panel + inputs * LANES) if has_bias else splat(0.0)
+            b = a
+            c = a
+            d = a
+            at = first + row * stride
+            for i in range(inputs):
+                w = load(weights, panel + i * LANES)
+                a = fma(get(source, at + i), w, a)
+                b = fma(get(source, at + stride + i), w, b)
+                c = fma(get(source, at + 2 * stride + i), w, c)
+                d = fma(get(source, at + 3 * stride + i), w, d)
+            at = into + row * padded + block
+            _activate(kind, a, values, slopes, at)
+            _activate(kind, b, values, slopes, at + padded)
+            _activate(kind, c, values, slopes, at + 2 * padded)
+            _activate(kind, d, values, slopes, at + 3 * padded)
+
+
+@_inlined
+def _add_gradient(
+    is_first: bool,
+    rows: int,
+    inputs: int,
+    padded: int,
+    source: Pointer,
+    first: int,
+    stride: int,
+    errors: Pointer,
+    errors_at: int,
+    gradient: Pointer,
+    start: int,
+) -> None:
+    """Add sourceᵀ · errors, and the errors' sum for the bias; the first tile begins anew."""
+    for block in range(0, padded, LANES):
+        panel = start + block * (inputs + 1)
+        i = 0
+        while i + 4 <= inputs:
+            at = panel + i * LANES
+            a = splat(0.0) if is_first else load(gradient, at)
+            b = splat(0.0) if is_first else load(gradient, at + LANES)
+            c = splat(0.0) if is_first else load(gradient, at + 2 * LANES)
+            d = splat(0.0) if is_first else load(gradient, at + 3 * LANES)
+            for row in range(rows):
+                e = load(errors, errors_at + row * padded + block)
+                x = first + row * stride + i
+                a = fma(get(source, x), e, a)
+                b = fma(get(source, x + 1), e, b)
+                c = fma(get(source, x + 2), e, c)
+                d = fma(get(source, x + 3), e, d)
+            store(gradient, at, a)
+            store(gradient, at + LANES, b)
+            store(gradient, at + 2 * LANES, c)
+            store(gradient, at + 3 * LANES, d)
+            i += 4
+        while i < inputs:
+            at = panel + i * LANES
+            a = splat(0.0) if is_first else load(gradient, at)
+            for row in range(rows):
+                e = load(errors, errors_at + row * padded + block)
+                a = fma(get(source, first + row * stride + i), e, a)
+            store(gradient, at, a)
+            i += 1
+        at = panel + inputs * LANES
+        a = splat(0.0) if is_first else load(gradient, at)
+        for row in range(rows):
+            a = a + load(errors, errors_at + row * padded + block)
+        store(gradient, at, a)
+
+
+@_inlined
+def _update(
+    rule: int,
+    size: int,
+    weights: Pointer,
+    gradient: Pointer,
+    momenta: Pointer,
+    squares: Pointer,
+    rate: float,
+    decay: float,
+    step: int,
+) -> None:
+    """Take one step of the optimizer, as PyTorch's formulas do; `step` counts from 1."""
+    kept = 0.0 if step == 1 else KEPT_MOMENTUM
+    if rule in (ADAM, ADAMW):
+        step_size = rate / (1.0 - BETA_1**step)
+        root = np.sqrt(1.0 - BETA_2**step)
+    for i in range(0, size, LANES):
+        w = load(weights, i)
+        g = load(gradient, i)
+        if rule == ADAMW:
+            w = w * (1.0 - rate * decay)
+        else:
+            g = fma(w, decay, g)
+        if rule == SGD:
+            w = fma(g, -rate, w)
+        elif rule in (MOMENTUM, NESTEROV):
+            m = fma(load(momenta, i), kept, g)
+            store(momenta, i, m)
+            w = fma(fma(m, KEPT_MOMENTUM, g) if rule == NESTEROV else m, -rate, w)
+        elif rule == RMSPROP:
+            s = fma(g * (1.0 - ALPHA), g, load(squares, i) * ALPHA)
+            store(squares, i, s)
+            w = w - g / (square_root(s) + EPSILON) * rate
+        else:
+            m = load(momenta, i)
+            m = fma(g - m, 1.0 - BETA_1, m)
+            s = fma(g * (1.0 - BETA_2), g, load(squares, i) * BETA_2)
+            store(momenta, i, m)
+            store(squares, i, s)
+            w = w - m / (square_root(s) / root + EPSILON) * step_size
+        store(weights, i, w)
+
+
+class _Scratch(NamedTuple):
+    """What the passes over one tile leave for each other."""
+
+    values: Pointer
+    """Outputs of every layer; the last one's are z."""
+    slopes: Pointer
+    """Derivatives of the activations there."""
+    errors: Pointer
+    """Derivatives of the loss by z."""
+    gradient: Pointer
+    gathered: Pointer
+    """Features of shuffled rows."""
+
+
+@_inlined
+def _forward(
+    kind: int,
+    plan: Any,
+    rows: int,
+    source: Pointer,
+    first: int,
+    weights: Pointer,
+    scratch: _Scratch,
+) -> None:
+    """Send a tile through every layer."""
+    rows = (rows + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE * ROWS_AT_ONCE
+    stride = plan[0, INPUTS]
+    last = len(plan) - 1
+    for k in range(last + 1):
+        inputs, padded, start, into = (
+            plan[k, INPUTS], plan[k, PADDED], plan[k, WEIGHTS], plan[k, VALUES]
+        )  # fmt: skip
+        _multiply(
+            kind if k < last else IDENTITY,
+            rows, inputs, padded, source, first, stride, weights, start, 1,
+            scratch.values, scratch.slopes, into,
+        )  # fmt: skip
+        source, first, stride = scratch.values, into, padded
+
+
+@_inlined
+def _backward(
+    is_first: bool,
+    plan: Any,
+    rows: int,
+    source: Pointer,
+    first: int,
+    transposed: Pointer,
+    scratch: _Scratch,
+) -> None:
+    """Bring the last layer's errors back through every layer, adding up the gradient."""
+    padded_rows = (rows + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE * ROWS_AT_ONCE
+    for k in range(len(plan) - 1, -1, -1):
+        inputs, padded, start, at = (
+            plan[k, INPUTS], plan[k, PADDED], plan[k, WEIGHTS], plan[k, VALUES]
+        )  # fmt: skip
+        if k > 0:
+            width, into = plan[k - 1, PADDED], plan[k - 1, VALUES]
+            _add_gradient(
+                is_first, rows, inputs, padded, scratch.values, into, width,
+                scratch.errors, at, scratch.gradient, start,
+            )  # fmt: skip
+            _multiply(
+                BACKWARD,
+                padded_rows, plan[k, OUTPUTS], width, scratch.errors, at, padded,
+                transposed, plan[k, TRANSPOSED], 0, scratch.errors, scratch.slopes, into,
+            )  # fmt: skip
+        else:
+            _add_gradient(
+                is_first, rows, inputs, padded, source, first, inputs,
+                scratch.errors, at, scratch.gradient, start,
+            )  # fmt: skip
+
+
+@_inlined
+def _transpose(plan: Any, weights: Pointer, transposed: Pointer) -> None:
+    for k in range(1, len(plan)):
+        inputs, outputs = plan[k, INPUTS], plan[k, OUTPUTS]
+        for o in range(outputs):
+            row = plan[k, WEIGHTS] + o // LANES * (inputs + 1) * LANES + o % LANES
+            for i in range(inputs):
+                at = plan[k, TRANSPOSED] + i // LANES * outputs * LANES + o * LANES + i % LANES
+                put(transposed, at, get(weights, row + i * LANES))
+
+
+@_inlined
+def _judge(logit: Any, target: Any) -> tuple[float, int]:
+    """Compute one row's binary cross-entropy, and whether its class is right."""
+    loss = max(logit, np.float32(0)) - logit * target + np.log1p(np.exp(-abs(logit)))
+    probability = np.float32(1) / (np.float32(1) + np.exp(-logit))
+    return loss, int((probability > np.float32(0.5)) == (target > np.float32(0.5)))
+
+
+@_inlined
+def _train_batch(
+    kind: int,
+    plan: Any,
+    begin: int,
+    stop: int,
+    order: Pointer,
+    is_shuffled: bool,
+    is_recorded: bool,
+    features: Pointer,
+    targets: Pointer,
+    weights: Pointer,
+    transposed: Pointer,
+    scratch: _Scratch,
+) -> tuple[float, int]:
+    """Add up the gradient of the rows at `begin` … `stop` − 1 of `order`, and judge them."""
+    inputs = plan[0, INPUTS]
+    z_at = plan[len(plan) - 1, VALUES]
+    share = 1.0 / (stop - begin)
+    loss = 0.0
+    correct = 0
+    for tile in range(begin, stop, TILE_ROWS):
+        rows = min(TILE_ROWS, stop - tile)
+        source, first = features, tile * inputs
+        if is_shuffled:
+            for row in range(rows):
+                at = get(order, tile + row) * inputs
+                for i in range(inputs):
+                    put(scratch.gathered, row * inputs + i, get(features, at + i))
+            source, first = scratch.gathered, 0
+        _forward(kind, plan, rows, source, first, weights, scratch)
+        for row in range(rows):
+            at = z_at + row * LANES
+            target = get(targets, get(order, tile + row) if is_shuffled else tile + row)
+            if is_recorded:
+                row_loss, row_correct = _judge(get(scratch.values, at), target)
+                loss += row_loss
+                correct += row_correct
+            error = (sigmoid(load(scratch.values, at)) - target) * share
+            store(scratch.errors, at, only_first(error))
+        _backward(tile == begin, plan, rows, source, first, transposed, scratch)
+    return loss, correct
+
+
+@_inlined
+def _validate(
+    kind: int,
+    plan: Any,
+    count: int,
+    features: Pointer,
+    targets: Pointer,
+    weights: Pointer,
+    scratch: _Scratch,
+) -> tuple[float, int]:
+    """Sum the loss, and count the right rows, of rows that are not trained on."""
+    z_at = plan[len(plan) - 1, VALUES]
+    loss = 0.0
+    correct = 0
+    for tile in range(0, count, TILE_ROWS):
+        rows = min(TILE_ROWS, count - tile)
+        _forward(kind, plan, rows, features, tile * plan[0, INPUTS], weights, scratch)
+        for row in range(rows):
+            logit = get(scratch.values, z_at + row * LANES)
+            row_loss, row_correct = _judge(logit, get(targets, tile + row))
+            loss += row_loss
+            correct += row_correct
+    return loss, correct
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def shuffle(words: Any, order: Any) -> None:
+    """
+    Make each row of `order` a permutation, as `torch.randperm` does with the same random words.
+
+    Shapes: words (epochs, rows − 1), 32-bit numbers of the Mersenne Twister; order (epochs, rows).
+    Source: PyTorch, `randperm_cpu`.
+    """
+    epochs, rows = order.shape
+    for epoch in range(epochs):
+        for i in range(rows):
+            order[epoch, i] = i
+        for i in range(rows - 1):
+            j = i + words[epoch, i] % (rows - i)
+            order[epoch, i], order[epoch, j] = order[epoch, j], order[epoch, i]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def transpose(plan: Any, weights: Any, transposed: Any) -> None:
+    """Fill the transposed weights of every layer but the first."""
+    _transpose(plan, pointer(weights), pointer(transposed))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def train(
+    first: int,
+    end: int,
+    last: int,
+    interval: int,
+    batch_rows: int,
+    activation: int,
+    rule: int,
+    rate: float,
+    decay: float,
+    plan: Any,
+    features: Any,
+    targets: Any,
+    order: Any,
+    valid_features: Any,
+    valid_targets: Any,
+    weights: Any,
+    transposed: Any,
+    momenta: Any,
+    squares: Any,
+    step: int,
+    records: Any,
+) -> tuple[int, int]:
+    """
+    Train the epochs `first` … `end` − 1; returns the steps taken in all and the records made.
+
+    Shapes: features (rows, inputs), flat, with `ROWS_AT_ONCE` more rows behind them, the same for
+    validation; targets (rows,); order (end − first, rows), empty for full batches; records
+    (at least the records due, 5). The optimizer's states are as long as the weights.
+    """
+    rows = len(targets)
+    size = len(weights)
+    room = plan[len(plan) - 1, VALUES] + TILE_ROWS * LANES
+    memory = np.zeros(3 * room + size + TILE_ROWS * plan[0, INPUTS], np.float32)
+    scratch = _Scratch(
+        pointer(memory),
+        pointer(memory[room:]),
+        pointer(memory[2 * room :]),
+        pointer(memory[3 * room :]),
+        pointer(memory[3 * room + size :]),
+    )
+    is_shuffled = batch_rows < rows
+    made = 0
+    for epoch in range(first, end):
+        is_recorded = epoch % interval == 0 or epoch == last
+        loss = 0.0
+        correct = 0
+        for begin in range(0, rows, batch_rows):
+            batch_loss, batch_correct = _train_batch(
+                activation, plan, begin, min(begin + batch_rows, rows),
+                pointer(order[epoch - first] if is_shuffled else order[0]), is_shuffled,
+                is_recorded, pointer(features), pointer(targets), pointer(weights),
+                pointer(transposed), scratch,
+            )  # fmt: skip
+            loss += batch_loss
+            correct += batch_correct
+            step += 1
+            _update(
+                rule, size, pointer(weights), scratch.gradient, pointer(momenta),
+                pointer(squares), rate, decay, step,
+            )  # fmt: skip
+            _transpose(plan, pointer(weights), pointer(transposed))
+        if is_recorded:
+            valid_loss, valid_correct = _validate(
+                activation, plan, len(valid_targets), pointer(valid_features),
+                pointer(valid_targets), pointer(weights), scratch,
+            )  # fmt: skip
+            records[made, EPOCH] = epoch
+            records[made, TRAIN_LOSS] = loss
+            records[made, TRAIN_CORRECT] = correct
+            records[made, VALID_LOSS] = valid_loss
+            records[made, VALID_CORRECT] = valid_correct
+            made += 1
+    return step, made

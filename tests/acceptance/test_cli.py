@@ -1,0 +1,117 @@
+"""The commands as processes: what they print, what they refuse, and what they leave behind."""
+
+import re
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.demo import start_perceptron
+from tests.deployment import Deployment, eventually, is_alive, process_tree
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """An empty directory, its path short enough for a socket far below it."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        yield Path(name).resolve()
+
+
+def run(*arguments: str, **settings: str) -> tuple[int, str, str]:
+    """Run a command to its end; returns the exit status, the output and the messages."""
+    process = start_perceptron(
+        *arguments, settings=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    output, messages = process.communicate(timeout=60)
+    return process.returncode, output, messages
+
+
+def refusal(*arguments: str, **settings: str) -> str:
+    """Run a command that must fail with one line, and give the line."""
+    status, output, messages = run(*arguments, **settings)
+    assert (status, output) == (1, "")
+    (line,) = messages.splitlines()
+    return line
+
+
+def test_demo(directory: Path) -> None:
+    """It trains XOR with hidden layers and without, beside every setting, and cleans up."""
+    other = f"sqlite:///{directory}/perceptron.db"
+    settings = {"PERCEPTRON_DATABASE_URL": other, "TMPDIR": str(directory)}
+    pids: set[int] = set()
+    with tempfile.TemporaryFile("w+") as file:
+        process = start_perceptron("demo", settings=settings, stdout=file, stderr=file)
+
+        def has_ended() -> bool:
+            pids.update(process_tree(process.pid))
+            return process.poll() is not None
+
+        eventually(has_ended)
+        file.seek(0)
+        output = file.read()
+    assert process.returncode == 0, output
+    _assert_slides_numbers(output)
+    assert len(pids) >= 6  # demo, up, Valkey, API, its workers, queue worker
+    assert not any(is_alive(pid) for pid in pids)
+    assert list(directory.glob("perceptron*")) == []  # PyTorch leaves a directory of its own
+
+
+def _assert_slides_numbers(output: str) -> None:
+    deep, _, single = output.partition("The same training")
+    metrics = re.search(r"loss (\S+)  accuracy (\S+)", deep)
+    assert metrics is not None
+    assert float(metrics[1]) == pytest.approx(0.0001566, abs=3e-6)
+    assert metrics[2] == "1"
+    rows = [[float(cell) for cell in re.findall(r"[\d.]+", row)] for row in _table_rows(deep)]
+    assert rows[:2] == [[1, 2, 0], [0, 0, 2]]  # actual, predicted 1, predicted 0
+    assert [row[:3] for row in rows[2:]] == [[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]]
+    for *_, predicted, probability in rows[2:]:
+        assert probability == pytest.approx(predicted, abs=0.001)
+    assert "loss 0.6931, accuracy 0.5\nNot linearly separable: " in single
+
+
+def _table_rows(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith("│")]
+
+
+def test_second_up_on_a_directory_is_refused(deployment: Deployment) -> None:
+    """One `up` per data directory; the message names it."""
+    line = refusal("up", "--port", "0", "--data-dir", str(deployment.data_dir))
+    assert f"{deployment.data_dir} is in use" in line
+
+
+@pytest.mark.parametrize("command", ["up", "serve"])
+def test_taken_port_is_refused(deployment: Deployment, tmp_path: Path, command: str) -> None:
+    """The message names the port."""
+    port = deployment.url.rpartition(":")[2]
+    line = refusal(command, "--port", port, "--data-dir", str(tmp_path))
+    assert f"127.0.0.1:{port}: Address already in use" in line
+
+
+@pytest.mark.parametrize("command", ["up", "serve", "worker", "migrate"])
+def test_bad_setting_is_refused(tmp_path: Path, command: str) -> None:
+    """The message names the setting; there is no traceback."""
+    line = refusal(command, "--data-dir", str(tmp_path), PERCEPTRON_PORT="x")
+    assert "PERCEPTRON_PORT: " in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_lists_the_commands() -> None:
+    """Each command has its line."""
+    status, output, _ = run("--help")
+    listed = re.findall(r"^  (\w+)  ", output.partition("Commands:")[2], re.MULTILINE)
+    assert (status, listed) == (0, ["demo", "migrate", "serve", "up", "worker"])
+
+
+@pytest.mark.parametrize("children", [1, 2, 3])
+def test_terminated_while_it_starts(tmp_path: Path, children: int) -> None:
+    """SIGTERM in the middle of `up`'s start ends whatever it has started by then."""
+    process = start_perceptron("up", "--port", "0", "--data-dir", str(tmp_path / "data"))
+    eventually(lambda: len(process_tree(process.pid)) > children)
+    pids = process_tree(process.pid)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(40) == 0
+    assert not any(is_alive(pid) for pid in pids)
