@@ -1,7 +1,6 @@
 """The fused engine: whole epochs in compiled kernels, with no Python and no PyTorch per step."""
 
 import math
-import time
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import get_args
@@ -10,18 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from perceptron.datasets import Table
-from perceptron.engines import YIELD_SECONDS, Step, kernels
+from perceptron.engines import Step, kernels
+from perceptron.engines.pacing import chunks
 from perceptron.engines.simd import LANES
 from perceptron.initialisation import initial_layers
 from perceptron.layers import Layer, Layers
 from schemas.errors import Diverged
 from schemas.network import Activation, NetworkConfig
 from schemas.training import EpochRecord, Optimizer, TrainingConfig
-
-FIRST_CHUNK_OPERATIONS = 10_000_000
-"""Multiplications after which a training first hands back control; then the clock decides."""
-MAX_CHUNK_WORDS = 4_000_000
-"""Most numbers that are drawn at once for the order of rows."""
 
 _ACTIVATIONS: tuple[str, ...] = get_args(Activation)  # in the order of the kernels' numbers
 _OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
@@ -58,24 +53,15 @@ class FusedTraining:
 
     def run(self) -> Iterator[Step]:
         """Train; see `Training.run`."""
-        epochs = self._training.epochs
-        work = len(self._targets) * len(self._weights)
-        chunk = max(1, FIRST_CHUNK_OPERATIONS // work)
-        first = 0
-        while first < epochs:
-            end = min(first + min(chunk, self._most_epochs()), epochs)
-            began = time.monotonic()
-            records = self._run(first, end)
-            seconds = time.monotonic() - began
+        epochs, rows = self._training.epochs, len(self._targets)
+        for first, end in chunks(epochs, rows * len(self._weights), rows):
             done = first
-            for row in records:
+            for row in self._run(first, end):
                 record = self._record(row)
                 done = record.epoch + 1
                 yield Step(done, record)
             if done < end:
                 yield Step(end, None)
-            chunk = max(1, int((end - first) * min(4.0, YIELD_SECONDS / 2 / max(seconds, 1e-9))))
-            first = end
         if not np.isfinite(self._weights).all():
             raise Diverged(epochs - 1)
 
@@ -125,9 +111,6 @@ class FusedTraining:
         order = np.empty((epochs, rows), np.int64)
         kernels.shuffle(words, order)
         return order
-
-    def _most_epochs(self) -> int:
-        return max(1, MAX_CHUNK_WORDS // len(self._targets))
 
     def _place(self, layers: Layers) -> None:
         for index, layer in enumerate(layers):

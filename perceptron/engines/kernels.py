@@ -56,10 +56,10 @@ KEPT_MOMENTUM = 0.9
 BETA_1, BETA_2, ALPHA, EPSILON = 0.9, 0.999, 0.99, 1e-8
 """PyTorch's defaults of Adam, AdamW (β₁, β₂, ε) and RMSprop (α, ε)."""
 
-_inlined = njit(forceinline=True, nogil=True, error_model="numpy")
+inlined = njit(forceinline=True, nogil=True, error_model="numpy")
 
 
-@_inlined
+@inlined
 def exponential(x: Lanes) -> Lanes:
     """
     Compute eˣ within 2 units in the last place; below −87 and above 88 it stays there.
@@ -77,13 +77,13 @@ def exponential(x: Lanes) -> Lanes:
     return fma(p, r * r, r + 1.0) * power_of_two(n)
 
 
-@_inlined
+@inlined
 def sigmoid(z: Lanes) -> Lanes:
     """Compute 1 / (1 + e⁻ᶻ)."""
     return 1.0 / (exponential(0.0 - z) + 1.0)
 
 
-@_inlined
+@inlined
 def tanh(z: Lanes) -> Lanes:
     """Compute the hyperbolic tangent. Source: S. Moshier, Cephes, `tanhf`."""
     size = absolute(z)
@@ -97,7 +97,7 @@ def tanh(z: Lanes) -> Lanes:
     return where_positive(size - 0.625, where_positive(z, large, 0.0 - large), small)
 
 
-@_inlined
+@inlined
 def normal_distribution(z: Lanes) -> Lanes:
     """Compute Φ(z) = erfc(−z/√2) / 2. Source: Press et al., Numerical Recipes, §6.2, `erfcc`."""
     x = absolute(z) * 0.7071067811865476
@@ -115,8 +115,8 @@ def normal_distribution(z: Lanes) -> Lanes:
     return where_positive(z, 1.0 - tail, tail)
 
 
-@_inlined
-def _activate(kind: int, z: Lanes, values: Pointer, slopes: Pointer, at: int) -> None:
+@inlined
+def activate(kind: int, z: Lanes, values: Pointer, slopes: Pointer, at: int) -> None:
     """Store the activation of z, and its slope for the backward pass."""
     if kind == SIGMOID:
         a = sigmoid(z)
@@ -144,7 +144,7 @@ def _activate(kind: int, z: Lanes, values: Pointer, slopes: Pointer, at: int) ->
         store(values, at, z * load(slopes, at))
 
 
-@_inlined
+@inlined
 def _multiply(
     kind: int,
     rows: int,
@@ -176,13 +176,13 @@ def _multiply(
                 c = fma(get(source, at + 2 * stride + i), w, c)
                 d = fma(get(source, at + 3 * stride + i), w, d)
             at = into + row * padded + block
-            _activate(kind, a, values, slopes, at)
-            _activate(kind, b, values, slopes, at + padded)
-            _activate(kind, c, values, slopes, at + 2 * padded)
-            _activate(kind, d, values, slopes, at + 3 * padded)
+            activate(kind, a, values, slopes, at)
+            activate(kind, b, values, slopes, at + padded)
+            activate(kind, c, values, slopes, at + 2 * padded)
+            activate(kind, d, values, slopes, at + 3 * padded)
 
 
-@_inlined
+@inlined
 def _add_gradient(
     is_first: bool,
     rows: int,
@@ -233,16 +233,16 @@ def _add_gradient(
         store(gradient, at, a)
 
 
-@_inlined
-def _update(
+@inlined
+def update(
     rule: int,
     size: int,
     weights: Pointer,
     gradient: Pointer,
     momenta: Pointer,
     squares: Pointer,
-    rate: float,
-    decay: float,
+    rate: Lanes,
+    decay: Lanes,
     step: int,
 ) -> None:
     """Take one step of the optimizer, as PyTorch's formulas do; `step` counts from 1."""
@@ -258,11 +258,11 @@ def _update(
         else:
             g = fma(w, decay, g)
         if rule == SGD:
-            w = fma(g, -rate, w)
+            w = fma(g, 0.0 - rate, w)
         elif rule in (MOMENTUM, NESTEROV):
             m = fma(load(momenta, i), kept, g)
             store(momenta, i, m)
-            w = fma(fma(m, KEPT_MOMENTUM, g) if rule == NESTEROV else m, -rate, w)
+            w = fma(fma(m, KEPT_MOMENTUM, g) if rule == NESTEROV else m, 0.0 - rate, w)
         elif rule == RMSPROP:
             s = fma(g * (1.0 - ALPHA), g, load(squares, i) * ALPHA)
             store(squares, i, s)
@@ -291,7 +291,7 @@ class _Scratch(NamedTuple):
     """Features of shuffled rows."""
 
 
-@_inlined
+@inlined
 def _forward(
     kind: int,
     plan: Any,
@@ -317,7 +317,7 @@ def _forward(
         source, first, stride = scratch.values, into, padded
 
 
-@_inlined
+@inlined
 def _backward(
     is_first: bool,
     plan: Any,
@@ -351,7 +351,7 @@ def _backward(
             )  # fmt: skip
 
 
-@_inlined
+@inlined
 def _transpose(plan: Any, weights: Pointer, transposed: Pointer) -> None:
     for k in range(1, len(plan)):
         inputs, outputs = plan[k, INPUTS], plan[k, OUTPUTS]
@@ -362,15 +362,15 @@ def _transpose(plan: Any, weights: Pointer, transposed: Pointer) -> None:
                 put(transposed, at, get(weights, row + i * LANES))
 
 
-@_inlined
-def _judge(logit: Any, target: Any) -> tuple[float, int]:
+@inlined
+def judge(logit: Any, target: Any) -> tuple[float, int]:
     """Compute one row's binary cross-entropy, and whether its class is right."""
     loss = max(logit, np.float32(0)) - logit * target + np.log1p(np.exp(-abs(logit)))
     probability = np.float32(1) / (np.float32(1) + np.exp(-logit))
     return loss, int((probability > np.float32(0.5)) == (target > np.float32(0.5)))
 
 
-@_inlined
+@inlined
 def _train_batch(
     kind: int,
     plan: Any,
@@ -405,7 +405,7 @@ def _train_batch(
             at = z_at + row * LANES
             target = get(targets, get(order, tile + row) if is_shuffled else tile + row)
             if is_recorded:
-                row_loss, row_correct = _judge(get(scratch.values, at), target)
+                row_loss, row_correct = judge(get(scratch.values, at), target)
                 loss += row_loss
                 correct += row_correct
             error = (sigmoid(load(scratch.values, at)) - target) * share
@@ -414,7 +414,7 @@ def _train_batch(
     return loss, correct
 
 
-@_inlined
+@inlined
 def _validate(
     kind: int,
     plan: Any,
@@ -433,7 +433,7 @@ def _validate(
         _forward(kind, plan, rows, features, tile * plan[0, INPUTS], weights, scratch)
         for row in range(rows):
             logit = get(scratch.values, z_at + row * LANES)
-            row_loss, row_correct = _judge(logit, get(targets, tile + row))
+            row_loss, row_correct = judge(logit, get(targets, tile + row))
             loss += row_loss
             correct += row_correct
     return loss, correct
@@ -520,7 +520,7 @@ def train(
             loss += batch_loss
             correct += batch_correct
             step += 1
-            _update(
+            update(
                 rule, size, pointer(weights), scratch.gradient, pointer(momenta),
                 pointer(squares), rate, decay, step,
             )  # fmt: skip

@@ -115,3 +115,13 @@ def test_terminated_while_it_starts(tmp_path: Path, children: int) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(40) == 0
     assert not any(is_alive(pid) for pid in pids)
+
+
+def test_a_directory_with_a_space(tmp_path: Path) -> None:
+    """A data directory may have any name."""
+    started = Deployment(tmp_path / "my data").start()
+    try:
+        job = started.finished(started.submit(dataset="and", training={"epochs": 5}))
+        assert job["status"] == "succeeded"
+    finally:
+        assert started.stop() == 0

@@ -33,12 +33,10 @@ class Parts:
             "PERCEPTRON_VALKEY_URL": f"redis://127.0.0.1:{valkey.port}",
             "PERCEPTRON_LEASE_SECONDS": str(LEASE_SECONDS),
         }
-        self.migrate()
         self.api = Deployment(directory / "api", command="serve", settings=self._settings)
         self.api.data_dir.mkdir()
         self.api.start()
         stack.callback(self.api.stop)
-        eventually(lambda: self.api.get("/readyz").is_success)
 
     def migrate(self) -> None:
         """Bring the database up to date."""
@@ -55,9 +53,14 @@ class Parts:
 
 @pytest.fixture
 def parts(tmp_path: Path) -> Iterator[Parts]:
-    """Everything but workers."""
+    """Everything but workers; before its migration the database counts as away."""
     with ExitStack() as stack:
-        yield Parts(tmp_path, stack)
+        made = Parts(tmp_path, stack)
+        assert_unavailable(made.api, "database")
+        assert "perceptron migrate" in made.api.get("/readyz").json()["checks"]["database"]
+        made.migrate()
+        eventually(lambda: made.api.get("/readyz").is_success)
+        yield made
 
 
 def _training(model: str) -> dict[str, object]:

@@ -70,3 +70,22 @@ def test_nothing_planted_runs(new_deployment: Callable[..., Deployment], tmp_pat
     job = deployment.finished(deployment.submit(dataset="and", training={"epochs": 10}))
     assert job["status"] == "succeeded"
     assert not [path for path in prey if path.exists()]
+
+
+def test_forged_bells_harm_no_job(new_deployment: Callable[..., Deployment]) -> None:
+    """Bells with limits of their own, or that cannot be read, neither end a job nor the worker."""
+    deployment = new_deployment("--workers", "1")
+    worker = deployment.worker
+    socket = deployment.data_dir / "valkey" / "valkey.sock"
+    with Redis(unix_socket_path=str(socket)) as connection:
+        queue = Queue("train", connection=connection, serializer=JSONSerializer)
+        for field in ("timeout", "result_ttl", "created_at", "status", "retries_left"):
+            bell = queue.enqueue("workers.tasks.run_next", "train")
+            connection.hset(bell.key, field, "abc")
+        for _ in range(3):
+            queue.enqueue("workers.tasks.run_next", "train", job_timeout=1)
+        training = {"epochs": 15_000, "engine": "torch"}
+        job = deployment.finished(deployment.submit(dataset="xor", training=training))
+        eventually(lambda: queue.count == 0)
+    assert (job["status"], job["attempt"]) == ("succeeded", 1)
+    assert deployment.worker == worker

@@ -4,9 +4,12 @@ from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 from secrets import token_hex
 
-from schemas.errors import PerceptronError, PreconditionFailed, PreconditionRequired
+import pytest
+
+from schemas.errors import Conflict, PerceptronError, PreconditionFailed, PreconditionRequired
 from schemas.job import JobRequest
 from storage import Storage
+from storage.models import Publication
 from tests.integration.test_jobs import PROGRESS, claimed, outcome
 
 WRITERS = 8
@@ -62,3 +65,13 @@ def test_versions_count_up_whatever_is_deleted(stored: Storage) -> None:
     claim = claimed(stored, JobRequest(dataset="xor", model=name))
     stored.leases.succeed(claim, PROGRESS, outcome(claim))
     assert stored.models.get(name).versions == (4,)
+
+
+def test_a_built_in_model_takes_nobodys_name(stored: Storage) -> None:
+    """A model of users is never replaced by a built-in one of a later release."""
+    name = _published(stored, 1)
+    weights, card = stored.models.weights(name, 1)
+    with pytest.raises(Conflict, match=name):
+        stored.models.install_built_in(Publication(name, weights + b"other", card))
+    assert stored.models.weights(name, 1)[0] == weights
+    assert not stored.models.get(name).built_in
