@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -20,28 +21,47 @@ def initial_layers(widths: Sequence[int], activation: LayerActivation, seed: int
 
     Hidden layers get `activation`, the last one `sigmoid`. `widths` goes from the input to the
     output; `seed` is in 0 … 2³² − 1.
+    """
+    values = initial_values(widths, np.random.RandomState(seed))
+    last = len(widths) - 2
+    layers = []
+    start = 0
+    for index, (inputs, outputs) in enumerate(pairwise(widths)):
+        bias = start + inputs * outputs
+        weight = values[start:bias].reshape(outputs, inputs)
+        start = bias + outputs
+        layers.append(Layer(weight, values[bias:start], "sigmoid" if index == last else activation))
+    return tuple(layers)
+
+
+def initial_values(widths: Sequence[int], random: np.random.RandomState) -> npt.NDArray[np.float32]:
+    """
+    Draw the numbers of `initial_layers` flat: each layer's weights (outputs, inputs), its biases.
+
+    `random` is seeded with the network's seed.
+
+    A number is U(−bound, bound), bound = 1/√inputs, from the low bits of one 32-bit number of the
+    Mersenne Twister.
 
     Source: PyTorch, `nn.Linear.reset_parameters` and `at::transformation::uniform_real`.
     """
-    random = np.random.RandomState(seed)
-    last = len(widths) - 2
-    return tuple(
-        Layer(
-            _uniform(random, (outputs, inputs), 1 / math.sqrt(inputs)),
-            _uniform(random, (outputs,), 1 / math.sqrt(inputs)),
-            "sigmoid" if index == last else activation,
-        )
-        for index, (inputs, outputs) in enumerate(pairwise(widths))
-    )
-
-
-def _uniform(
-    random: np.random.RandomState, shape: tuple[int, ...], bound: float
-) -> npt.NDArray[np.float32]:
-    """Draw U(−bound, bound) from the low bits of one 32-bit Mersenne Twister number per value."""
-    words = random.randint(0, 2**32, size=shape, dtype=np.uint32)
+    low, width = _bounds(tuple(widths))
+    words = random.randint(0, 2**32, size=len(low), dtype=np.uint32)
     unit = (words & np.uint32(2**RANDOM_BITS - 1)) * 2.0**-RANDOM_BITS
-    low, high = np.float32(-bound), np.float32(bound)
     # PyTorch's machine code multiplies and adds with one rounding; so does this, because float64
     # holds the product and the sum exactly.
-    return (unit * np.float64(high - low) + np.float64(low)).astype(np.float32)
+    return (unit * width + low).astype(np.float32)
+
+
+@lru_cache(maxsize=4)
+def _bounds(
+    widths: tuple[int, ...],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Give each number's lower bound and the width of its range, as PyTorch rounds them."""
+    low = np.concatenate(
+        [
+            np.full((inputs + 1) * outputs, np.float32(-1 / math.sqrt(inputs)))
+            for inputs, outputs in pairwise(widths)
+        ]
+    )
+    return low.astype(np.float64), (-low - low).astype(np.float64)

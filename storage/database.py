@@ -51,17 +51,40 @@ class Database:
 
     def __init__(self, url: str, *, pooled: bool = True) -> None:
         self._engine = _engine(url, pooled=pooled)
+        self._rehearsed: Connection | None = None
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """
+        Run the block's transactions as one that is undone at its end.
+
+        What SQLAlchemy compiles for them stays compiled, also in processes that are forked later.
+        """
+        with _unavailable_when_down(), self._engine.connect() as connection:
+            self._rehearsed = connection
+            try:
+                with connection.begin() as transaction:
+                    yield
+                    transaction.rollback()
+            finally:
+                self._rehearsed = None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Run single statements, each seeing what is committed."""
+        if self._rehearsed is not None:
+            yield self._rehearsed
+            return
         with _unavailable_when_down(), self._autocommit.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Run one transaction: all of it is stored at the end of the block, or nothing."""
+        if self._rehearsed is not None:
+            yield self._rehearsed
+            return
         with _unavailable_when_down(), self._engine.begin() as connection:
             yield connection
 

@@ -79,6 +79,7 @@ class Lifeline:
 
     def _run(self) -> None:
         renewed_at = time.monotonic()
+        self._wake.wait(self._heartbeat_seconds)  # the claim has just been made
         while not self._done.is_set():
             if self.stop_reason is not None:
                 self._force(self.stop_reason)

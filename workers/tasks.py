@@ -4,9 +4,10 @@ import os
 import signal
 import time
 from contextlib import suppress
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from types import FrameType
+from typing import NamedTuple
 
 import structlog
 from rq.timeouts import JobTimeoutException
@@ -20,8 +21,9 @@ from schemas.errors import DeviceUnavailable, Diverged, LeaseLost, PerceptronErr
 from schemas.job import JobError, JobRequest
 from schemas.model import Hyperparameters, ModelCard
 from schemas.settings import Settings
-from schemas.training import EpochRecord, Evaluation, Metrics
+from schemas.training import EpochRecord, Evaluation, Metrics, TrainingConfig
 from storage import Storage, open_storage
+from storage.jobs import queue_of
 from storage.leases import Claim, Outcome, Progress
 from storage.models import Publication
 from workers.lifeline import Lifeline
@@ -36,15 +38,55 @@ PINNED_LIBRARIES = ("numba", "numpy", "torch")
 log = structlog.get_logger(__name__)
 
 
+class Prepared(NamedTuple):
+    """What a worker makes once, and its work-horses inherit."""
+
+    settings: Settings
+    storage: Storage
+    """Connected to nothing."""
+
+
+@cache
+def prepared() -> Prepared:
+    """
+    Read the settings, open the storage, and rehearse a job, so that nothing is slow at first use.
+
+    For the worker, before it forks. A database that is away now costs only the rehearsal.
+    """
+    settings = Settings()
+    storage = open_storage(settings)
+    try:
+        _rehearse(storage, settings)
+    except Unavailable as error:
+        log.warning("not rehearsed", error=error.detail)
+    finally:
+        storage.database.close()
+    return Prepared(settings, storage)
+
+
+def _rehearse(storage: Storage, settings: Settings) -> None:
+    """Take a small job through every statement and every computation, and undo it all."""
+    request = JobRequest(dataset="xor", training=TrainingConfig(engine="fused", epochs=1))
+    with storage.database.rehearsal():
+        storage.jobs.submit(request)
+        claim = storage.leases.claim(queue_of(request), "rehearsal")
+        if claim is None:
+            return
+        # Another job may wait longer: its row stands in, and is as it was when all is undone.
+        own = claim._replace(request=request.model_dump_json(), model="rehearsal")
+        attempt = Attempt(storage, own, settings)
+        training, outcome = attempt.train()
+        storage.leases.renew(own)
+        storage.leases.succeed(own, attempt.progress(training), outcome)
+
+
 def run_next(queue: str) -> None:
     """Claim the queue's oldest job and run it to its end; safe to run twice, or for nothing."""
     die_with_parent(int(os.environ["PERCEPTRON_WORKER_PID"]))
-    settings = Settings()
-    storage = open_storage(settings, pooled=False)
+    settings, storage = prepared()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until the attempt listens
     claim = storage.leases.claim(queue, os.environ["RQ_WORKER_ID"])
     if claim is not None:
-        storage.notices.tell(claim.job_id)
         Attempt(storage, claim, settings).run()
 
 
@@ -86,8 +128,8 @@ class Attempt:
     def _run(self) -> None:
         try:
             with self._lifeline:
-                training, outcome = self._train()
-            progress = self._progress(training)
+                training, outcome = self.train()
+            progress = self.progress(training)
             self._retrying(self._storage.leases.succeed, self._claim, progress, outcome)
         except Stopped:
             self._retrying(self._lifeline.end, self._lifeline.stop_reason)
@@ -101,7 +143,8 @@ class Attempt:
             self._fail("internal_error", error)
             raise  # RQ logs the traceback
 
-    def _train(self) -> tuple[engines.Training, Outcome]:
+    def train(self) -> tuple[engines.Training, Outcome]:
+        """Train to the last epoch and evaluate. Raises: Stopped, Diverged, DeviceUnavailable."""
         request = self._request
         table = datasets.table(request.dataset)
         train, valid = datasets.split(
@@ -134,14 +177,15 @@ class Attempt:
             raise Stopped
 
     def _flush(self, training: engines.Training) -> None:
-        cancel = self._storage.leases.record(self._claim, self._progress(training))
+        cancel = self._storage.leases.record(self._claim, self.progress(training))
         self._records = []
         self._flush_at = time.monotonic() + FLUSH_SECONDS
         self._storage.notices.tell(self._claim.job_id)
         if cancel:
             self._lifeline.stop("cancel")
 
-    def _progress(self, training: engines.Training) -> Progress:
+    def progress(self, training: engines.Training) -> Progress:
+        """Say how far the training is, with the points that are not stored yet."""
         return Progress(self._epochs, self._records, training.engine, training.device)
 
     def _fail(self, code: str, error: Exception) -> None:
@@ -174,7 +218,7 @@ class Attempt:
             job_id=self._claim.job_id,
             engine=training.engine,
             device=training.device,
-            library_versions={name: version(name) for name in PINNED_LIBRARIES},
+            library_versions=_library_versions(),
             metrics=metrics,
             diagnosis=explain(diagnosis, "en"),
         )
@@ -187,3 +231,8 @@ class Attempt:
 
 def _evaluate(found: layers.Layers, table: Table) -> Evaluation:
     return evaluate(inference.forward(found, table.features), table.targets)
+
+
+@cache
+def _library_versions() -> dict[str, str]:
+    return {name: version(name) for name in PINNED_LIBRARIES}

@@ -1,10 +1,10 @@
 """The worker process: an RQ worker that forks a work-horse for every bell it hears."""
 
 import contextlib
+import gc
 import logging
 import os
 import signal
-from importlib import import_module
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -15,6 +15,7 @@ from schemas.settings import Settings
 from storage import open_storage
 from storage.logs import configure_logging
 from storage.queue import connect, queue
+from workers import tasks
 from workers.reconciler import release_worker
 
 
@@ -37,8 +38,8 @@ def main() -> None:
     settings = Settings()
     configure_logging(settings)
     os.environ["PERCEPTRON_WORKER_PID"] = str(os.getpid())
-    import_module("workers.tasks")  # once here, for every work-horse
     engines.warm_up("torch" if settings.queue == "gpu" else "fused")
+    tasks.prepared()  # once here, for every work-horse
     storage = open_storage(settings, pooled=False)
     connection = connect(settings.valkey_location, timeout_seconds=None)
     bells = queue(settings.queue, connection)
@@ -52,6 +53,8 @@ def main() -> None:
         work_horse_killed_handler=lambda *_: release_worker(storage, name),
     )
     worker.log_result_lifespan = False
+    gc.collect()
+    gc.freeze()  # a work-horse's garbage collector writes to none of the memory that it shares
     worker.work(logging_level=logging.getLevelName(logging.getLogger("rq").level))
 
 

@@ -12,7 +12,7 @@ from perceptron.datasets import Table
 from perceptron.engines import fleet_kernels, kernels
 from perceptron.engines.pacing import chunks
 from perceptron.engines.simd import LANES
-from perceptron.initialisation import initial_layers
+from perceptron.initialisation import initial_values
 from perceptron.layers import Layer, Layers
 from schemas.network import Activation, NetworkConfig
 from schemas.training import EpochRecord, Optimizer, TrainingConfig
@@ -23,11 +23,30 @@ class Member(NamedTuple):
 
     number: int
     """Which of the trainings, from 0."""
-    history: Sequence[EpochRecord]
-    """The points of its curves, up to the epoch before it diverged."""
+    epochs: npt.NDArray[np.int64]
+    """The recorded epochs, up to the one before it diverged."""
+    curves: npt.NDArray[np.float64]
+    """
+    Training loss, training accuracy, validation loss, validation accuracy at those epochs; NaN
+    where there are no validation rows. Shape (epochs, 4).
+    """
     diverged_at: int | None
     """The recorded epoch whose loss, or whose weights at the end, are not finite."""
     layers: Layers
+
+    @property
+    def history(self) -> Sequence[EpochRecord]:
+        """The curves as records."""
+        return [
+            EpochRecord(
+                epoch=epoch,
+                train_loss=point[0],
+                train_accuracy=point[1],
+                valid_loss=None if math.isnan(point[2]) else point[2],
+                valid_accuracy=None if math.isnan(point[3]) else point[3],
+            )
+            for epoch, point in zip(self.epochs.tolist(), self.curves.tolist(), strict=True)
+        ]
 
 
 class Fleet:
@@ -89,15 +108,18 @@ class _Group:
         self._rates = np.array([training.learning_rate for training in lanes], np.float32)
         self._decays = np.array([training.weight_decay for training in lanes], np.float32)
         self._weights = np.empty(size, np.float32)
+        order = _order_of_values(widths)
+        random = np.random.RandomState()
         for lane, training in enumerate(lanes):
-            layers = initial_layers(widths, network.activation, training.seed)
-            parts = [np.column_stack((layer.weight, layer.bias)).ravel() for layer in layers]
-            self._weights[lane::LANES] = np.concatenate(parts)
+            random.seed(training.seed)
+            self._weights[lane::LANES] = initial_values(widths, random)[order]
         self._momenta = np.zeros(size, np.float32)
         self._squares = np.zeros(size, np.float32)
         rows = len(train.targets)
         self._batch_rows = min(self._training.batch_size or rows, rows)
-        self._random = [np.random.RandomState(training.seed) for training in lanes]
+        self._is_shuffled = self._batch_rows < rows
+        seeds = [training.seed for training in lanes] if self._is_shuffled else []
+        self._random = [np.random.RandomState(seed) for seed in seeds]
         self._steps = 0
         self._epochs: list[int] = []
         self._records: list[npt.NDArray[np.float64]] = []
@@ -116,7 +138,9 @@ class _Group:
         """Train some epochs."""
         training = self._training
         last, interval = training.epochs - 1, training.record_interval
-        due = [epoch for epoch in range(first, end) if epoch % interval == 0 or epoch == last]
+        due = list(range(-(-first // interval) * interval, end, interval))
+        if first <= last < end and last % interval:
+            due.append(last)
         records = np.zeros((len(due) + 1, 4, LANES))
         self._steps, _ = fleet_kernels.train(
             first, end, last, interval, self._batch_rows, self._activation, self._rule,
@@ -128,29 +152,19 @@ class _Group:
 
     def member(self, lane: int, number: int) -> Member:
         """Describe one network after the last epoch."""
-        history = []
-        diverged_at = None
-        for epoch, record in zip(self._epochs, self._records, strict=True):
-            if not math.isfinite(record[:, lane].sum()):
-                diverged_at = epoch
-                break
-            history.append(self._record(epoch, *record[:, lane].tolist()))
+        records = np.array(self._records)[:, :, lane]
+        epochs = np.array(self._epochs)
+        lost = np.flatnonzero(~np.isfinite(records).all(1))
         layers = self._layers(lane)
-        if diverged_at is None and not all(np.isfinite(layer.weight).all() for layer in layers):
-            diverged_at = self._training.epochs - 1
-        return Member(number, history, diverged_at, layers)
-
-    def _record(
-        self, epoch: int, loss: float, correct: float, valid_loss: float, valid_correct: float
-    ) -> EpochRecord:
-        rows, valid_rows = len(self._train[1]), len(self._valid[1])
-        return EpochRecord(
-            epoch=epoch,
-            train_loss=loss / rows,
-            train_accuracy=correct / rows,
-            valid_loss=valid_loss / valid_rows if valid_rows else None,
-            valid_accuracy=valid_correct / valid_rows if valid_rows else None,
-        )
+        diverged_at = None
+        if len(lost):
+            diverged_at = int(epochs[lost[0]])
+            records, epochs = records[: lost[0]], epochs[: lost[0]]
+        elif not all(np.isfinite(layer.weight).all() for layer in layers):
+            diverged_at = int(epochs[-1])
+        rows, valid_rows = len(self._train[1]), len(self._valid[1]) or math.nan
+        curves = records / (rows, rows, valid_rows, valid_rows)
+        return Member(number, epochs, curves, diverged_at, layers)
 
     def _layers(self, lane: int) -> Layers:
         found = []
@@ -165,7 +179,7 @@ class _Group:
     def _order(self, epochs: int) -> npt.NDArray[np.int64]:
         """Draw each network's order of the rows for some epochs; empty where the batch is full."""
         rows = len(self._train[1])
-        if self._batch_rows == rows:
+        if not self._is_shuffled:
             return np.zeros((1, 1, LANES), np.int64)
         orders = np.empty((LANES, epochs, rows), np.int64)
         for random, order in zip(self._random, orders, strict=True):
@@ -174,8 +188,9 @@ class _Group:
         return np.ascontiguousarray(orders.transpose(1, 2, 0))
 
 
-def _common(training: TrainingConfig) -> TrainingConfig:
-    return training.model_copy(update={"seed": 0, "learning_rate": 1.0, "weight_decay": 0.0})
+def _common(training: TrainingConfig) -> tuple[object, ...]:
+    """What a fleet's trainings share."""
+    return training.optimizer, training.epochs, training.batch_size, training.record_interval
 
 
 def _plan(widths: Sequence[int]) -> tuple[npt.NDArray[np.int64], int]:
@@ -187,3 +202,15 @@ def _plan(widths: Sequence[int]) -> tuple[npt.NDArray[np.int64], int]:
         weights += (inputs + 1) * outputs * LANES
         values += kernels.TILE_ROWS * outputs * LANES
     return np.array(plan, np.int64), weights
+
+
+def _order_of_values(widths: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Say where each number of the kernels' layout stands among the initial values."""
+    order = []
+    start = 0
+    for inputs, outputs in pairwise(widths):
+        weight = start + np.arange(outputs * inputs).reshape(outputs, inputs)
+        start += (inputs + 1) * outputs
+        bias = np.arange(start - outputs, start)
+        order.append(np.column_stack((weight, bias)).ravel())
+    return np.concatenate(order)
