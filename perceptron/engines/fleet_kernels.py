@@ -9,8 +9,8 @@ initial weights, the order of their rows, learning rate and weight decay.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from perceptron.engines.compiling import inlined, stored
 from perceptron.engines.kernels import (
     IDENTITY,
     INPUTS,
@@ -20,7 +20,6 @@ from perceptron.engines.kernels import (
     VALUES,
     WEIGHTS,
     activate,
-    inlined,
     judge,
     sigmoid,
     update,
@@ -148,7 +147,7 @@ def _judge_tile(rows: int, z_at: int, scratch: _Scratch, losses: Any, correct: A
             correct[lane] += is_right
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@stored
 def train(
     first: int,
     end: int,

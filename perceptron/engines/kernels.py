@@ -12,8 +12,8 @@ begins.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from perceptron.engines.compiling import inlined, stored
 from perceptron.engines.simd import (
     LANES,
     Lanes,
@@ -55,8 +55,6 @@ LEAKY_SLOPE = 0.01
 KEPT_MOMENTUM = 0.9
 BETA_1, BETA_2, ALPHA, EPSILON = 0.9, 0.999, 0.99, 1e-8
 """PyTorch's defaults of Adam, AdamW (β₁, β₂, ε) and RMSprop (α, ε)."""
-
-inlined = njit(forceinline=True, nogil=True, error_model="numpy")
 
 
 @inlined
@@ -439,7 +437,7 @@ def _validate(
     return loss, correct
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@stored
 def shuffle(words: Any, order: Any) -> None:
     """
     Make each row of `order` a permutation, as `torch.randperm` does with the same random words.
@@ -456,13 +454,13 @@ def shuffle(words: Any, order: Any) -> None:
             order[epoch, i], order[epoch, j] = order[epoch, j], order[epoch, i]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@stored
 def transpose(plan: Any, weights: Any, transposed: Any) -> None:
     """Fill the transposed weights of every layer but the first."""
     _transpose(plan, pointer(weights), pointer(transposed))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@stored
 def train(
     first: int,
     end: int,
