@@ -114,6 +114,8 @@ class JobSummary(Record):
 class Job(JobSummary):
     """A job with its curves."""
 
+    waiting_for: str | None = None
+    """What a queued job waits for, where it is not its turn: a worker that serves its queue."""
     history: tuple[EpochRecord, ...]
 
 

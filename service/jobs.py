@@ -90,7 +90,8 @@ def get_job(path: JobPath, header: LanguageHeaders) -> Response:
     """Report a job's status, progress, metrics, curves, model and error."""
     record = storage().jobs.get(path.job_id)
     again = {} if record.status.is_final else {"Retry-After": "1"}
-    return json_response(_job(record, header.language), headers=again)
+    job = _job(record, header.language).model_copy(update={"waiting_for": _lacking(record)})
+    return json_response(job, headers=again)
 
 
 @blueprint.post("/jobs/<job_id>/cancel", responses={200: Job, 202: Job, **documented(404, 409)})
@@ -162,7 +163,7 @@ def _ring(stored: Storage, body: JobRequest) -> None:
 
     def ring() -> None:
         try:
-            stored.doorbell.ring(queue_of(body))
+            stored.doorbell.ring(queue_of(body.training))
         except Unavailable as error:
             log.warning("bell not rung", error=error.detail)
 
@@ -199,6 +200,18 @@ def _job(record: JobRecord, language: Language) -> Job:
     """Describe a job with its curves; one that no worker has started has none."""
     curves = storage().jobs.history(record.id, record.attempt) if record.attempt else []
     return Job(**_fields(record, language), history=tuple(curves))
+
+
+def _lacking(record: JobRecord) -> str | None:
+    """Say which worker a queued job lacks; nothing where one will come, or nobody knows."""
+    queue = queue_of(record.training)
+    if record.status is not JobStatus.QUEUED:
+        return None
+    try:
+        is_served = storage().doorbell.is_heard(queue)
+    except Unavailable:
+        return None
+    return None if is_served else f"a worker of the queue `{queue}`: none is running"
 
 
 def _changed_job(record: JobRecord, language: Language) -> Job:

@@ -78,7 +78,7 @@ class JobStore:
             request=body,
             request_sha256=digest,
             kind=request.kind,
-            queue=queue_of(request),
+            queue=queue_of(request.training),
             dataset=request.dataset if isinstance(request.dataset, str) else "inline",
             network=request.network.model_dump_json(),
             training=request.training.model_dump_json(),
@@ -176,9 +176,9 @@ class JobStore:
                 raise NotFound("job", job_id)
 
 
-def queue_of(request: JobRequest) -> str:
-    """Name the queue whose workers can run the request."""
-    return "gpu" if request.training.device == "cuda" else "train"
+def queue_of(training: TrainingConfig) -> str:
+    """Name the queue whose workers can run the training."""
+    return "gpu" if training.device == "cuda" else "train"
 
 
 def _found(connection: Connection, query: Select[Any], job_id: str) -> AnyRow:

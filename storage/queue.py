@@ -19,6 +19,7 @@ from rq.job import Job
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
 from rq.utils import as_text
+from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from schemas.errors import InvalidField, Unavailable
 from schemas.settings import Settings
@@ -94,6 +95,7 @@ class Doorbell:
 
     def __init__(self, settings: Settings) -> None:
         self._connection = connect(settings.valkey_location)
+        self._impatient = connect(settings.valkey_location, timeout_seconds=0.5)
         self._task_seconds = task_seconds(settings)
 
     def ring(self, queue_name: str, times: int = 1) -> None:
@@ -116,6 +118,16 @@ class Doorbell:
         if missing > 0:
             self.ring(queue_name, missing)
         return max(0, missing)
+
+    def is_heard(self, queue_name: str) -> bool:
+        """
+        Whether a worker serves the queue; one that was killed counts for some minutes more.
+
+        Raises: Unavailable.
+        """
+        with _unavailable_when_down():
+            workers = self._impatient.smembers(WORKERS_BY_QUEUE_KEY % queue_name)
+            return bool(workers and self._impatient.exists(*workers))
 
     def ping(self) -> None:
         """Ask Valkey for an answer. Raises: Unavailable."""

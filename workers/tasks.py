@@ -69,7 +69,7 @@ def _rehearse(storage: Storage, settings: Settings) -> None:
     request = JobRequest(dataset="xor", training=TrainingConfig(engine="fused", epochs=1))
     with storage.database.rehearsal():
         storage.jobs.submit(request)
-        claim = storage.leases.claim(queue_of(request), "rehearsal")
+        claim = storage.leases.claim(queue_of(request.training), "rehearsal")
         if claim is None:
             return
         # Another job may wait longer: its row stands in, and is as it was when all is undone.

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -459,3 +459,22 @@ def test_event_stream_ends_in_order(
     response = client.get(f"/jobs/{job['id']}/events?after=1", headers=headers)
     assert response.status_code == 200
     assert response.text.strip().split("\n\n")[-1].startswith(last)
+
+
+def test_a_job_says_which_worker_it_lacks(deployment: Deployment) -> None:
+    """A job for a GPU that no worker has waits, and names its queue; another lacks nothing."""
+    job_id = deployment.submit(dataset="xor", training={"device": "cuda"})
+    job = deployment.job(job_id)
+    assert job["status"] == "queued"
+    assert "`gpu`" in job["waiting_for"]
+    assert deployment.post(f"/jobs/{job_id}/cancel").json()["status"] == "cancelled"
+    assert deployment.job(job_id)["waiting_for"] is None
+    served = deployment.submit(dataset="and", training={"epochs": 5})
+    assert deployment.finished(served)["waiting_for"] is None
+
+
+def test_a_job_without_any_worker_says_so(new_deployment: Callable[..., Deployment]) -> None:
+    """Where no worker runs, a job of the ordinary queue lacks one, until one starts."""
+    alone = new_deployment("--workers", "0", name="alone")
+    job_id = alone.submit(dataset="and")
+    assert "`train`" in alone.job(job_id)["waiting_for"]
