@@ -53,7 +53,7 @@ def initial_values(widths: Sequence[int], random: np.random.RandomState) -> npt.
     return (unit * width + low).astype(np.float32)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=1)
 def _bounds(
     widths: tuple[int, ...],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -115,7 +115,10 @@ class Job(JobSummary):
     """A job with its curves."""
 
     waiting_for: str | None = None
-    """What a queued job waits for, where it is not its turn: a worker that serves its queue."""
+    """
+    What a queued job lacks: a worker that serves its queue. Told by `GET`, and after
+    `Prefer: wait`; null elsewhere.
+    """
     history: tuple[EpochRecord, ...]
 
 

@@ -90,8 +90,7 @@ def get_job(path: JobPath, header: LanguageHeaders) -> Response:
     """Report a job's status, progress, metrics, curves, model and error."""
     record = storage().jobs.get(path.job_id)
     again = {} if record.status.is_final else {"Retry-After": "1"}
-    job = _job(record, header.language).model_copy(update={"waiting_for": _lacking(record)})
-    return json_response(job, headers=again)
+    return json_response(_reported(record, header.language), headers=again)
 
 
 @blueprint.post("/jobs/<job_id>/cancel", responses={200: Job, 202: Job, **documented(404, 409)})
@@ -178,7 +177,8 @@ def _accepted(record: JobRecord, header: SubmitHeaders) -> Response:
     if seconds is not None:
         told["Preference-Applied"] = f"wait={seconds:.0f}"
         with suppress(Unavailable):  # the job is accepted all the same
-            job = _job(_wait_for_end(storage(), record, seconds), header.language)
+            record = _wait_for_end(storage(), record, seconds)
+            job = _reported(record, header.language)
     if not job.status.is_final:
         return json_response(job, 202, {**told, "Retry-After": "1"})
     return json_response(job, 200 if seconds is not None else 202, told)
@@ -200,6 +200,11 @@ def _job(record: JobRecord, language: Language) -> Job:
     """Describe a job with its curves; one that no worker has started has none."""
     curves = storage().jobs.history(record.id, record.attempt) if record.attempt else []
     return Job(**_fields(record, language), history=tuple(curves))
+
+
+def _reported(record: JobRecord, language: Language) -> Job:
+    """Describe a job with its curves and what it waits for."""
+    return _job(record, language).model_copy(update={"waiting_for": _lacking(record)})
 
 
 def _lacking(record: JobRecord) -> str | None:

@@ -146,8 +146,10 @@ class LeaseStore:
             self._end_held(connection, claim, "cancelled", {}, {})
 
     def release(self, claim: Claim) -> None:
-        """Put the job back, the attempt not counted as lost. Raises: LeaseLost."""
+        """Put the job back, the attempt not counted as lost; or cancel it. Raises: LeaseLost."""
         with self._database.write() as connection:
+            if end(connection, _holds(claim) & jobs.c.cancel_requested, "cancelled"):
+                return
             change = _held(claim).values(**BACK_IN_QUEUE)
             data = {"attempt": claim.attempt, "reason": "worker shut down"}
             if apply(connection, change, "requeued", data) is None:

@@ -38,7 +38,9 @@ def main() -> None:
     settings = Settings()
     configure_logging(settings)
     os.environ["PERCEPTRON_WORKER_PID"] = str(os.getpid())
-    engines.warm_up("torch" if settings.queue == "gpu" else "fused")
+    engines.warm_up("fused")
+    if settings.queue == "gpu":
+        engines.warm_up("torch")
     tasks.prepared()  # once here, for every work-horse
     storage = open_storage(settings, pooled=False)
     connection = connect(settings.valkey_location, timeout_seconds=None)

@@ -113,6 +113,7 @@ class _Group:
         for lane, training in enumerate(lanes):
             random.seed(training.seed)
             self._weights[lane::LANES] = initial_values(widths, random)[order]
+        self._memory = np.zeros(fleet_kernels.memory_size(self._plan, size), np.float32)
         self._momenta = np.zeros(size, np.float32)
         self._squares = np.zeros(size, np.float32)
         rows = len(train.targets)
@@ -145,7 +146,8 @@ class _Group:
         self._steps, _ = fleet_kernels.train(
             first, end, last, interval, self._batch_rows, self._activation, self._rule,
             self._rates, self._decays, self._plan, *self._train, self._order(end - first),
-            *self._valid, self._weights, self._momenta, self._squares, self._steps, records,
+            *self._valid, self._weights, self._momenta, self._squares, self._memory, self._steps,
+            records,
         )  # fmt: skip
         self._epochs += due
         self._records += list(records[: len(due)])
@@ -160,7 +162,7 @@ class _Group:
         if len(lost):
             diverged_at = int(epochs[lost[0]])
             records, epochs = records[: lost[0]], epochs[: lost[0]]
-        elif not all(np.isfinite(layer.weight).all() for layer in layers):
+        elif not np.isfinite(self._weights[lane::LANES]).all():
             diverged_at = int(epochs[-1])
         rows, valid_rows = len(self._train[1]), len(self._valid[1]) or math.nan
         curves = records / (rows, rows, valid_rows, valid_rows)

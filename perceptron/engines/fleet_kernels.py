@@ -9,6 +9,7 @@ initial weights, the order of their rows, learning rate and weight decay.
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from perceptron.engines.compiling import inlined, stored
 from perceptron.engines.kernels import (
@@ -147,6 +148,12 @@ def _judge_tile(rows: int, z_at: int, scratch: _Scratch, losses: Any, correct: A
             correct[lane] += is_right
 
 
+def memory_size(plan: npt.NDArray[np.int64], weights: int) -> int:
+    """Say how many numbers `train` needs for what passes leave for each other."""
+    room = int(plan[-1, VALUES]) + TILE_ROWS * LANES
+    return 3 * room + weights + TILE_ROWS * LANES * (int(plan[0, INPUTS]) + 1)
+
+
 @stored
 def train(
     first: int,
@@ -167,6 +174,7 @@ def train(
     weights: Any,
     momenta: Any,
     squares: Any,
+    memory: Any,
     step: int,
     records: Any,
 ) -> tuple[int, int]:
@@ -175,18 +183,18 @@ def train(
 
     Shapes: rates, decays (LANES,); features (rows, inputs), flat; targets (rows,); order
     (end − first, rows, LANES), empty for full batches; weights and the optimizer's states as the
-    plan says; records (at least the records due, 4, LANES).
+    plan says; `memory` as long as `memory_size` says; records (at least the records due, 4,
+    LANES).
     """
     rows = len(targets)
     inputs = plan[0, INPUTS]
     size = len(weights)
     z_at = plan[len(plan) - 1, VALUES]
     room = z_at + TILE_ROWS * LANES
-    tile_size = TILE_ROWS * LANES
-    memory = np.zeros(3 * room + size + tile_size * (inputs + 1), np.float32)
+    rest = 3 * room + size
     scratch = _Scratch(
-        pointer(memory[3 * room + size :]),
-        pointer(memory[3 * room + size + tile_size * inputs :]),
+        pointer(memory[rest:]),
+        pointer(memory[rest + TILE_ROWS * LANES * inputs :]),
         pointer(memory),
         pointer(memory[room:]),
         pointer(memory[2 * room :]),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import pairwise
 from typing import get_args
 
@@ -42,13 +43,13 @@ class FusedTraining:
         self._transposed = np.zeros(transposed, np.float32)
         self._initial = initial_layers(self._widths, network.activation, training.seed)
         self._place(self._initial)
+        self._memory = np.zeros(kernels.memory_size(self._plan, weights), np.float32)
         self._momenta = np.zeros(weights, np.float32)
         self._squares = np.zeros(weights, np.float32)
         self._activation = _ACTIVATIONS.index(network.activation)
         self._rule = _OPTIMIZERS.index(training.optimizer)
         rows = len(train.targets)
         self._batch_rows = min(training.batch_size or rows, rows)
-        self._random = np.random.RandomState(training.seed)
         self._steps = 0
 
     def run(self) -> Iterator[Step]:
@@ -84,7 +85,7 @@ class FusedTraining:
             self._activation, self._rule, training.learning_rate, training.weight_decay,
             self._plan, self._train, self._targets, self._order(end - first),
             self._valid, self._valid_targets, self._weights, self._transposed,
-            self._momenta, self._squares, self._steps, records,
+            self._momenta, self._squares, self._memory, self._steps, records,
         )  # fmt: skip
         return records[:made]
 
@@ -101,6 +102,10 @@ class FusedTraining:
             valid_loss=valid_loss / valid_rows if valid_rows else None,
             valid_accuracy=valid_correct / valid_rows if valid_rows else None,
         )
+
+    @cached_property
+    def _random(self) -> np.random.RandomState:
+        return np.random.RandomState(self._training.seed)
 
     def _order(self, epochs: int) -> npt.NDArray[np.int64]:
         """Draw the order of the rows for some epochs; empty where the batch is full."""

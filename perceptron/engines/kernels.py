@@ -12,6 +12,7 @@ begins.
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from perceptron.engines.compiling import inlined, stored
 from perceptron.engines.simd import (
@@ -25,7 +26,6 @@ from perceptron.engines.simd import (
     load,
     maximum,
     minimum,
-    only_first,
     pointer,
     power_of_two,
     put,
@@ -125,7 +125,7 @@ def activate(kind: int, z: Lanes, values: Pointer, slopes: Pointer, at: int) -> 
         store(values, at, a)
         store(slopes, at, 1.0 - a * a)
     elif kind == RELU:
-        store(values, at, where_positive(z, z, 0.0))
+        store(values, at, maximum(z, 0.0))
         store(slopes, at, where_positive(z, 1.0, 0.0))
     elif kind == LEAKY_RELU:
         store(values, at, where_positive(z, z, z * LEAKY_SLOPE))
@@ -287,6 +287,10 @@ class _Scratch(NamedTuple):
     gradient: Pointer
     gathered: Pointer
     """Features of shuffled rows."""
+    logits: Pointer
+    """z of the output unit, row by row; then its error."""
+    goals: Pointer
+    """Targets, row by row."""
 
 
 @inlined
@@ -400,14 +404,19 @@ def _train_batch(
             source, first = scratch.gathered, 0
         _forward(kind, plan, rows, source, first, weights, scratch)
         for row in range(rows):
-            at = z_at + row * LANES
-            target = get(targets, get(order, tile + row) if is_shuffled else tile + row)
-            if is_recorded:
-                row_loss, row_correct = judge(get(scratch.values, at), target)
+            put(scratch.logits, row, get(scratch.values, z_at + row * LANES))
+            chosen = get(order, tile + row) if is_shuffled else tile + row
+            put(scratch.goals, row, get(targets, chosen))
+        if is_recorded:
+            for row in range(rows):
+                row_loss, row_correct = judge(get(scratch.logits, row), get(scratch.goals, row))
                 loss += row_loss
                 correct += row_correct
-            error = (sigmoid(load(scratch.values, at)) - target) * share
-            store(scratch.errors, at, only_first(error))
+        for row in range(0, rows, LANES):
+            probability = sigmoid(load(scratch.logits, row))
+            store(scratch.logits, row, (probability - load(scratch.goals, row)) * share)
+        for row in range(rows):  # the padding's errors are never written: they stay zero
+            put(scratch.errors, z_at + row * LANES, get(scratch.logits, row))
         _backward(tile == begin, plan, rows, source, first, transposed, scratch)
     return loss, correct
 
@@ -435,6 +444,12 @@ def _validate(
             loss += row_loss
             correct += row_correct
     return loss, correct
+
+
+def memory_size(plan: npt.NDArray[np.int64], weights: int) -> int:
+    """Say how many numbers `train` needs for what passes leave for each other."""
+    room = int(plan[-1, VALUES]) + TILE_ROWS * LANES
+    return 3 * room + weights + TILE_ROWS * (int(plan[0, INPUTS]) + 2)
 
 
 @stored
@@ -481,6 +496,7 @@ def train(
     transposed: Any,
     momenta: Any,
     squares: Any,
+    memory: Any,
     step: int,
     records: Any,
 ) -> tuple[int, int]:
@@ -489,18 +505,21 @@ def train(
 
     Shapes: features (rows, inputs), flat, with `ROWS_AT_ONCE` more rows behind them, the same for
     validation; targets (rows,); order (end − first, rows), empty for full batches; records
-    (at least the records due, 5). The optimizer's states are as long as the weights.
+    (at least the records due, 5). The optimizer's states are as long as the weights; `memory`,
+    zeros at first, is as long as `memory_size` says.
     """
     rows = len(targets)
     size = len(weights)
     room = plan[len(plan) - 1, VALUES] + TILE_ROWS * LANES
-    memory = np.zeros(3 * room + size + TILE_ROWS * plan[0, INPUTS], np.float32)
+    rest = 3 * room + size
     scratch = _Scratch(
         pointer(memory),
         pointer(memory[room:]),
         pointer(memory[2 * room :]),
         pointer(memory[3 * room :]),
-        pointer(memory[3 * room + size :]),
+        pointer(memory[rest + 2 * TILE_ROWS :]),
+        pointer(memory[rest:]),
+        pointer(memory[rest + TILE_ROWS :]),
     )
     is_shuffled = batch_rows < rows
     made = 0

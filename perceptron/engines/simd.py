@@ -98,13 +98,6 @@ def _where_positive(builder: Any, x: Any, a: Any, b: Any) -> Any:
     return builder.select(builder.fcmp_ordered(">", x, zeros), a, b)
 
 
-def _only_first(builder: Any, vector: Any) -> Any:
-    zeros = ir.Constant(_VECTOR, [0.0] * LANES)
-    return builder.shuffle_vector(
-        vector, zeros, ir.Constant(_INTEGERS, [0] + [LANES] * (LANES - 1))
-    )
-
-
 fma = _elementwise(3, _llvm("fmuladd", 3))
 """a · b + c, with one rounding where the machine can."""
 floor = _elementwise(1, _llvm("floor", 1))
@@ -118,8 +111,6 @@ power_of_two = _elementwise(1, _power_of_two)
 """2ⁿ for whole n in −126 … 127."""
 where_positive = _elementwise(3, _where_positive)
 """Lane by lane: the second where the first is above zero, else the third."""
-only_first = _elementwise(1, _only_first)
-"""The first lane; zero in the others."""
 splat = _elementwise(1, lambda _, vector: vector)
 """Lanes that all hold one number."""
 

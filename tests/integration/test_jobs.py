@@ -143,6 +143,14 @@ def test_cancel(stored: Storage) -> None:
     assert stored.jobs.cancel(claim.job_id).status is JobStatus.CANCELLED
 
 
+def test_a_shut_down_worker_cancels_what_the_client_cancelled(stored: Storage) -> None:
+    """A job that was to be cancelled when its worker shut down does not run again."""
+    claim = claimed(stored)
+    stored.jobs.cancel(claim.job_id)
+    stored.leases.release(claim)
+    assert stored.jobs.get(claim.job_id).status is JobStatus.CANCELLED
+
+
 def test_cancel_after_the_end(stored: Storage) -> None:
     """A job that failed cannot be cancelled."""
     claim = claimed(stored)

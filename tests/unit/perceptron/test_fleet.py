@@ -89,6 +89,14 @@ def test_any_shape(
     _assert_as_alone(network, trainings, cloud(rows, rows), cloud(9, 1))
 
 
+def test_wide_layers() -> None:
+    """Layers of some hundred units, with other memory in use beside them."""
+    trainings = [TrainingConfig(seed=seed, epochs=20, learning_rate=0.01) for seed in range(3)]
+    beside = [np.ones(300) for _ in range(100)]
+    _assert_as_alone(NetworkConfig(hidden_layers=(300, 40)), trainings, table("xor"))
+    assert all((values == 1).all() for values in beside)
+
+
 def test_one_that_diverges_leaves_the_others_alone() -> None:
     """A network whose loss is no number ends there; its neighbours go on."""
     features = np.array([[1e20, -1e20], [-1e20, 1e20]], np.float32)

@@ -14,6 +14,7 @@ from perceptron.datasets import Table, table
 from perceptron.engines import kernels, start
 from perceptron.engines.fused_engine import FusedTraining
 from perceptron.engines.simd import LANES, load, pointer, store
+from schemas.errors import Diverged
 from schemas.network import Activation, NetworkConfig
 from schemas.training import Optimizer, TrainingConfig
 from tests.unit.perceptron.data import cloud, records
@@ -155,3 +156,27 @@ def test_control_comes_back_between_records() -> None:
     assert [step.epochs for step in steps] == sorted({step.epochs for step in steps})
     assert steps[-1].epochs == 1_000_000
     assert len(steps) > 3
+
+
+@pytest.mark.parametrize("width", [300, 4_096, 65_536])
+def test_wide_layers(width: int) -> None:
+    """Layers of any width train as in the torch engine, with other memory in use beside them."""
+    network = NetworkConfig(hidden_layers=(width,))
+    found = _both(network, table("xor"), None, epochs=5, record_every=1, learning_rate=0.001)
+    beside = [np.ones(width) for _ in range(100)]
+    again = _both(network, table("xor"), None, epochs=5, record_every=1, learning_rate=0.001)
+    assert all((values == 1).all() for values in beside)
+    assert found[1][0] == again[1][0]
+    _assert_same(*found, 5e-5)
+
+
+def test_a_lost_hidden_unit_is_noticed() -> None:
+    """A NaN inside a hidden layer reaches the loss: no activation hides it."""
+    for activation in get_args(Activation):
+        config = TrainingConfig(engine="fused", epochs=2, record_every=1)
+        training = FusedTraining(
+            NetworkConfig(hidden_layers=(3,), activation=activation), config, table("xor"), None
+        )
+        training._weights[:] = np.nan  # noqa: SLF001
+        with pytest.raises(Diverged):
+            list(training.run())
