@@ -65,7 +65,7 @@ def create_job(header: SubmitHeaders, body: JobRequest) -> Response:
     """
     check_request(body, settings(), storage())
     record = storage().jobs.submit(body, header.idempotency_key)
-    _ring(storage(), body)
+    _ring(storage(), queue_of(body.training))
     return _accepted(record, header)
 
 
@@ -157,12 +157,12 @@ def _check_step(body: JobRequest, rows: int, most: int) -> None:
         raise InvalidField(f"{detail}; set a smaller batch size", "training", "batch_size")
 
 
-def _ring(stored: Storage, body: JobRequest) -> None:
+def _ring(stored: Storage, queue: str) -> None:
     """Ring without keeping the client waiting; a lost bell is rung again by the reconciler."""
 
     def ring() -> None:
         try:
-            stored.doorbell.ring(queue_of(body.training))
+            stored.doorbell.ring(queue)
         except Unavailable as error:
             log.warning("bell not rung", error=error.detail)
 

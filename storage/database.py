@@ -1,7 +1,7 @@
 """The SQL database, which holds the truth: SQLite on one host, PostgreSQL for many."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,22 +70,22 @@ class Database:
             finally:
                 self._rehearsed = None
 
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> AbstractContextManager[Connection]:
         """Run single statements, each seeing what is committed."""
-        if self._rehearsed is not None:
-            yield self._rehearsed
-            return
-        with _unavailable_when_down(), self._autocommit.connect() as connection:
-            yield connection
+        return self._opened(self._autocommit.connect)
+
+    def write(self) -> AbstractContextManager[Connection]:
+        """Run one transaction: all of it is stored at the end of the block, or nothing."""
+        return self._opened(self._engine.begin)
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Run one transaction: all of it is stored at the end of the block, or nothing."""
+    def _opened(
+        self, connect: Callable[[], AbstractContextManager[Connection]]
+    ) -> Iterator[Connection]:
         if self._rehearsed is not None:
             yield self._rehearsed
             return
-        with _unavailable_when_down(), self._engine.begin() as connection:
+        with _unavailable_when_down(), connect() as connection:
             yield connection
 
     def ping(self) -> None:

@@ -8,6 +8,7 @@ a job. `ring_for_waiting` makes the number of bells match the number of waiting 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from redis import Redis
@@ -52,7 +53,7 @@ class Bell(Job):
             super().restore(kept)
         except (ValueError, TypeError) as error:
             raise NoSuchJobError("not a bell") from error
-        self.timeout = task_seconds(Settings())
+        self.timeout = _own_task_seconds()
         self.result_ttl = self.failure_ttl = 0
 
     @property
@@ -66,6 +67,12 @@ class Bell(Job):
 def task_seconds(settings: Settings) -> int:
     """Give the time after which RQ ends a task that outlived its deadline."""
     return settings.max_job_seconds + BACKSTOP_SECONDS
+
+
+@cache
+def _own_task_seconds() -> int:
+    """Give the limit by this process's own settings: RQ hands a bell no others."""
+    return task_seconds(Settings())
 
 
 def connect(url: str, *, timeout_seconds: float | None = 2) -> Redis:

@@ -199,12 +199,7 @@ def api_process(
 ) -> tuple[Sequence[str], Mapping[str, str]]:
     """Give the command of an API that accepts on a socket, and what its environment needs."""
     listener.set_inheritable(True)
-    environment = _environment(settings) | {
-        "PERCEPTRON_LISTEN_FD": str(listener.fileno()),
-        # Large bodies leave the process with their memory: glibc would keep it.
-        "MALLOC_MMAP_THRESHOLD_": "262144",
-        "MALLOC_TRIM_THRESHOLD_": "262144",
-    }
+    environment = _environment(settings) | {"PERCEPTRON_LISTEN_FD": str(listener.fileno())}
     return (*PYTHON, "-m", "service"), environment
 
 

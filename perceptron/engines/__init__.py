@@ -12,7 +12,6 @@ from schemas.training import EngineName, EpochRecord, TrainingConfig
 YIELD_SECONDS = 0.1
 """Longest time, one epoch apart, that a training runs without handing back control."""
 
-
 FUSED_PARAMETERS = 200_000
 """Most weights and biases of a network that `auto` gives to the fused engine."""
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,8 @@ from perceptron.engines.pacing import chunks
 from perceptron.engines.simd import LANES
 from perceptron.initialisation import initial_values
 from perceptron.layers import Layer, Layers
-from schemas.network import Activation, NetworkConfig
-from schemas.training import EpochRecord, Optimizer, TrainingConfig
+from schemas.network import NetworkConfig
+from schemas.training import EpochRecord, TrainingConfig
 
 
 class Member(NamedTuple):
@@ -103,8 +103,8 @@ class _Group:
             (nothing, nothing) if valid is None else (valid.features.ravel(), valid.targets)
         )
         self._hidden = network.activation
-        self._activation = get_args(Activation).index(network.activation)
-        self._rule = get_args(Optimizer).index(self._training.optimizer)
+        self._activation = kernels.ACTIVATIONS[network.activation]
+        self._rule = kernels.RULES[self._training.optimizer]
         self._rates = np.array([training.learning_rate for training in lanes], np.float32)
         self._decays = np.array([training.weight_decay for training in lanes], np.float32)
         self._weights = np.empty(size, np.float32)
@@ -140,9 +140,9 @@ class _Group:
         training = self._training
         last, interval = training.epochs - 1, training.record_interval
         due = list(range(-(-first // interval) * interval, end, interval))
-        if first <= last < end and last % interval:
+        if end > last and last % interval:
             due.append(last)
-        records = np.zeros((len(due) + 1, 4, LANES))
+        records = np.zeros((len(due), 4, LANES))
         self._steps, _ = fleet_kernels.train(
             first, end, last, interval, self._batch_rows, self._activation, self._rule,
             self._rates, self._decays, self._plan, *self._train, self._order(end - first),
@@ -150,7 +150,7 @@ class _Group:
             records,
         )  # fmt: skip
         self._epochs += due
-        self._records += list(records[: len(due)])
+        self._records += list(records)
 
     def member(self, lane: int, number: int) -> Member:
         """Describe one network after the last epoch."""
@@ -183,11 +183,8 @@ class _Group:
         rows = len(self._train[1])
         if not self._is_shuffled:
             return np.zeros((1, 1, LANES), np.int64)
-        orders = np.empty((LANES, epochs, rows), np.int64)
-        for random, order in zip(self._random, orders, strict=True):
-            words = random.randint(0, 2**32, size=(epochs, rows - 1), dtype=np.uint32)
-            kernels.shuffle(words, order)
-        return np.ascontiguousarray(orders.transpose(1, 2, 0))
+        orders = [kernels.draw_order(random, epochs, rows) for random in self._random]
+        return np.stack(orders, axis=2)
 
 
 def _common(training: TrainingConfig) -> tuple[object, ...]:

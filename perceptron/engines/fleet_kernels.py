@@ -148,6 +148,59 @@ def _judge_tile(rows: int, z_at: int, scratch: _Scratch, losses: Any, correct: A
             correct[lane] += is_right
 
 
+@inlined
+def _train_batch(
+    kind: int,
+    plan: Any,
+    begin: int,
+    stop: int,
+    order: Pointer,
+    is_shuffled: bool,
+    is_recorded: bool,
+    features: Pointer,
+    targets: Pointer,
+    weights: Pointer,
+    scratch: _Scratch,
+    losses: Any,
+    correct: Any,
+) -> None:
+    """Add up the gradient of the rows at `begin` … `stop` − 1 of each order, and judge them."""
+    z_at = plan[len(plan) - 1, VALUES]
+    share = 1.0 / (stop - begin)
+    for tile in range(begin, stop, TILE_ROWS):
+        rows = min(TILE_ROWS, stop - tile)
+        _gather(tile, rows, plan[0, INPUTS], order, is_shuffled, features, targets, scratch)
+        _forward(kind, plan, rows, weights, scratch)
+        if is_recorded:
+            _judge_tile(rows, z_at, scratch, losses, correct)
+        for row in range(rows):
+            at = z_at + row * LANES
+            target = load(scratch.targets, row * LANES)
+            store(scratch.errors, at, (sigmoid(load(scratch.values, at)) - target) * share)
+        _backward(tile == begin, plan, rows, weights, scratch)
+
+
+@inlined
+def _validate(
+    kind: int,
+    plan: Any,
+    count: int,
+    order: Pointer,
+    features: Pointer,
+    targets: Pointer,
+    weights: Pointer,
+    scratch: _Scratch,
+    losses: Any,
+    correct: Any,
+) -> None:
+    """Judge rows that are not trained on."""
+    for tile in range(0, count, TILE_ROWS):
+        rows = min(TILE_ROWS, count - tile)
+        _gather(tile, rows, plan[0, INPUTS], order, False, features, targets, scratch)
+        _forward(kind, plan, rows, weights, scratch)
+        _judge_tile(rows, plan[len(plan) - 1, VALUES], scratch, losses, correct)
+
+
 def memory_size(plan: npt.NDArray[np.int64], weights: int) -> int:
     """Say how many numbers `train` needs for what passes leave for each other."""
     room = int(plan[-1, VALUES]) + TILE_ROWS * LANES
@@ -189,8 +242,7 @@ def train(
     rows = len(targets)
     inputs = plan[0, INPUTS]
     size = len(weights)
-    z_at = plan[len(plan) - 1, VALUES]
-    room = z_at + TILE_ROWS * LANES
+    room = plan[len(plan) - 1, VALUES] + TILE_ROWS * LANES
     rest = 3 * room + size
     scratch = _Scratch(
         pointer(memory[rest:]),
@@ -201,43 +253,29 @@ def train(
         pointer(memory[3 * room :]),
     )
     is_shuffled = batch_rows < rows
+    nothing = np.zeros(LANES)
     made = 0
     for epoch in range(first, end):
         is_recorded = epoch % interval == 0 or epoch == last
+        in_order = pointer(order[epoch - first if is_shuffled else 0])
+        losses = records[made, TRAIN_LOSS] if is_recorded else nothing
+        correct = records[made, TRAIN_CORRECT] if is_recorded else nothing
         for begin in range(0, rows, batch_rows):
-            stop = min(begin + batch_rows, rows)
-            share = 1.0 / (stop - begin)
-            for tile in range(begin, stop, TILE_ROWS):
-                count = min(TILE_ROWS, stop - tile)
-                _gather(
-                    tile, count, inputs, pointer(order[epoch - first] if is_shuffled else order[0]),
-                    is_shuffled, pointer(features), pointer(targets), scratch,
-                )  # fmt: skip
-                padded = (count + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE * ROWS_AT_ONCE
-                _forward(activation, plan, padded, pointer(weights), scratch)
-                if is_recorded:
-                    found = records[made]
-                    _judge_tile(count, z_at, scratch, found[TRAIN_LOSS], found[TRAIN_CORRECT])
-                for row in range(count):
-                    at = z_at + row * LANES
-                    target = load(scratch.targets, row * LANES)
-                    store(scratch.errors, at, (sigmoid(load(scratch.values, at)) - target) * share)
-                _backward(tile == begin, plan, count, pointer(weights), scratch)
+            _train_batch(
+                activation, plan, begin, min(begin + batch_rows, rows), in_order, is_shuffled,
+                is_recorded, pointer(features), pointer(targets), pointer(weights), scratch,
+                losses, correct,
+            )  # fmt: skip
             step += 1
             update(
                 rule, size, pointer(weights), scratch.gradient, pointer(momenta), pointer(squares),
                 load(pointer(rates), 0), load(pointer(decays), 0), step,
             )  # fmt: skip
         if is_recorded:
-            for tile in range(0, len(valid_targets), TILE_ROWS):
-                count = min(TILE_ROWS, len(valid_targets) - tile)
-                _gather(
-                    tile, count, inputs, pointer(order[0]), False,
-                    pointer(valid_features), pointer(valid_targets), scratch,
-                )  # fmt: skip
-                padded = (count + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE * ROWS_AT_ONCE
-                _forward(activation, plan, padded, pointer(weights), scratch)
-                found = records[made]
-                _judge_tile(count, z_at, scratch, found[VALID_LOSS], found[VALID_CORRECT])
+            _validate(
+                activation, plan, len(valid_targets), in_order, pointer(valid_features),
+                pointer(valid_targets), pointer(weights), scratch,
+                records[made, VALID_LOSS], records[made, VALID_CORRECT],
+            )  # fmt: skip
             made += 1
     return step, made

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +15,8 @@ from perceptron.engines.simd import LANES
 from perceptron.initialisation import initial_layers
 from perceptron.layers import Layer, Layers
 from schemas.errors import Diverged
-from schemas.network import Activation, NetworkConfig
-from schemas.training import EpochRecord, Optimizer, TrainingConfig
-
-_ACTIVATIONS: tuple[str, ...] = get_args(Activation)  # in the order of the kernels' numbers
-_OPTIMIZERS: tuple[str, ...] = get_args(Optimizer)
+from schemas.network import NetworkConfig
+from schemas.training import EpochRecord, TrainingConfig
 
 
 class FusedTraining:
@@ -37,17 +33,17 @@ class FusedTraining:
         self._targets = train.targets
         self._valid = _NO_ROWS if valid is None else _rows(valid)
         self._valid_targets = _NO_ROWS if valid is None else valid.targets
-        self._widths = network.widths(train.features.shape[1])
-        self._plan, weights, transposed = _plan(self._widths)
+        widths = network.widths(train.features.shape[1])
+        self._plan, weights, transposed = _plan(widths)
         self._weights = np.zeros(weights, np.float32)
         self._transposed = np.zeros(transposed, np.float32)
-        self._initial = initial_layers(self._widths, network.activation, training.seed)
+        self._initial = initial_layers(widths, network.activation, training.seed)
         self._place(self._initial)
         self._memory = np.zeros(kernels.memory_size(self._plan, weights), np.float32)
         self._momenta = np.zeros(weights, np.float32)
         self._squares = np.zeros(weights, np.float32)
-        self._activation = _ACTIVATIONS.index(network.activation)
-        self._rule = _OPTIMIZERS.index(training.optimizer)
+        self._activation = kernels.ACTIVATIONS[network.activation]
+        self._rule = kernels.RULES[training.optimizer]
         rows = len(train.targets)
         self._batch_rows = min(training.batch_size or rows, rows)
         self._steps = 0
@@ -112,10 +108,7 @@ class FusedTraining:
         rows = len(self._targets)
         if self._batch_rows == rows:
             return np.zeros((1, 1), np.int64)
-        words = self._random.randint(0, 2**32, size=(epochs, rows - 1), dtype=np.uint32)
-        order = np.empty((epochs, rows), np.int64)
-        kernels.shuffle(words, order)
-        return order
+        return kernels.draw_order(self._random, epochs, rows)
 
     def _place(self, layers: Layers) -> None:
         for index, layer in enumerate(layers):

@@ -9,6 +9,7 @@ inputs + 1, LANES), the bias in the last row. Transposed weights are panels of i
 begins.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,8 @@ from perceptron.engines.simd import (
     store,
     where_positive,
 )
+from schemas.network import Activation
+from schemas.training import Optimizer
 
 TILE_ROWS = 32
 """Rows that go through the layers together; a multiple of `ROWS_AT_ONCE`."""
@@ -47,6 +50,23 @@ weights, in the transposed weights (none for the first layer) and in a tile's va
 SIGMOID, TANH, RELU, LEAKY_RELU, GELU, IDENTITY, BACKWARD = range(7)
 """Activations; `BACKWARD` multiplies with the slopes that the forward pass stored."""
 SGD, MOMENTUM, NESTEROV, ADAM, ADAMW, RMSPROP = range(6)
+
+ACTIVATIONS: Mapping[Activation, int] = {
+    "sigmoid": SIGMOID,
+    "tanh": TANH,
+    "relu": RELU,
+    "leaky_relu": LEAKY_RELU,
+    "gelu": GELU,
+    "identity": IDENTITY,
+}
+RULES: Mapping[Optimizer, int] = {
+    "sgd": SGD,
+    "momentum": MOMENTUM,
+    "nesterov": NESTEROV,
+    "adam": ADAM,
+    "adamw": ADAMW,
+    "rmsprop": RMSPROP,
+}
 
 EPOCH, TRAIN_LOSS, TRAIN_CORRECT, VALID_LOSS, VALID_CORRECT = range(5)
 """Columns of a record; losses are sums over rows."""
@@ -158,7 +178,11 @@ def _multiply(
     slopes: Pointer,
     into: int,
 ) -> None:
-    """Compute activation(source · weights + bias, if any), `ROWS_AT_ONCE` rows at a time."""
+    """
+    Compute activation(source · weights + bias, if any), `ROWS_AT_ONCE` rows at a time.
+
+    The last rows may be followed by others that nobody uses; all have room for them.
+    """
     for block in range(0, padded, LANES):
         panel = start + block * (inputs + has_bias)
         for row in range(0, rows, ROWS_AT_ONCE):
@@ -304,7 +328,6 @@ def _forward(
     scratch: _Scratch,
 ) -> None:
     """Send a tile through every layer."""
-    rows = (rows + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE * ROWS_AT_ONCE
     stride = plan[0, INPUTS]
     last = len(plan) - 1
     for k in range(last + 1):
@@ -330,7 +353,6 @@ def _backward(
     scratch: _Scratch,
 ) -> None:
     """Bring the last layer's errors back through every layer, adding up the gradient."""
-    padded_rows = (rows + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE * ROWS_AT_ONCE
     for k in range(len(plan) - 1, -1, -1):
         inputs, padded, start, at = (
             plan[k, INPUTS], plan[k, PADDED], plan[k, WEIGHTS], plan[k, VALUES]
@@ -343,7 +365,7 @@ def _backward(
             )  # fmt: skip
             _multiply(
                 BACKWARD,
-                padded_rows, plan[k, OUTPUTS], width, scratch.errors, at, padded,
+                rows, plan[k, OUTPUTS], width, scratch.errors, at, padded,
                 transposed, plan[k, TRANSPOSED], 0, scratch.errors, scratch.slopes, into,
             )  # fmt: skip
         else:
@@ -469,6 +491,14 @@ def shuffle(words: Any, order: Any) -> None:
             order[epoch, i], order[epoch, j] = order[epoch, j], order[epoch, i]
 
 
+def draw_order(random: np.random.RandomState, epochs: int, rows: int) -> npt.NDArray[np.int64]:
+    """Draw the order of the rows for the next epochs. Shape (epochs, rows)."""
+    words = random.randint(0, 2**32, size=(epochs, rows - 1), dtype=np.uint32)
+    order = np.empty((epochs, rows), np.int64)
+    shuffle(words, order)
+    return order
+
+
 @stored
 def transpose(plan: Any, weights: Any, transposed: Any) -> None:
     """Fill the transposed weights of every layer but the first."""
@@ -525,12 +555,12 @@ def train(
     made = 0
     for epoch in range(first, end):
         is_recorded = epoch % interval == 0 or epoch == last
+        in_order = pointer(order[epoch - first if is_shuffled else 0])
         loss = 0.0
         correct = 0
         for begin in range(0, rows, batch_rows):
             batch_loss, batch_correct = _train_batch(
-                activation, plan, begin, min(begin + batch_rows, rows),
-                pointer(order[epoch - first] if is_shuffled else order[0]), is_shuffled,
+                activation, plan, begin, min(begin + batch_rows, rows), in_order, is_shuffled,
                 is_recorded, pointer(features), pointer(targets), pointer(weights),
                 pointer(transposed), scratch,
             )  # fmt: skip

@@ -6,6 +6,7 @@ import numpy as np
 
 from perceptron.datasets import Table
 from perceptron.engines import Training
+from perceptron.layers import Layers
 from schemas.training import EpochRecord
 
 
@@ -20,3 +21,11 @@ def cloud(rows: int, seed: int = 0, features: int = 3) -> Table:
 def records(training: Training) -> Iterator[EpochRecord]:
     """Train, and give the points of the curves."""
     return (step.record for step in training.run() if step.record is not None)
+
+
+def assert_close(found: Layers, expected: Layers, tolerance: float) -> None:
+    """The same activations, and every weight and bias within the tolerance."""
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.activation == theirs.activation
+        np.testing.assert_allclose(ours.weight, theirs.weight, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(ours.bias, theirs.bias, rtol=tolerance, atol=tolerance)

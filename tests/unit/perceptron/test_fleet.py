@@ -12,7 +12,7 @@ from perceptron.engines import start
 from perceptron.engines.fleet import Fleet, Member
 from schemas.network import NetworkConfig
 from schemas.training import TrainingConfig
-from tests.unit.perceptron.data import cloud, records
+from tests.unit.perceptron.data import assert_close, cloud, records
 
 TOLERANCE = 2e-5
 
@@ -39,10 +39,7 @@ def _assert_as_alone(
         curves = [list(record.model_dump(exclude_none=True).values()) for record in records(alone)]
         found = [list(record.model_dump(exclude_none=True).values()) for record in member.history]
         np.testing.assert_allclose(found, curves, rtol=TOLERANCE, atol=TOLERANCE)
-        for ours, theirs in zip(member.layers, alone.layers(), strict=True):
-            assert ours.activation == theirs.activation
-            np.testing.assert_allclose(ours.weight, theirs.weight, rtol=1e-4, atol=1e-4)
-            np.testing.assert_allclose(ours.bias, theirs.bias, rtol=1e-4, atol=1e-4)
+        assert_close(member.layers, alone.layers(), 1e-4)
 
 
 def test_seeds_and_rates_of_their_own() -> None:
