@@ -31,7 +31,7 @@ def _lines(stored: Storage, job_id: str, after: int) -> Iterator[str]:
             moved.clear()
             try:
                 found, more = stored.jobs.events(job_id, after, BATCH)
-                ended = not more and _has_ended(stored, job_id, found)
+                ended = not more and _has_ended(stored, job_id, after, found)
             except NotFound:
                 yield _message("deleted", "{}")
                 return
@@ -50,10 +50,14 @@ def _lines(stored: Storage, job_id: str, after: int) -> Iterator[str]:
                 moved.wait(stored.notices.patience)
 
 
-def _has_ended(stored: Storage, job_id: str, found: list[JobEvent]) -> bool:
+def _has_ended(stored: Storage, job_id: str, after: int, found: list[JobEvent]) -> bool:
+    """Whether the events that were found are the last: none comes after a job's end."""
     if found:
         return found[-1].type in {status.value for status in JobStatus if status.is_final}
-    return stored.jobs.get(job_id).status.is_final
+    if not stored.jobs.get(job_id).status.is_final:
+        return False
+    late, _ = stored.jobs.events(job_id, after, 1)  # it may have ended since nothing was found
+    return not late
 
 
 def _message(event: str, data: str, id_: int | None = None) -> str:

@@ -461,6 +461,27 @@ def test_event_stream_ends_in_order(
     assert response.text.strip().split("\n\n")[-1].startswith(last)
 
 
+def test_event_stream_tells_of_an_end_between_two_looks(
+    client: FlaskClient, stored: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that ends just after its stream found nothing new: the end is told before `done`."""
+    job = client.post("/jobs", json=QUICK).json
+    assert job is not None
+    get = stored.jobs.get
+    looks = iter([None, stored.jobs.cancel])
+
+    def end_first(job_id: str) -> Any:
+        if (end := next(looks, None)) is not None:
+            end(job_id)
+        return get(job_id)
+
+    monkeypatch.setattr(stored.jobs, "get", end_first)
+    headers = {"Accept": "text/event-stream"}
+    response = client.get(f"/jobs/{job['id']}/events?after=1", headers=headers)
+    told = [line for line in response.text.splitlines() if line.startswith("event: ")]
+    assert told == ["event: cancelled", "event: done"]
+
+
 def test_a_job_says_which_worker_it_lacks(deployment: Deployment) -> None:
     """A job for a GPU that no worker has waits, and names its queue; another lacks nothing."""
     job_id = deployment.submit(dataset="xor", training={"device": "cuda"})
