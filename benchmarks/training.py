@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,10 +27,11 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
-from perceptron.datasets import Table, table
 from perceptron.engines import start
 from perceptron.engines.fleet import Fleet
-from schemas.network import NetworkConfig
+from perceptron.gates import NAMED_TABLES
+from perceptron.tables import Table
+from schemas.network import NetworkConfig, Task
 from schemas.training import TrainingConfig
 
 
@@ -51,22 +53,23 @@ def ours(work: Work) -> float:
 
 
 def plain_pytorch(work: Work) -> float:
-    """Train as the slides write it; returns the last epoch's loss."""
+    """Train as the slides write it, with cross-entropy for classes; the last epoch's loss."""
     training = work.training
-    widths = work.network.widths(work.rows.features.shape[1])
+    is_multiclass = work.rows.task == "multiclass"
+    widths = work.network.widths(work.rows.features.shape[1], work.rows.outputs)
     torch.manual_seed(training.seed)
     activation = {"sigmoid": torch.nn.Sigmoid, "relu": torch.nn.ReLU}[work.network.activation]
     modules: list[torch.nn.Module] = []
-    for index in range(len(widths) - 1):
-        is_last = index == len(widths) - 2
-        linear = torch.nn.Linear(widths[index], widths[index + 1])
-        modules += [linear, torch.nn.Sigmoid() if is_last else activation()]
+    for inputs, outputs in pairwise(widths):
+        modules += [torch.nn.Linear(inputs, outputs), activation()]
+    modules[-1] = torch.nn.Identity() if is_multiclass else torch.nn.Sigmoid()
     model = torch.nn.Sequential(*modules)
     rules: dict[str, Any] = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
     optimizer = rules[training.optimizer](model.parameters(), lr=training.learning_rate)
-    criterion = torch.nn.BCELoss()
+    criterion = torch.nn.CrossEntropyLoss() if is_multiclass else torch.nn.BCELoss()
     features = torch.tensor(work.rows.features)
-    targets = torch.tensor(work.rows.targets)[:, None]
+    targets = torch.tensor(work.rows.targets)
+    targets = targets.long() if is_multiclass else targets[:, None]
     size = training.batch_size or len(targets)
     loss = torch.tensor(0.0)
     for _ in range(training.epochs):
@@ -101,18 +104,23 @@ def scikit_learn(work: Work) -> float:
     return float(classifier.loss_)
 
 
+XOR = Table("xor", ("x1", "x2"), NAMED_TABLES["xor"].features, NAMED_TABLES["xor"].targets)
+
+
 def xor(name: str, *hidden: int) -> Work:
     """The slides' 10,001 full-batch epochs of XOR."""
     training = TrainingConfig(epochs=10_001, seed=777)
-    return Work(name, table("xor"), NetworkConfig(hidden_layers=hidden), training, 3)
+    return Work(name, XOR, NetworkConfig(hidden_layers=hidden), training, 3)
 
 
 def adam(name: str, load: Callable[[], Any], batch_size: int, *hidden: int) -> Work:
-    """100 epochs of Adam on a table of scikit-learn's: class 0 against the others."""
+    """100 epochs of Adam on a table of scikit-learn's, with all its classes."""
     found = load()
     features = StandardScaler().fit_transform(found.data).astype(np.float32)
     names = tuple(map(str, range(features.shape[1])))
-    rows = Table(name, names, features, (found.target > 0).astype(np.float32))
+    targets, classes = found.target.astype(np.float32), len(found.target_names)
+    task: Task = "multiclass" if classes > 2 else "binary"
+    rows = Table(name, names, features, targets, task, classes)
     training = TrainingConfig(
         optimizer="adam", learning_rate=0.001, epochs=100, batch_size=batch_size, record_every=1
     )
@@ -141,7 +149,7 @@ def fleet(networks: int, *hidden: int) -> dict[str, Any]:
     trainings = [TrainingConfig(seed=seed, epochs=10_001) for seed in range(networks)]
 
     def train(part: Sequence[TrainingConfig]) -> int:
-        members = Fleet(shape, part, table("xor"), None).run()
+        members = Fleet(shape, part, XOR, None).run()
         return sum(int(member.curves[-1, 1] == 1) for member in members if member)
 
     train(trainings[:1])
@@ -165,6 +173,7 @@ def main() -> None:
         adam("iris (16), batch 32", load_iris, 32, 16),
         adam("breast cancer (64, 64), batch 32", load_breast_cancer, 32, 64, 64),
         adam("digits (100), batch 200", load_digits, 200, 100),
+        adam("digits (64, 64), batch 32", load_digits, 32, 64, 64),
     )
     found = [measure(one) for one in work]
     report = Report("work", "ours, ms", "PyTorch, ms", "× PyTorch", "scikit-learn, ms", "× sklearn")

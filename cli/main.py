@@ -11,6 +11,7 @@ import click
 import httpx
 from pydantic import ValidationError
 
+from cli import bundled
 from cli.demo import run_demo
 from perceptron import layers
 from perceptron.gates import BUILT_IN_MODELS
@@ -79,9 +80,9 @@ def up(**options: Any) -> None:
     configure_logging(settings)
     lock = _lock(settings.data_dir)
     listener = _listener(settings)
-    prepare(settings)
     valkey = EmbeddedValkey(settings) if settings.valkey_url is None else None
-    supervisor = Supervisor(settings, valkey)
+    supervisor = Supervisor(settings, valkey)  # from now on a signal ends all that is started
+    prepare(settings)
     supervisor.add_api(listener)
     supervisor.add_workers(settings.workers)
     url = _url(listener)
@@ -125,16 +126,16 @@ def demo() -> None:
 @main.command(name="migrate")
 @setting("data_dir")
 def migrate_command(**options: Any) -> None:
-    """Bring the database to this version's schema and store the built-in models."""
+    """Bring the database to this version's schema, and store the built-in models and datasets."""
     settings = settings_from(options)
     configure_logging(settings)
     prepare(settings)
 
 
 def prepare(settings: Settings) -> None:
-    """Bring the database to this version's schema and store the built-in models."""
+    """Bring the database to this version's schema, and store the built-in models and datasets."""
     migrate(settings.database_location)
-    registry = open_storage(settings, pooled=False).models
+    stored = open_storage(settings, pooled=False)
     for name, found in BUILT_IN_MODELS.items():
         card = ModelCard(
             hyperparameters=None,
@@ -149,7 +150,8 @@ def prepare(settings: Settings) -> None:
             metrics=None,
             diagnosis=None,
         )
-        registry.install_built_in(Publication(name, layers.to_bytes(found), card))
+        stored.models.install_built_in(Publication(name, layers.to_bytes(found), card))
+    bundled.install(stored.datasets)
 
 
 def _lock(data_dir: Path) -> IO[bytes]:

@@ -1,166 +1,171 @@
-"""Tables of numbers to train on: the built-in ones, and those in a request."""
+"""The tables that are always there, and the rows that come in a request."""
 
 import hashlib
-import json
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 
+from perceptron.frames import Column, Frame, categories
 from perceptron.gates import NAMED_TABLES
-from schemas.dataset import Dataset, DatasetSummary, InlineDataset
+from perceptron.preparation import Source, inferred_task
+from perceptron.tables import INLINE_NAME
+from schemas.dataset import Dataset, DatasetOptions, DatasetSummary, InlineDataset
 from schemas.errors import InvalidField, NotFound
 
-INLINE_NAME = "inline"
-
-
-class Table(NamedTuple):
-    """Rows of numbers with a class, 0 or 1, each."""
-
-    name: str
-    feature_names: tuple[str, ...]
-    features: npt.NDArray[np.float32]
-    """Shape (rows, features)."""
-    targets: npt.NDArray[np.float32]
-    """Shape (rows,)."""
+TARGET = "y"
+"""Name of the target of truth tables and inline rows."""
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+SHOWN_ROWS = 100
+"""Most rows that a dataset shows."""
 
 
 def dataset_names() -> tuple[str, ...]:
-    """List the built-in datasets."""
+    """List the truth tables."""
     return tuple(NAMED_TABLES)
 
 
 def dataset(name: str) -> Dataset:
     """
-    Describe a built-in dataset, rows included.
+    Describe a truth table, rows included.
 
     Raises: NotFound.
     """
-    rows = _built_in(name)
-    return Dataset(
-        **summary(name).model_dump(),
-        features=tuple(map(tuple, rows.features.tolist())),
-        targets=tuple(map(int, rows.targets.tolist())),
-    )
+    frame = _truth_table(name)
+    options = DatasetOptions(name=name, target=TARGET, description=NAMED_TABLES[name].description)
+    return describe(frame, options, frame.to_bytes()).model_copy(update={"built_in": True})
 
 
 def summary(name: str) -> DatasetSummary:
     """
-    Describe a built-in dataset without its rows.
+    Describe a truth table without its rows.
 
     Raises: NotFound.
     """
-    rows = _built_in(name)
-    return DatasetSummary(
-        name=name,
-        description=NAMED_TABLES[name].description,
-        rows=len(rows.targets),
-        feature_names=rows.feature_names,
-        positives=int(rows.targets.sum()),
+    fields = dataset(name).model_dump(include=set(DatasetSummary.model_fields))
+    return DatasetSummary(**fields)
+
+
+def describe(frame: Frame, options: DatasetOptions, data: bytes) -> Dataset:
+    """
+    Say what is known of a frame, whose stored form `data` is; users' options name it.
+
+    Raises: InvalidField where the target is no column.
+    """
+    columns = frame.summaries()
+    names = [column.name for column in columns]
+    target = names[-1] if options.target is None else options.target
+    if target not in names:
+        raise InvalidField(f"there is no column {target!r}", "target")
+    goal = columns[names.index(target)]
+    return Dataset(
+        name=options.name,
+        description=options.description,
+        built_in=False,
+        rows=frame.rows,
+        feature_names=tuple(
+            column.name for column in columns if column.kind != "text" and column.name != target
+        ),
+        target=target,
+        task=inferred_task(goal, frame.rows - goal.missing),
+        sha256=hashlib.sha256(data).hexdigest(),
+        size_bytes=len(data),
+        created_at=None,
+        columns=columns,
+        records=frame.records(0, SHOWN_ROWS),
     )
 
 
-def table(reference: str | InlineDataset) -> Table:
+def in_request(reference: str | InlineDataset) -> Source | None:
     """
-    Take a built-in dataset by name, or the rows themselves, as float32 arrays.
+    Give the table that a request brings or that is part of the program; None for any other name.
 
-    Raises: NotFound for an unknown name; InvalidField at a value that float32 cannot hold.
+    Raises: InvalidField.
     """
     if isinstance(reference, str):
-        return _built_in(reference)
-    features = _float32(np.array(reference.features, np.float64))
-    names = reference.feature_names or _default_names(features.shape[1])
-    return Table(INLINE_NAME, names, features, np.array(reference.targets, np.float32))
+        if reference not in NAMED_TABLES:
+            return None
+        return Source(_truth_table(reference), reference, TARGET, is_standardised=False)
+    return Source(_inline(reference), INLINE_NAME, _inline_target(reference), is_standardised=False)
 
 
-def table_sha256(table: Table) -> str:
-    """
-    Name a table by its content: SHA-256 of `{"features":[[…]],"targets":[…]}` without spaces.
-
-    Numbers are float32 values written as the shortest decimal of the equal float64, `0.0` for −0.
-    """
-    content = {
-        "features": (table.features.astype(np.float64) + 0.0).tolist(),
-        "targets": (table.targets.astype(np.float64) + 0.0).tolist(),
-    }
-    return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()
-
-
-def split(table: Table, validation_fraction: float, seed: int) -> tuple[Table, Table | None]:
-    """
-    Keep round(fraction · rows) random rows out for validation; the rest trains.
-
-    Both parts hold both classes wherever that is possible, in the table's proportion as nearly
-    as it goes, and keep the table's order. A fraction of 0 keeps nothing out.
-
-    Raises: InvalidField when either part would be empty.
-    """
-    if validation_fraction == 0:
-        return table, None
-    rows = len(table.targets)
-    count = round(validation_fraction * rows)
-    if count in (0, rows):
-        part = "validation" if count == 0 else "training"
-        raise InvalidField(
-            f"{validation_fraction:g} of {rows} rows leaves no row for {part}",
-            "training",
-            "validation_fraction",
-        )
-    kept_out = _kept_out(table.targets > 0.5, count, np.random.RandomState(seed))
-    return _rows(table, ~kept_out), _rows(table, kept_out)
-
-
-def _built_in(name: str) -> Table:
+def _truth_table(name: str) -> Frame:
     if name not in NAMED_TABLES:
         raise NotFound("dataset", name)
     truth = NAMED_TABLES[name]
-    return Table(name, _default_names(truth.inputs), truth.features, truth.targets)
+    return _numbers(_default_names(truth.inputs), truth.features, truth.targets, TARGET)
+
+
+def _inline(rows: InlineDataset) -> Frame:
+    features = np.array(rows.features, np.float64)
+    targets = np.array(rows.targets, np.float64)
+    _refuse_large(features, "features")
+    _refuse_large(targets, "targets")
+    names = rows.feature_names or _default_names(features.shape[1])
+    return _numbers(names, features, targets, _inline_target(rows))
+
+
+def _refuse_large(values: npt.NDArray[np.float64], part: str) -> None:
+    too_large = np.argwhere(np.abs(values) > FLOAT32_MAX)
+    if len(too_large):
+        place = tuple(too_large[0].tolist())
+        detail = f"{values[place]:g} is beyond the range of 32-bit floats (±3.4e38)"
+        raise InvalidField(detail, "dataset", part, *place)
+
+
+def _inline_target(rows: InlineDataset) -> str:
+    """Name the target otherwise where a feature has its name."""
+    name = TARGET
+    while name in (rows.feature_names or ()):
+        name += "_"
+    return name
+
+
+def _numbers(
+    names: tuple[str, ...],
+    features: npt.NDArray[np.floating],
+    targets: npt.NDArray[np.floating],
+    target: str,
+) -> Frame:
+    columns = [
+        Column(name, "numeric", np.ascontiguousarray(values, np.float64))
+        for name, values in zip(names, features.T, strict=True)
+    ]
+    return Frame((*columns, Column(target, "numeric", targets.astype(np.float64))))
 
 
 def _default_names(width: int) -> tuple[str, ...]:
     return tuple(f"x{index}" for index in range(1, width + 1))
 
 
-def _float32(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    with np.errstate(over="ignore"):
-        rounded = values.astype(np.float32)
-    too_large = np.argwhere(~np.isfinite(rounded))
-    if len(too_large):
-        row, column = map(int, too_large[0])
-        raise InvalidField(
-            f"{values[row, column]:g} is beyond the range of 32-bit floats (±3.4e38)",
-            "dataset",
-            "features",
-            row,
-            column,
-        )
-    return rounded
+# scikit-learn's
 
 
-def _kept_out(
-    ones: npt.NDArray[np.bool_], count: int, random: np.random.RandomState
-) -> npt.NDArray[np.bool_]:
-    """Choose `count` rows at random, by class where both parts can hold both classes."""
-    order = random.permutation(len(ones))
-    quota = _quota(int(ones.sum()), len(ones), count)
-    if quota is None:
-        chosen = order[:count]
-    else:
-        shuffled = ones[order]
-        chosen = np.concatenate([order[shuffled][:quota], order[~shuffled][: count - quota]])
-    mask = np.zeros(len(ones), bool)
-    mask[chosen] = True
-    return mask
+def scikit_learn_frames() -> Iterator[tuple[DatasetOptions, Frame]]:
+    """Give the tables that scikit-learn brings along; imports it."""
+    from sklearn import datasets as bundled  # noqa: PLC0415  # heavy, and needed once
 
-
-def _quota(positives: int, rows: int, count: int) -> int | None:
-    """Rows of class 1 among the `count`; null where a class would be missing from a part."""
-    least = max(1, count - (rows - positives - 1))
-    most = min(positives - 1, count - 1)
-    if least > most:
-        return None
-    return min(max(round(count * positives / rows), least), most)
-
-
-def _rows(table: Table, mask: npt.NDArray[np.bool_]) -> Table:
-    return table._replace(features=table.features[mask], targets=table.targets[mask])
+    for name, target, description, load in (
+        ("iris", "species", "Irises of three species (Fisher, 1936)", bundled.load_iris),
+        ("wine", "cultivar", "Wines of three cultivars (Forina et al., 1991)", bundled.load_wine),
+        (
+            "breast_cancer",
+            "diagnosis",
+            "Breast masses, malignant or benign (Wolberg et al., 1995)",
+            bundled.load_breast_cancer,
+        ),
+        ("digits", "digit", "Digits written by hand, 8 × 8 pixels", bundled.load_digits),
+        (
+            "diabetes",
+            "progression",
+            "Diabetes after one year (Efron et al., 2004)",
+            bundled.load_diabetes,
+        ),
+    ):
+        found = load()
+        names = tuple(str(feature) for feature in found.feature_names)
+        frame = _numbers(names, found.data, found.target, target)
+        if name not in ("digits", "diabetes"):
+            texts = [str(found.target_names[number]) for number in found.target]
+            frame = Frame((*frame.columns[:-1], categories(target, texts)))
+        yield DatasetOptions(name=name, target=target, description=description), frame

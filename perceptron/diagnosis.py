@@ -3,10 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from perceptron.datasets import Table
 from perceptron.separability import is_small_enough, separability
+from perceptron.tables import Table
 from schemas.network import NetworkConfig
-from schemas.training import Diagnosis, DiagnosisCode, EpochRecord, Evaluation, Metrics
+from schemas.training import (
+    Diagnosis,
+    DiagnosisCode,
+    EpochRecord,
+    Evaluation,
+    Metrics,
+    MulticlassEvaluation,
+    RegressionEvaluation,
+)
 
 TURNED_UP_RATIO = 1.1
 TURNED_UP_LOSS = 0.01
@@ -15,7 +23,11 @@ CLEAR_GAP = 0.1
 """Accuracy that the validation rows may lack before it counts as a clear gap."""
 POOR_ACCURACY = 0.7
 BARELY_BETTER = 0.2
-"""Share of the majority class's mistakes that training must at least have put right."""
+"""Share of the baseline's mistakes (or variance) that training must at least have put right."""
+POOR_SHARE = 0.4
+"""The same with several classes: what `POOR_ACCURACY` is with two that are equally frequent."""
+CLEAR_R2_GAP = 0.2
+"""Share of the variance that the validation rows may lack before it counts as a clear gap."""
 
 Language = Literal["en", "ko"]
 
@@ -29,11 +41,12 @@ def diagnose(
     Source: slides, 1 (6), overfitting and underfitting; 2, XOR and the single-layer perceptron.
     """
     is_linear = not network.hidden_layers or network.activation == "identity"
-    if is_linear and metrics.train.accuracy < 1 and _is_inseparable(table):
+    train = metrics.train
+    if is_linear and train.task == "binary" and train.accuracy < 1 and _is_inseparable(table):
         return "not_linearly_separable"
     if _turned_up(history):
         return "overfitting"
-    if _is_poor(metrics.train):
+    if _is_poor(train):
         return "underfitting"
     if _has_clear_gap(metrics):
         return "overfitting"
@@ -68,24 +81,45 @@ def _turned_up(history: Sequence[EpochRecord]) -> bool:
 
 def _is_poor(train: Evaluation) -> bool:
     """Whether the training rows themselves are hardly learned."""
-    matrix = train.confusion_matrix
-    positives = matrix.true_positive + matrix.false_negative
-    negatives = matrix.true_negative + matrix.false_positive
-    mistakes = matrix.false_positive + matrix.false_negative
+    if isinstance(train, RegressionEvaluation):
+        return train.r2 is not None and train.r2 < BARELY_BETTER
+    if isinstance(train, MulticlassEvaluation):
+        mistakes, at_worst = _mistakes(train.confusion_matrix)
+        return mistakes > (1 - POOR_SHARE) * at_worst
+    counts = train.confusion_matrix
+    mistakes, at_worst = _mistakes(
+        (
+            (counts.true_negative, counts.false_positive),
+            (counts.false_negative, counts.true_positive),
+        )
+    )
     if mistakes == 0:
         return False
-    return train.accuracy < POOR_ACCURACY or mistakes > (1 - BARELY_BETTER) * min(
-        positives, negatives
-    )
+    return train.accuracy < POOR_ACCURACY or mistakes > (1 - BARELY_BETTER) * at_worst
+
+
+def _mistakes(matrix: Sequence[Sequence[int]]) -> tuple[int, int]:
+    """Count the mistakes, and those of always answering the most frequent class."""
+    rows = [sum(row) for row in matrix]
+    right = sum(row[index] for index, row in enumerate(matrix))
+    return sum(rows) - right, sum(rows) - max(rows)
 
 
 def _has_clear_gap(metrics: Metrics) -> bool:
-    valid = metrics.validation
-    return (
-        valid is not None
-        and valid.loss > metrics.train.loss
-        and metrics.train.accuracy - valid.accuracy > CLEAR_GAP
-    )
+    """Whether the validation rows do clearly worse than the training rows."""
+    train, valid = metrics.train, metrics.validation
+    if valid is None or valid.loss <= train.loss:
+        return False
+    if isinstance(train, RegressionEvaluation) or isinstance(valid, RegressionEvaluation):
+        return _r2(train) - _r2(valid) > CLEAR_R2_GAP
+    return train.accuracy - valid.accuracy > CLEAR_GAP
+
+
+def _r2(evaluation: Evaluation) -> float:
+    """Give the share of variance that is explained; 0 where there is none to explain."""
+    if isinstance(evaluation, RegressionEvaluation) and evaluation.r2 is not None:
+        return evaluation.r2
+    return 0.0
 
 
 _MESSAGES: Mapping[DiagnosisCode, Mapping[Language, str]] = {

@@ -21,11 +21,12 @@ _LIMITS = {np.dtype(kind): float(np.finfo(kind).max) for kind in (np.float32, np
 
 def forward(layers: Layers, features: npt.ArrayLike) -> FloatArray:
     """
-    Compute the output of a network with one output unit: the probability of class 1.
+    Compute the output of a network: the probability of class 1, one for each class, or a number.
 
     Never warns and never gives NaN: numbers beyond the dtype's range count as its largest.
 
-    Shapes: features (rows, inputs) → (rows,), in the dtype of the layers.
+    Shapes: features (rows, inputs) → (rows,) for one output unit, (rows, outputs) for several, in
+    the dtype of the layers.
     """
     with np.errstate(over="ignore"):
         rows: FloatArray = np.asarray(features, layers[0].weight.dtype)
@@ -41,24 +42,15 @@ def _forward(layers: Layers, rows: FloatArray) -> FloatArray:
     with np.errstate(all="ignore"):
         rows = np.maximum(np.minimum(rows, limit), -limit)
         outputs = _through(layers, rows)
-        if math.isfinite(np.add.reduce(outputs)):  # NaN and ∞ survive a sum
-            return outputs
-        return _through_wide(layers, rows).astype(rows.dtype)
-
-
-def predictions(probabilities: FloatArray) -> npt.NDArray[np.int64]:
-    """
-    Choose the class: 1 where the probability of class 1 is over one half, else 0.
-
-    Shapes: (rows,) → (rows,).
-    """
-    return (probabilities > 0.5).astype(np.int64)
+        if not math.isfinite(np.add.reduce(outputs, axis=None)):  # NaN and ∞ survive a sum
+            outputs = _through_wide(layers, rows).astype(rows.dtype)
+        return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
 
 def _through(layers: Layers, values: FloatArray) -> FloatArray:
     for weight, bias, activation in layers:
         values = ACTIVATIONS[activation](values @ weight.T + bias)  # (rows, outputs)
-    return values[:, 0]
+    return values
 
 
 def _through_wide(layers: Layers, values: FloatArray) -> FloatArray:
@@ -69,7 +61,7 @@ def _through_wide(layers: Layers, values: FloatArray) -> FloatArray:
         z = values @ weight.T.astype(np.longdouble) + bias
         z = np.clip(np.nan_to_num(z), -limit, limit)
         values = np.clip(ACTIVATIONS[activation](z), -limit, limit)
-    return values[:, 0]
+    return values
 
 
 def _sigmoid(z: FloatArray) -> FloatArray:
@@ -96,6 +88,12 @@ def _identity(z: FloatArray) -> FloatArray:
 
 def _step(z: FloatArray) -> FloatArray:
     return (z > 0).astype(z.dtype)
+
+
+def _softmax(z: FloatArray) -> FloatArray:
+    """eᶻ over its sum along the last axis; the largest z counts as 0, so that nothing overflows."""
+    powers = np.exp(z - z.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def _erfc(x: FloatArray) -> FloatArray:
@@ -141,5 +139,6 @@ ACTIVATIONS: Mapping[LayerActivation, Callable[[FloatArray], Any]] = {
     "gelu": _gelu,
     "identity": _identity,
     "step": _step,
+    "softmax": _softmax,
 }
-"""Every activation, elementwise on arrays of any shape, dtype kept."""
+"""Every activation on arrays of any shape, dtype kept: elementwise, softmax along the last axis."""

@@ -15,11 +15,16 @@ RANDOM_BITS = 24
 """Bits of a uniform number: a float32's precision."""
 
 
-def initial_layers(widths: Sequence[int], activation: LayerActivation, seed: int) -> Layers:
+def initial_layers(
+    widths: Sequence[int],
+    activation: LayerActivation,
+    seed: int,
+    output: LayerActivation = "sigmoid",
+) -> Layers:
     """
     Draw float32 layers, bit for bit as `torch.manual_seed(seed)` and `nn.Linear`s in order do.
 
-    Hidden layers get `activation`, the last one `sigmoid`. `widths` goes from the input to the
+    Hidden layers get `activation`, the last one `output`. `widths` goes from the input to the
     output; `seed` is in 0 … 2³² − 1.
     """
     values = initial_values(widths, np.random.RandomState(seed))
@@ -30,7 +35,7 @@ def initial_layers(widths: Sequence[int], activation: LayerActivation, seed: int
         bias = start + inputs * outputs
         weight = values[start:bias].reshape(outputs, inputs)
         start = bias + outputs
-        layers.append(Layer(weight, values[bias:start], "sigmoid" if index == last else activation))
+        layers.append(Layer(weight, values[bias:start], output if index == last else activation))
     return tuple(layers)
 
 

@@ -85,16 +85,27 @@ def from_bytes(data: bytes) -> Layers:
     return layers
 
 
-def _activations(data: bytes) -> list[LayerActivation]:
+def stored_metadata(data: bytes) -> dict[str, str]:
+    """
+    Read the metadata of bytes in safetensors form, which that library reads from files only.
+
+    Raises: ValueError, LookupError, TypeError or RecursionError where there is none.
+    """
     end = HEADER_LENGTH_BYTES + int.from_bytes(data[:HEADER_LENGTH_BYTES], "little")
-    header = json.loads(data[HEADER_LENGTH_BYTES:end])
-    activations: list[LayerActivation] = json.loads(header["__metadata__"]["activations"])
+    metadata: dict[str, str] = json.loads(data[HEADER_LENGTH_BYTES:end])["__metadata__"]
+    return metadata
+
+
+def _activations(data: bytes) -> list[LayerActivation]:
+    activations: list[LayerActivation] = json.loads(stored_metadata(data)["activations"])
     return activations
 
 
 def _fits(layers: Layers) -> bool:
     """Whether the layers make one network of finite numbers of one dtype."""
     if not layers or layers[0].weight.dtype not in (np.float32, np.float64):
+        return False
+    if any(layer.activation == "softmax" for layer in layers[:-1]):  # it is for outputs
         return False
     dtype = layers[0].weight.dtype
     inputs = layers[0].weight.shape[-1] if layers[0].weight.ndim else 0

@@ -7,11 +7,14 @@ PerceptronError
 ├── Conflict                the request contradicts what is stored
 │   ├── IdempotencyMismatch     the key was used with another request
 │   ├── BuiltInModel            built-in models cannot be changed
+│   ├── BuiltInDataset          built-in datasets cannot be changed
+│   ├── DatasetExists           a dataset's name is taken until it is deleted
 │   ├── AlreadyFinal            the job has ended in another way
 │   ├── PreconditionRequired    an existing alias is moved only with its ETag
 │   └── PreconditionFailed      the alias has moved since the ETag was read
 ├── Unavailable             a dependency does not answer
-├── CorruptModel            stored weights are not what was published
+├── CorruptModel            stored weights or rows are not what was stored
+├── InvalidData             rows that were accepted cannot be trained on
 ├── Diverged                the loss is no longer a number
 ├── DeviceUnavailable       the device that the job asks for is not here
 └── LeaseLost               the job belongs to another attempt by now
@@ -65,6 +68,14 @@ class BuiltInModel(Conflict):
     """Built-in models cannot be changed."""
 
 
+class BuiltInDataset(Conflict):
+    """Built-in datasets cannot be changed."""
+
+
+class DatasetExists(Conflict):
+    """There is a dataset by that name: delete it, or choose another name."""
+
+
 class AlreadyFinal(Conflict):
     """The job has ended already."""
 
@@ -82,14 +93,22 @@ class Unavailable(PerceptronError):
 
 
 class CorruptModel(PerceptronError):
-    """Stored weights are not what was published."""
+    """Stored weights or rows are not what was stored."""
+
+
+class InvalidData(PerceptronError):
+    """The job's rows cannot be trained on."""
 
 
 class Diverged(PerceptronError):
     """The loss is no longer a number."""
 
-    def __init__(self, epoch: int) -> None:
-        super().__init__(f"the loss is not finite at epoch {epoch}: lower the learning rate")
+    def __init__(self, epoch: int | None = None) -> None:
+        super().__init__(
+            f"the loss is not finite at epoch {epoch}: lower the learning rate"
+            if epoch is not None
+            else "no network of the sweep has a finite loss: lower the learning rates"
+        )
         self.epoch = epoch
 
 

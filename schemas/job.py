@@ -1,25 +1,28 @@
-"""A job: one training that was asked for, from its acceptance to its end."""
+"""A job: a training or a sweep that was asked for, from its acceptance to its end."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, RootModel, Tag, model_validator
 
-from schemas.base import MAX_INTEGER, Body, Record
+from schemas.base import MAX_INTEGER, Body, Record, invalid
 from schemas.dataset import DatasetName, InlineDataset
 from schemas.model import ModelName, ModelReference
-from schemas.network import NetworkConfig
+from schemas.network import NetworkConfig, Task
 from schemas.page import Page
-from schemas.training import Diagnosis, EpochRecord, Metrics, TrainingConfig
+from schemas.preprocessing import FeatureName, PreprocessingConfig
+from schemas.sweep import MAX_TRAININGS, Search, SweepReport
+from schemas.training import MAX_RECORDS, Diagnosis, EpochRecord, Metrics, TrainingConfig
 
 
 class JobStatus(StrEnum):
     """Where a job stands. `succeeded`, `failed` and `cancelled` never change again."""
 
     QUEUED = "queued"  #: accepted, waits for a worker
-    RUNNING = "running"  #: a worker holds its lease
-    SUCCEEDED = "succeeded"  #: its model is published
+    RUNNING = "running"  #: a worker holds its lease; or those of its shards, in a sweep
+    SUCCEEDED = "succeeded"  #: it did all that was asked; its model is published
     FAILED = "failed"  #: see `error`
     CANCELLED = "cancelled"  #: the client asked for its end
 
@@ -39,21 +42,114 @@ DatasetReference = Annotated[
 ]
 
 
-class JobRequest(Body):
-    """A training to run: the data, the network's shape, and how to train it."""
+class _Work(Body):
+    """What every kind of job is asked with."""
 
-    kind: Literal["train"] = "train"
+    kind: str
     """What the job does."""
     dataset: DatasetReference
     """Name of a stored dataset (`GET /datasets`), or the rows themselves."""
+    target: FeatureName | None = None
+    """Column to predict; null: the dataset's own target."""
+    features: Annotated[tuple[FeatureName, ...], Field(min_length=1, max_length=4_096)] | None = (
+        None
+    )
+    """Columns to predict it from, in this order; null: all others but text."""
+    task: Task | None = None
+    """What to learn; null: `binary` for two different values, `multiclass` for categories and few
+    whole numbers, `regression` for other numbers."""
+    preprocessing: PreprocessingConfig = PreprocessingConfig()
     network: NetworkConfig = NetworkConfig()
     training: TrainingConfig = TrainingConfig()
     model: ModelName | None = None
     """Name to publish the trained model under, as its next version; null: the job's id."""
 
 
+class JobRequest(_Work):
+    """A training to run: the data, the network's shape, and how to train it."""
+
+    kind: Literal["train"] = "train"
+
+
+class SweepRequest(_Work):
+    """Many trainings to run: one that is described as a training is, and how to vary it."""
+
+    kind: Literal["sweep"]
+    search: Search = Search()
+    refit: bool = True
+    """Whether to train the best member once more, on all rows but those of the test, and publish
+    it; with `training.validation_fraction`, on the rows that it had."""
+
+    @property
+    def training_request(self) -> JobRequest:
+        """The training that is varied."""
+        fields = {name: getattr(self, name) for name in JobRequest.model_fields if name != "kind"}
+        return JobRequest.model_construct(kind="train", **fields)
+
+    @model_validator(mode="after")
+    def _folds_judge_alone(self) -> Self:
+        if self.search.folds is not None and self.training.validation_fraction:
+            raise invalid("the folds judge: keep no other rows out for it", *_VALIDATION)
+        return self
+
+    @model_validator(mode="after")
+    def _rates_suit_their_optimizers(self) -> Self:
+        space = self.search.space
+        is_given = "learning_rate" in self.training.model_fields_set
+        if space.optimizer is not None and space.learning_rate is None and not is_given:
+            message = "say the rates to try: each optimizer has a default of its own"
+            raise invalid(message, "search", "space", "learning_rate")
+        return self
+
+    @model_validator(mode="after")
+    def _epochs_are_bounded(self) -> Self:
+        search, training = self.search, self.training
+        if search.minimum_epochs is not None and search.minimum_epochs > training.epochs:
+            message = f"training.epochs is {training.epochs}"
+            raise invalid(message, "search", "minimum_epochs")
+        for place, epochs in enumerate(search.space.epochs or ()):
+            longer = training.model_copy(update={"epochs": epochs})
+            if epochs // longer.record_interval > MAX_RECORDS:
+                message = f"makes more than {MAX_RECORDS} records"
+                raise invalid(message, "search", "space", "epochs", place)
+        return self
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        count = self.search.trainings(self.training.epochs)
+        if count > MAX_TRAININGS:
+            message = f"{count} trainings; at most {MAX_TRAININGS} are allowed"
+            raise invalid(message, "search", "space")
+        return self
+
+
+_VALIDATION = ("training", "validation_fraction")
+
+
+def _kind(value: object) -> str | None:
+    kind = value.get("kind", "train") if isinstance(value, Mapping) else "train"
+    kind = getattr(value, "kind", kind)
+    return kind if kind in ("train", "sweep") else None
+
+
+class JobSubmission(
+    RootModel[
+        Annotated[
+            Annotated[JobRequest, Tag("train")] | Annotated[SweepRequest, Tag("sweep")],
+            Discriminator(
+                _kind,
+                custom_error_type="invalid_value",
+                custom_error_message="Input should be 'train' or 'sweep'",
+                custom_error_context={"at": ("kind",)},
+            ),
+        ]
+    ]
+):
+    """What `POST /jobs` takes: a training, or a sweep of many."""
+
+
 class Progress(Record):
-    """How far a training is."""
+    """How far a training is; of a sweep, the last one: that of the best member."""
 
     epoch: int
     """Epochs done."""
@@ -65,7 +161,12 @@ class JobError(Record):
     """Why a job failed."""
 
     code: Literal[
-        "deadline_exceeded", "diverged", "worker_lost", "internal_error", "device_unavailable"
+        "deadline_exceeded",
+        "diverged",
+        "worker_lost",
+        "internal_error",
+        "device_unavailable",
+        "invalid_data",
     ]
     message: str
 
@@ -78,6 +179,8 @@ class JobLinks(Record):
     cancel: str
     model: str | None = None
     """The published model; null until there is one."""
+    results: str | None = None
+    """A sweep's table of results."""
 
 
 class JobSummary(Record):
@@ -85,7 +188,7 @@ class JobSummary(Record):
 
     object: str = "job"
     id: str
-    kind: Literal["train"]
+    kind: Literal["train", "sweep"]
     status: JobStatus
     cancel_requested: bool
     """True while a running job is being cancelled."""
@@ -93,7 +196,10 @@ class JobSummary(Record):
     started_at: datetime | None
     finished_at: datetime | None
     attempt: int
-    """How often a worker started it; more than 1 after a worker was lost."""
+    """
+    How often a worker started it; more than 1 after a worker was lost, and in sweeps, which are
+    taken up again for each rung and for the last training.
+    """
     progress: Progress
     engine: str | None
     """The engine that computes it; null until it runs."""
@@ -120,6 +226,8 @@ class Job(JobSummary):
     `Prefer: wait`; null elsewhere.
     """
     history: tuple[EpochRecord, ...]
+    sweep: SweepReport | None = None
+    """How far a sweep is, and what it has found; null for a training."""
 
 
 class JobPage(Page[JobSummary, str]):
@@ -127,7 +235,16 @@ class JobPage(Page[JobSummary, str]):
 
 
 EventType = Literal[
-    "queued", "started", "epochs", "requeued", "cancelling", "succeeded", "failed", "cancelled"
+    "queued",
+    "started",
+    "planned",
+    "progress",
+    "epochs",
+    "requeued",
+    "cancelling",
+    "succeeded",
+    "failed",
+    "cancelled",
 ]
 
 
@@ -144,9 +261,11 @@ class JobEvent(Record):
     created_at: datetime
     data: dict[str, Any]
     """
-    By type: `started`: `{"worker"}`; `epochs`: `{"attempt", "records"}`; `requeued`:
-    `{"attempt", "reason"}`; `succeeded`: `{"model": {"name", "version"}}`; `failed`:
-    `{"code", "message"}`; `queued`, `cancelling` and `cancelled`: `{}`.
+    By type: `started`: `{"worker"}`; `planned`: `{"rung", "trainings", "shards"}`; `progress`:
+    `{"rung", "trainings"}`; `epochs`: `{"attempt", "records"}`; `requeued`:
+    `{"attempt", "reason"}`; `succeeded`: `{"model": {"name", "version"}}`, or null for the model
+    of a sweep without a refit; `failed`: `{"code", "message"}`; `queued`, `cancelling` and
+    `cancelled`: `{}`.
     """
 
 

@@ -8,7 +8,8 @@ from pydantic import Field, StringConstraints
 from schemas.base import MAX_INTEGER, Body, Record
 from schemas.network import LayerActivation, NetworkConfig
 from schemas.page import Page, PageLimit
-from schemas.training import Diagnosis, Metrics, TrainingConfig
+from schemas.preprocessing import Preprocessing
+from schemas.training import Diagnosis, EpochRecord, Importance, Metrics, TrainingConfig
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
@@ -45,13 +46,22 @@ class ModelCard(Record):
     """Null for the built-in models, whose weights were set by hand."""
     parameters: ParameterCounts
     feature_names: tuple[str, ...]
+    """In the order of a row's values."""
+    preprocessing: Preprocessing | None = None
+    """How a row becomes the network's input; null: as it is, with classes 0 and 1."""
     dataset: str
     dataset_sha256: str | None
-    """SHA-256 of the training table in canonical JSON (features, then targets)."""
+    """SHA-256 of the whole table in its stored form."""
     job_id: str | None
     engine: str | None
     device: str | None
     library_versions: dict[str, str]
+    history: tuple[EpochRecord, ...] = ()
+    """The curves."""
+    best_epoch: int | None = None
+    """Epoch whose weights early stopping kept; null: the last one's."""
+    importance: tuple[Importance, ...] = ()
+    """Permutation importance of the features on the validation rows, or else the training rows."""
     metrics: Metrics | None
     diagnosis: Diagnosis | None
 

@@ -5,10 +5,12 @@ from typing import Annotated
 from pydantic import Discriminator, Field, Tag
 
 from schemas.base import Body, Record
+from schemas.dataset import Cell
 from schemas.model import AliasName, ModelName, VersionNumber
+from schemas.preprocessing import Label
 
-FeatureValues = Annotated[tuple[float, ...], Field(min_length=1, fail_fast=True)]
-FeatureMap = Annotated[dict[str, float], Field(min_length=1, fail_fast=True)]
+FeatureValues = Annotated[tuple[Cell, ...], Field(min_length=1, fail_fast=True)]
+FeatureMap = Annotated[dict[str, Cell], Field(min_length=1, fail_fast=True)]
 
 
 def _input_form(value: object) -> str:
@@ -30,7 +32,7 @@ class PredictRequest(Body):
     version: VersionNumber | AliasName | None = None
     """A version's number or an alias; null: the latest."""
     inputs: Inputs
-    """Rows of numbers, or records `{feature name: number}`."""
+    """Rows of values in the order of the features, or records `{feature: value}`; null: missing."""
 
 
 class PredictResponse(Record):
@@ -38,7 +40,11 @@ class PredictResponse(Record):
 
     model: str
     version: int
-    predictions: tuple[int, ...]
-    """Shape (rows,): 1 where the probability is over 0.5."""
-    probabilities: tuple[float, ...]
-    """Shape (rows,): probability of class 1."""
+    predictions: tuple[Label, ...]
+    """Shape (rows,): the class, in binary problems the second where its probability is over 0.5;
+    a number for regression."""
+    probabilities: tuple[float, ...] | tuple[tuple[float, ...], ...] | None
+    """Of the second class, shape (rows,), in binary problems; of every class, shape (rows,
+    classes), with several; null for regression."""
+    classes: tuple[Label, ...] | None
+    """The classes, in the order of their probabilities; null for regression."""

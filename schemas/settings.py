@@ -42,6 +42,18 @@ class Settings(BaseSettings):
     """Least severe log line to write."""
     max_body_bytes: Annotated[int, Field(ge=1_024)] = 10 * 1024 * 1024
     """Largest request body."""
+    max_upload_bytes: Annotated[int, Field(ge=1_024)] = 64 * 1024 * 1024
+    """Largest body of `POST /datasets` that is a file."""
+    max_dataset_rows: Annotated[int, Field(ge=1)] = 1_000_000
+    """Most rows of a stored dataset."""
+    max_dataset_columns: Annotated[int, Field(ge=1, le=4_096)] = 2_000
+    """Most columns of a stored dataset."""
+    max_dataset_bytes: Annotated[int, Field(ge=1_024, le=512 * 1024 * 1024)] = 256 * 1024 * 1024
+    """Largest stored dataset, as its values lie in memory."""
+    upload_seconds: Annotated[float, Field(gt=0)] = 60
+    """Longest time that reading an uploaded table may take."""
+    upload_memory_bytes: Annotated[int, Field(ge=512 * 1024 * 1024)] = 4 * 1024 * 1024 * 1024
+    """Most address space of the process that reads an uploaded table (Linux)."""
     max_parameters: Annotated[int, Field(ge=1)] = 5_000_000
     """Largest number of weights and biases of one network."""
     max_activations: Annotated[int, Field(ge=1)] = 100_000_000
@@ -54,6 +66,8 @@ class Settings(BaseSettings):
     """Lost attempts (worker killed) after which a job fails."""
     lease_seconds: Annotated[float, Field(gt=0)] = 30
     """How long a worker that is not heard of keeps its job."""
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 5
+    """Time between two checkpoints of a training that lasts so long."""
     reconcile_seconds: Annotated[float, Field(gt=0)] = 2
     """Time between two passes that expire leases and ring for waiting jobs."""
     model_cache_bytes: Annotated[int, Field(ge=0)] = 32 * 1024 * 1024

@@ -1,11 +1,13 @@
 """How a network is trained, and what training reports."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, model_validator
 
 from schemas.base import Body, Record, invalid
+from schemas.preprocessing import Label
 
 MAX_RECORDS = 20_000
 """Most epoch records that one job may ask for."""
@@ -22,7 +24,61 @@ DEFAULT_LEARNING_RATES: Mapping[Optimizer | None, float] = {
 """Step sizes that small tables are learned with."""
 
 EngineName = Literal["fused", "torch"]
-Device = Literal["auto", "cpu", "cuda"]
+Device = Annotated[
+    str,
+    Field(
+        pattern=r"^(auto|cpu|cuda(:([0-9]|[1-5][0-9]|6[0-3]))?)$",
+        examples=["auto", "cpu", "cuda", "cuda:0"],
+    ),
+]
+"""`auto`, `cpu`, `cuda`, or one GPU of several by its number: `cuda:0` to `cuda:63`."""
+
+
+class ConstantSchedule(Body):
+    """The learning rate stays as it is."""
+
+    kind: Literal["constant"] = "constant"
+
+    def rate(self, learning_rate: float, epoch: int, epochs: int) -> float:  # noqa: ARG002
+        """Give the learning rate of an epoch (from 0) of `epochs`."""
+        return learning_rate
+
+
+class StepSchedule(Body):
+    """The learning rate is multiplied every so many epochs, as by PyTorch's `StepLR`."""
+
+    kind: Literal["step"]
+    every_epochs: Annotated[int, Field(ge=1)]
+    factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+
+    def rate(self, learning_rate: float, epoch: int, epochs: int) -> float:  # noqa: ARG002
+        """Give the learning rate of an epoch (from 0) of `epochs`."""
+        return learning_rate * self.factor ** (epoch // self.every_epochs)
+
+
+class CosineSchedule(Body):
+    """The learning rate falls along half a cosine, as by PyTorch's `CosineAnnealingLR`."""
+
+    kind: Literal["cosine"]
+    minimum: Annotated[float, Field(ge=0)] = 0.0
+    """Learning rate that it falls towards."""
+
+    def rate(self, learning_rate: float, epoch: int, epochs: int) -> float:
+        """Give the learning rate of an epoch (from 0) of `epochs`."""
+        height = (1 + math.cos(math.pi * epoch / epochs)) / 2
+        return self.minimum + (learning_rate - self.minimum) * height
+
+
+Schedule = Annotated[ConstantSchedule | StepSchedule | CosineSchedule, Discriminator("kind")]
+
+
+class EarlyStopping(Body):
+    """Stop when the validation loss gets no better, and keep the best weights."""
+
+    patience: Annotated[int, Field(ge=1)]
+    """Epochs without a better validation loss after which training stops."""
+    minimum_improvement: Annotated[float, Field(ge=0)] = 0.0
+    """How much lower than the best so far a validation loss must be to count as better."""
 
 
 class TrainingConfig(Body):
@@ -35,6 +91,9 @@ class TrainingConfig(Body):
         default_factory=lambda given: DEFAULT_LEARNING_RATES.get(given.get("optimizer"), 1.0)
     )
     """Step size; by default 1 for `sgd`, 0.1 with momentum, 0.01 for the adaptive rules."""
+
+    schedule: Schedule = ConstantSchedule()
+    """How the learning rate changes from epoch to epoch."""
 
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
     """L2 penalty, as PyTorch's optimizers apply it."""
@@ -51,19 +110,54 @@ class TrainingConfig(Body):
     validation_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the rows kept out of training to compute the validation curve."""
 
+    test_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the rows kept out of everything, to judge the finished model."""
+
+    early_stopping: EarlyStopping | None = None
+    """When to stop before the last epoch; needs validation rows. Looked at in each record."""
+
+    class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = None
+    """
+    How much a row of each class counts: by the class as text, or `balanced`: as if all classes
+    had as many rows. Scaled so that the training rows' mean is 1; null: all count the same.
+    """
+
     record_every: Annotated[int, Field(ge=1)] | None = None
-    """Epochs between two records of the history; null: about a hundred records in all."""
+    """
+    Epochs between two records of the history; null: about a hundred records in all, and at least
+    five within the patience of early stopping.
+    """
 
     engine: Literal["auto"] | EngineName = "auto"
     """What computes the training; `auto` chooses."""
 
     device: Device = "auto"
-    """Where it runs. `cuda` is served by workers of the `gpu` queue only."""
+    """
+    Where it runs: `auto`, `cpu`, `cuda`, or one GPU of several by its number as its worker counts
+    them, `cuda:0` to `cuda:63`. `cuda` is served by workers of the `gpu` queue only.
+    """
 
     @property
     def record_interval(self) -> int:
         """Epochs between two records, with the default filled in."""
-        return self.record_every or max(1, self.epochs // 100)
+        if self.record_every is not None:
+            return self.record_every
+        usual = max(1, self.epochs // 100)
+        if self.early_stopping is None:
+            return usual
+        return min(usual, max(1, self.early_stopping.patience // 5, self.epochs // MAX_RECORDS + 1))
+
+    @model_validator(mode="after")
+    def _early_stopping_has_rows(self) -> Self:
+        if self.early_stopping is not None and self.validation_fraction == 0:
+            raise invalid("needs a validation_fraction over 0", "early_stopping")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_leave_rows(self) -> Self:
+        if self.validation_fraction + self.test_fraction >= 1:
+            raise invalid("validation and test together leave no row to train on", "test_fraction")
+        return self
 
     @model_validator(mode="after")
     def _bounded_history(self) -> Self:
@@ -77,19 +171,22 @@ class TrainingConfig(Body):
 
 
 class EpochRecord(Record):
-    """One point of the training curves."""
+    """One point of the training curves. The loss is what training minimises."""
 
     epoch: int
     """Zero-based epoch."""
 
     train_loss: float
-    """Mean binary cross-entropy of the epoch's batches, each before its update."""
+    """
+    Mean loss of the epoch's batches, each before its update: binary or categorical cross-entropy,
+    or the squared error of the standardised target; rows count by their class's weight.
+    """
 
-    train_accuracy: float
-    """Share of the training rows classified right by those same forward passes."""
+    train_accuracy: float | None = None
+    """Share of the training rows classified right by those same passes; null for regression."""
 
     valid_loss: float | None = None
-    """Mean binary cross-entropy of the validation rows after the epoch's updates."""
+    """Mean loss of the validation rows after the epoch's updates."""
 
     valid_accuracy: float | None = None
     """Share of the validation rows classified right after the epoch's updates."""
@@ -104,9 +201,24 @@ class ConfusionMatrix(Record):
     true_negative: int
 
 
-class Evaluation(Record):
+class ClassificationBaseline(Record):
+    """How good it is to always answer with the classes' shares among the training rows."""
+
+    loss: float
+    accuracy: float
+
+
+class RegressionBaseline(Record):
+    """How good it is to always answer with the mean of the training rows."""
+
+    mae: float
+    rmse: float
+
+
+class BinaryEvaluation(Record):
     """How good the predictions for one set of rows are. Undefined ratios are null."""
 
+    task: Literal["binary"] = "binary"
     loss: float
     """Mean binary cross-entropy."""
     accuracy: float
@@ -117,14 +229,75 @@ class Evaluation(Record):
     """TP / (TP + FN); null when nothing is positive."""
     f1: float | None
     """Harmonic mean of precision and recall; null when both counts are empty."""
+    roc_auc: float | None
+    """Area under the receiver operating characteristic; null when there is one class only."""
+    pr_auc: float | None
+    """Average precision: area under precision over recall; null when nothing is positive."""
     confusion_matrix: ConfusionMatrix
+    baseline: ClassificationBaseline
+
+
+class Averages(Record):
+    """Ratios averaged over the classes; an undefined one counts as 0."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+class MulticlassEvaluation(Record):
+    """How good the predictions for one set of rows are, with several classes."""
+
+    task: Literal["multiclass"] = "multiclass"
+    loss: float
+    """Mean categorical cross-entropy."""
+    accuracy: float
+    macro: Averages
+    """Every class counts the same."""
+    weighted: Averages
+    """A class counts by its rows."""
+    classes: tuple[Label, ...]
+    """In the order of the matrix."""
+    confusion_matrix: tuple[tuple[int, ...], ...]
+    """Rows: the actual class; columns: the predicted one. Shape (classes, classes)."""
+    baseline: ClassificationBaseline
+
+
+class RegressionEvaluation(Record):
+    """How good the predicted numbers for one set of rows are, in the target's unit."""
+
+    task: Literal["regression"] = "regression"
+    loss: float
+    """Mean squared error."""
+    mae: float
+    """Mean absolute error."""
+    rmse: float
+    """Root of the mean squared error."""
+    r2: float | None
+    """Share of the variance that is explained; null where the target is constant."""
+    baseline: RegressionBaseline
+
+
+Evaluation = Annotated[
+    BinaryEvaluation | MulticlassEvaluation | RegressionEvaluation, Discriminator("task")
+]
+
+
+class Importance(Record):
+    """How much worse the model gets when a feature's values are shuffled among the rows."""
+
+    feature: str
+    mean: float
+    """Mean rise of the loss over the repeats."""
+    standard_deviation: float
 
 
 class Metrics(Record):
-    """The final evaluation, on the training rows and on the validation rows."""
+    """The final evaluation, on the rows of each part that there is."""
 
     train: Evaluation
     validation: Evaluation | None = None
+    test: Evaluation | None = None
 
 
 DiagnosisCode = Literal["not_linearly_separable", "overfitting", "underfitting", "good_fit"]

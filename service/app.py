@@ -10,6 +10,7 @@ from schemas.settings import Settings
 from service import (
     backprop,
     datasets,
+    exports,
     gates,
     hosts,
     jobs,
@@ -18,6 +19,7 @@ from service import (
     predictions,
     probes,
     problems,
+    sweeps,
 )
 from service.model_cache import ModelCache
 from service.openapi import Api
@@ -50,7 +52,9 @@ def create_app(settings: Settings | None = None) -> Api:
     app.extensions["model_cache"] = ModelCache(settings.model_cache_bytes)
     hosts.init_app(app, settings)
     problems.init_app(app)
-    for resource in (jobs, predictions, models, datasets, gates, backprop, probes, problems):
+    for resource in (jobs, sweeps, predictions, models, exports, datasets, gates):
+        app.register_api(resource.blueprint)
+    for resource in (backprop, probes, problems):
         app.register_api(resource.blueprint)
     app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi_json")
     app.after_request(_harden)

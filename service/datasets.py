@@ -5,11 +5,15 @@ from flask_openapi3 import APIBlueprint, Tag
 
 from perceptron import datasets
 from schemas.base import Identifier, Record
-from schemas.dataset import Dataset, DatasetPage
+from schemas.dataset import Dataset, DatasetPage, DatasetRequest
+from schemas.errors import BuiltInDataset
 from schemas.page import PageQuery
-from service.openapi import answers, headers
+from service import intake
+from service.context import storage
+from service.openapi import answers, bodies, headers
 from service.problems import documented
-from service.responses import json_response, page_response
+from service.responses import json_response, no_content, page_response
+from service.uploads import UPLOADS, UploadQuery
 
 blueprint = APIBlueprint(
     "datasets", __name__, abp_tags=[Tag(name="datasets", description="Tables to train on")]
@@ -22,19 +26,49 @@ class DatasetPath(Record):
     name: Identifier
 
 
+@blueprint.post(
+    "/datasets",
+    responses={201: Dataset, **documented(409, 413, 415)},
+    openapi_extensions=answers({201: headers("Location")}) | bodies(DatasetRequest, UPLOADS),
+)
+def create_dataset(query: UploadQuery) -> Response:
+    """
+    Store a table: a CSV, Parquet or NDJSON file, records, or rows to draw.
+
+    A file is the whole body, described by the query, or the part `file` of a form. Records and
+    samples are JSON. The columns' kinds are inferred, unless `columns` says otherwise.
+    """
+    dataset = intake.take_in(query)
+    return json_response(dataset, 201, {"Location": f"/datasets/{dataset.name}"})
+
+
 @blueprint.get(
     "/datasets",
     responses={200: DatasetPage, **documented()},
     openapi_extensions=answers({200: headers("Link")}),
 )
 def list_datasets(query: PageQuery) -> Response:
-    """List datasets by name."""
-    names, has_more = query.choose(datasets.dataset_names())
-    found = [datasets.summary(name) for name in names]
-    return page_response(DatasetPage.of(found, lambda dataset: dataset.name, has_more=has_more))
+    """List datasets by name: the truth tables and the stored ones."""
+    stored, more_stored = storage().datasets.page(query.after, query.limit)
+    names, more_names = query.choose(datasets.dataset_names())
+    found = sorted([*stored, *map(datasets.summary, names)], key=lambda dataset: dataset.name)
+    has_more = more_stored or more_names or len(found) > query.limit
+    page = found[: query.limit]
+    return page_response(DatasetPage.of(page, lambda dataset: dataset.name, has_more=has_more))
 
 
 @blueprint.get("/datasets/<name>", responses={200: Dataset, **documented(404)})
 def get_dataset(path: DatasetPath) -> Response:
-    """Report a dataset with its rows."""
-    return json_response(datasets.dataset(path.name))
+    """Report a dataset with its columns and its first rows."""
+    if path.name in datasets.dataset_names():
+        return json_response(datasets.dataset(path.name))
+    return json_response(storage().datasets.get(path.name))
+
+
+@blueprint.delete("/datasets/<name>", responses={204: None, **documented(404, 409)})
+def delete_dataset(path: DatasetPath) -> Response:
+    """Delete a dataset; models that were trained on it stay, jobs that wait for it fail."""
+    if path.name in datasets.dataset_names():
+        raise BuiltInDataset(f"{path.name!r} is a built-in dataset and cannot be deleted")
+    storage().datasets.delete(path.name)
+    return no_content()

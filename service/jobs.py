@@ -1,4 +1,4 @@
-"""/jobs: train a network, watch it, stop it."""
+"""/jobs: train a network, or many in a sweep; watch it, stop it."""
 
 import threading
 import time
@@ -11,6 +11,7 @@ from flask_openapi3 import APIBlueprint, Tag
 
 from perceptron import datasets, diagnosis
 from perceptron.diagnosis import Language
+from perceptron.preparation import Outline, outline, prepare
 from schemas.base import Identifier, Record
 from schemas.errors import InvalidField, NotFound, Unavailable
 from schemas.job import (
@@ -21,12 +22,15 @@ from schemas.job import (
     JobPage,
     JobRequest,
     JobStatus,
+    JobSubmission,
     JobSummary,
     Progress,
+    SweepRequest,
 )
 from schemas.model import ModelReference
 from schemas.page import PageQuery
 from schemas.settings import Settings
+from service import sweeps
 from service.context import settings, storage
 from service.event_stream import event_stream
 from service.openapi import EVENT_STREAM, answers, headers
@@ -57,15 +61,15 @@ class JobPath(Record):
         }
     ),
 )
-def create_job(header: SubmitHeaders, body: JobRequest) -> Response:
+def create_job(header: SubmitHeaders, body: JobSubmission) -> Response:
     """
-    Accept a training.
+    Accept a training, or a sweep of many.
 
     `Idempotency-Key` makes it safe to repeat; `Prefer: wait=N` waits up to N seconds for the end.
     """
-    check_request(body, settings(), storage())
-    record = storage().jobs.submit(body, header.idempotency_key)
-    _ring(storage(), queue_of(body.training))
+    request, sha256 = check_request(body.root, settings(), storage())
+    record = storage().jobs.submit(request, header.idempotency_key, sha256)
+    _ring(storage(), queue_of(request.training))
     return _accepted(record, header)
 
 
@@ -132,26 +136,46 @@ def list_events(path: JobPath, query: EventQuery, header: EventHeaders) -> Respo
     return page_response(EventPage.of(found, lambda event: event.id, has_more=has_more))
 
 
-def check_request(body: JobRequest, limits: Settings, stored: Storage) -> None:
-    """Refuse what the vocabulary allows and this deployment cannot run. Raises: InvalidField."""
-    try:
-        table = datasets.table(body.dataset)
-    except NotFound as error:
-        raise InvalidField(f"{error.detail}: see GET /datasets", "dataset") from None
-    training = body.training
-    datasets.split(table, training.validation_fraction, training.seed)
-    count = body.network.parameter_count(table.features.shape[1])
+def check_request(
+    body: JobRequest | SweepRequest, limits: Settings, stored: Storage
+) -> tuple[JobRequest | SweepRequest, str | None]:
+    """
+    Refuse what the vocabulary allows and this deployment or the data cannot do.
+
+    Returns the request, with what follows from the data filled in, and the digest of the stored
+    dataset that the job is to train on, where it is a stored one. Raises: InvalidField.
+    """
+    training = body.training_request if isinstance(body, SweepRequest) else body
+    outline, sha256 = _outline(training, stored)
+    count = body.network.parameter_count(outline.inputs, outline.outputs)
     if count > limits.max_parameters:
         detail = f"{count} weights and biases; at most {limits.max_parameters} are allowed"
         raise InvalidField(detail, "network", "hidden_layers")
-    _check_step(body, len(table.targets), limits.max_activations)
+    _check_step(training, outline, limits.max_activations)
     if body.model is not None and stored.models.is_built_in(body.model):
         raise InvalidField(f"{body.model!r} is a built-in model: choose another name", "model")
+    if isinstance(body, SweepRequest):
+        body = sweeps.checked(body, outline, limits)
+    return body, sha256
 
 
-def _check_step(body: JobRequest, rows: int, most: int) -> None:
-    rows = min(body.training.batch_size or rows, rows)
-    units = sum(body.network.hidden_layers) + 1
+def _outline(body: JobRequest, stored: Storage) -> tuple[Outline, str | None]:
+    """Say what the job comes to: from the rows that it brings, or from what is known of others."""
+    source = datasets.in_request(body.dataset)
+    if source is not None:
+        prepare(body, source)
+        frame = source.frame
+        return outline(body, frame.summaries(), frame.rows, source.target), None
+    try:
+        dataset = stored.datasets.get(str(body.dataset))
+    except NotFound as error:
+        raise InvalidField(f"{error.detail}: see GET /datasets", "dataset") from None
+    return outline(body, dataset.columns, dataset.rows, dataset.target), dataset.sha256
+
+
+def _check_step(body: JobRequest, outline: Outline, most: int) -> None:
+    rows = min(body.training.batch_size or outline.rows, outline.rows)
+    units = sum(body.network.hidden_layers) + outline.outputs
     if rows * units > most:
         detail = f"a step of {rows} rows through {units} units is too large: at most {most} outputs"
         raise InvalidField(f"{detail}; set a smaller batch size", "training", "batch_size")
@@ -198,8 +222,9 @@ def _wait_for_end(stored: Storage, record: JobRecord, seconds: float) -> JobReco
 
 def _job(record: JobRecord, language: Language) -> Job:
     """Describe a job with its curves; one that no worker has started has none."""
-    curves = storage().jobs.history(record.id, record.attempt) if record.attempt else []
-    return Job(**_fields(record, language), history=tuple(curves))
+    curves = storage().jobs.history(record.id) if record.attempt else []
+    report = sweeps.report(storage(), record)
+    return Job(**_fields(record, language), history=tuple(curves), sweep=report)
 
 
 def _reported(record: JobRecord, language: Language) -> Job:
@@ -230,6 +255,7 @@ def _changed_job(record: JobRecord, language: Language) -> Job:
 def _fields(record: JobRecord, language: Language) -> dict[str, Any]:
     """Turn a stored job into what clients see, with sentences in their language."""
     fields = record._asdict()
+    search = fields.pop("search")
     epoch, epochs, version = (fields.pop(name) for name in ("epoch", "epochs", "model_version"))
     done = record.status is JobStatus.SUCCEEDED
     published = ModelReference(name=record.model, version=version) if version else None
@@ -240,6 +266,7 @@ def _fields(record: JobRecord, language: Language) -> dict[str, Any]:
         events=f"{at}/events",
         cancel=f"{at}/cancel",
         model=f"/models/{record.model}/versions/{version}" if version else None,
+        results=f"{at}/results" if search else None,
     )
     return fields | {
         "progress": Progress(epoch=epochs if done else epoch, epochs=epochs),

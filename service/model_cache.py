@@ -4,6 +4,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from perceptron.layers import Layers, from_bytes
+from schemas.preprocessing import Preprocessing, numbers_as_they_are
 from storage.models import ModelRegistry
 
 
@@ -12,7 +13,7 @@ class ReadyModel(NamedTuple):
 
     name: str
     version: int
-    feature_names: tuple[str, ...]
+    preprocessing: Preprocessing
     layers: Layers
     size_bytes: int
 
@@ -44,7 +45,8 @@ class ModelCache:
 
     def _load(self, registry: ModelRegistry, name: str, version: int) -> ReadyModel:
         weights, card = registry.weights(name, version)
-        return ReadyModel(name, version, card.feature_names, from_bytes(weights), len(weights))
+        preprocessing = card.preprocessing or numbers_as_they_are(card.feature_names)
+        return ReadyModel(name, version, preprocessing, from_bytes(weights), len(weights))
 
     def _keep(self, key: tuple[str, int, str], ready: ReadyModel) -> None:
         if ready.size_bytes > self._max_bytes or key in self._ready:

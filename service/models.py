@@ -83,7 +83,7 @@ def delete_model(path: ModelPath) -> Response:
 def list_versions(path: ModelPath, query: VersionQuery, header: LanguageHeaders) -> Response:
     """List a model's versions, newest first; `after` is a version's number."""
     found, has_more = storage().models.versions(path.name, query.after, query.limit)
-    told = [_told(version, header.language) for version in found]
+    told = [in_language(version, header.language) for version in found]
     return page_response(VersionPage.of(told, lambda item: str(item.version), has_more=has_more))
 
 
@@ -92,7 +92,9 @@ def list_versions(path: ModelPath, query: VersionQuery, header: LanguageHeaders)
 )
 def get_version(path: VersionPath, header: LanguageHeaders) -> Response:
     """Report a version with its card: hyperparameters, parameter counts, data, metrics."""
-    return json_response(_told(storage().models.version(path.name, path.version), header.language))
+    return json_response(
+        in_language(storage().models.version(path.name, path.version), header.language)
+    )
 
 
 @blueprint.delete(
@@ -153,7 +155,7 @@ def delete_alias(path: AliasPath, header: ConditionHeaders) -> Response:
     return no_content()
 
 
-def _told(version: ModelVersion, language: Language) -> ModelVersion:
+def in_language(version: ModelVersion, language: Language) -> ModelVersion:
     """Give the card's diagnosis in the language; it is stored in English."""
     if version.card.diagnosis is None:
         return version

@@ -1,16 +1,19 @@
-"""What flask-openapi3 cannot say of answers: their headers, and media types other than JSON."""
+"""What flask-openapi3 cannot say: the headers of answers, and media types other than JSON."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from flask_openapi3 import OpenAPI
+from pydantic import BaseModel
 
 from service.requests import JsonRequest
 
 HEADERS: Mapping[str, str] = {
-    "ETag": "The alias's state, to send back in `If-Match`.",
+    "Content-Disposition": "The file's name.",
+    "Content-Language": "The language of the diagnosis.",
+    "ETag": "An alias's state, to send back in `If-Match`; of a file, its SHA-256.",
     "Link": 'Where the next page is (`rel="next"`), while there is one.',
-    "Location": "The job's path.",
+    "Location": "The path of what was made.",
     "Preference-Applied": "The wait that was granted.",
     "Retry-After": "Seconds after which to ask again.",
 }
@@ -18,7 +21,9 @@ HEADERS: Mapping[str, str] = {
 
 EVENT_STREAM: Mapping[str, Any] = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
 
-_EXTENSION = "x-answers"
+_ANSWERS = "x-answers"
+_SCHEMAS = "x-schemas"
+_SCHEMA = "#/components/schemas/{model}"
 
 
 class Api(OpenAPI):
@@ -27,18 +32,33 @@ class Api(OpenAPI):
     request_class = JsonRequest
 
     def generate_spec_json(self) -> None:
-        """Make the document, and add to each operation's answers what `answers` told of them."""
+        """Make the document, and add what `answers` and `bodies` told of each operation."""
         super().generate_spec_json()  # type: ignore[no-untyped-call]
         for methods in self.spec_json["paths"].values():
             for operation in methods.values():
-                for status, parts in operation.pop(_EXTENSION, {}).items():
+                self.spec_json["components"]["schemas"] |= operation.pop(_SCHEMAS, {})
+                for status, parts in operation.pop(_ANSWERS, {}).items():
                     answer = operation["responses"][status]
                     answer |= {name: answer.get(name, {}) | part for name, part in parts.items()}
 
 
 def answers(parts: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
     """Add parts to an operation's answers, by status: for its `openapi_extensions`."""
-    return {_EXTENSION: {str(status): part for status, part in parts.items()}}
+    return {_ANSWERS: {str(status): part for status, part in parts.items()}}
+
+
+def bodies(model: type[BaseModel], others: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Describe a request's body as a model in JSON, or as one of other media types by their schemas.
+
+    For the `openapi_extensions` of an operation that reads its body itself.
+    """
+    schema = model.model_json_schema(ref_template=_SCHEMA)
+    schemas = {**schema.pop("$defs", {}), model.__name__: schema}
+    reference = {"$ref": _SCHEMA.format(model=model.__name__)}
+    content = {"application/json": reference, **others}
+    told = {media_type: {"schema": schema} for media_type, schema in content.items()}
+    return {"requestBody": {"required": True, "content": told}, _SCHEMAS: schemas}
 
 
 def headers(*names: str) -> dict[str, Any]:

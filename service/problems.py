@@ -59,11 +59,16 @@ PROBLEM_TYPES: dict[type[errors.PerceptronError], ProblemType] = {
         422, "idempotency_mismatch", "The Idempotency-Key was used with another request"
     ),
     errors.BuiltInModel: ProblemType(409, "built_in_model", "Built-in models cannot be changed"),
+    errors.BuiltInDataset: ProblemType(
+        409, "built_in_dataset", "Built-in datasets cannot be changed"
+    ),
+    errors.DatasetExists: ProblemType(409, "dataset_exists", "The dataset's name is taken"),
     errors.AlreadyFinal: ProblemType(409, "already_final", "The job has ended already"),
     errors.PreconditionRequired: ProblemType(428, "precondition_required", "If-Match is missing"),
     errors.PreconditionFailed: ProblemType(412, "precondition_failed", "It has changed since"),
     errors.Unavailable: ProblemType(503, "unavailable", "A dependency does not answer"),
-    errors.CorruptModel: ProblemType(500, "corrupt_model", "The stored model is damaged"),
+    errors.CorruptModel: ProblemType(500, "corrupt_model", "What is stored is damaged"),
+    errors.InvalidData: INTERNAL,
     errors.Diverged: INTERNAL,
     errors.DeviceUnavailable: INTERNAL,
     errors.LeaseLost: INTERNAL,
@@ -142,8 +147,12 @@ def from_fault(error: Exception) -> Response:
     return _response(INTERNAL, "the fault is in the service's log")
 
 
-def from_validation(error: ValidationError) -> Response:
-    """Answer pydantic's findings, each with a pointer into the body or the parameter's name."""
+def from_validation(error: ValidationError, document: Any = None) -> Response:
+    """
+    Answer pydantic's findings, each with a pointer into the body or the parameter's name.
+
+    `document` is what the body says, where it is not JSON.
+    """
     count = error.error_count()
     if count > MAX_FOUND:
         return _response(INVALID, f"{count} fields are not valid")
@@ -151,7 +160,7 @@ def from_validation(error: ValidationError) -> Response:
     if found[0]["type"] == "json_invalid":
         return _response(MALFORMED, found[0]["msg"])
     in_body = not error.title.endswith(("Headers", "Path", "Query"))
-    body = from_json(request.get_json()) if in_body else {}
+    body = from_json(request.get_json()) if in_body and document is None else document
     places = tuple(_place(item, body, in_body=in_body) for item in found[:MAX_LISTED])
     return _response(INVALID, _summary(places[0], len(found)), places)
 

@@ -57,10 +57,14 @@ class JsonRequest(Request):
         raise RequestEntityTooLarge(f"the body is larger than {limit} bytes")
 
 
+def wants(media_type: str) -> bool:
+    """Whether the client asks for this media type rather than JSON."""
+    return request.accept_mimetypes.best_match(["application/json", media_type]) == media_type
+
+
 def wants_event_stream() -> bool:
     """Whether the client asks for `text/event-stream` rather than JSON."""
-    offered = ["application/json", "text/event-stream"]
-    return request.accept_mimetypes.best_match(offered) == "text/event-stream"
+    return wants("text/event-stream")
 
 
 class Headers(Record):
@@ -117,6 +121,13 @@ class ConditionHeaders(Headers):
     def etags(self) -> ETags | None:
         """The ETags, compared strongly; None where the client sets no condition."""
         return None if self.if_match is None else parse_etags(self.if_match)
+
+
+class FileHeaders(Headers):
+    """Which file the client has."""
+
+    if_none_match: str | None = None
+    """ETags of files that the client has: the answer is 304 where the file is one of them."""
 
 
 class EventHeaders(Headers):

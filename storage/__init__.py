@@ -4,11 +4,14 @@ from dataclasses import dataclass
 
 from schemas.settings import Settings
 from storage.database import Database
+from storage.datasets import DatasetStore
 from storage.jobs import JobStore
 from storage.leases import LeaseStore
 from storage.models import ModelRegistry
 from storage.notices import Notices
 from storage.queue import Doorbell
+from storage.results import ResultStore
+from storage.sweeps import SweepStore
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,9 @@ class Storage:
     jobs: JobStore
     leases: LeaseStore
     models: ModelRegistry
+    datasets: DatasetStore
+    sweeps: SweepStore
+    results: ResultStore
     doorbell: Doorbell
     notices: Notices
 
@@ -31,6 +37,9 @@ def open_storage(settings: Settings, *, pooled: bool = True) -> Storage:
         jobs=JobStore(database),
         leases=LeaseStore(database, settings),
         models=ModelRegistry(database),
+        datasets=DatasetStore(database),
+        sweeps=SweepStore(database),
+        results=ResultStore(database),
         doorbell=Doorbell(settings),
         notices=Notices(settings),
     )

@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -10,8 +11,9 @@ from sqlalchemy import Connection, Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from schemas.errors import AlreadyFinal, IdempotencyMismatch, NotFound
-from schemas.job import JobError, JobEvent, JobRequest, JobStatus
+from schemas.job import JobError, JobEvent, JobRequest, JobStatus, SweepRequest
 from schemas.network import NetworkConfig
+from schemas.sweep import Search
 from schemas.training import DiagnosisCode, EpochRecord, Metrics, TrainingConfig
 from storage.database import Database, clock
 from storage.tables import AnyRow, events, jobs
@@ -41,6 +43,8 @@ class JobRecord(NamedTuple):
     model: str
     model_version: int | None
     error: JobError | None
+    search: Search | None
+    """Null for a training."""
 
 
 _RECORD_COLUMNS = tuple(jobs.c[name] for name in JobRecord._fields)
@@ -52,9 +56,16 @@ class JobStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def submit(self, request: JobRequest, idempotency_key: str | None = None) -> JobRecord:
+    def submit(
+        self,
+        request: JobRequest | SweepRequest,
+        idempotency_key: str | None = None,
+        dataset_sha256: str | None = None,
+    ) -> JobRecord:
         """
         Accept a job; the same key with the same request answers with the job accepted first.
+
+        `dataset_sha256` is the digest of the stored dataset that it is to train on.
 
         Raises: IdempotencyMismatch when the key was used with another request.
         """
@@ -62,19 +73,26 @@ class JobStore:
         digest = hashlib.sha256(body.encode()).hexdigest()
         try:
             with self._database.write() as connection:
-                return _record(self._insert(connection, request, body, digest, idempotency_key))
+                values = {"idempotency_key": idempotency_key, "dataset_sha256": dataset_sha256}
+                return _record(self._insert(connection, request, body, digest, values))
         except IntegrityError:
             accepted = self._accepted_before(idempotency_key, digest)
         # A job that was deleted in between has given its key back.
-        return accepted or self.submit(request, idempotency_key)
+        return accepted or self.submit(request, idempotency_key, dataset_sha256)
 
     def _insert(
-        self, connection: Connection, request: JobRequest, body: str, digest: str, key: str | None
+        self,
+        connection: Connection,
+        request: JobRequest | SweepRequest,
+        body: str,
+        digest: str,
+        values: Mapping[str, str | None],
     ) -> AnyRow:
         job_id = f"job_{uuid.uuid4().hex}"
+        search = request.search if isinstance(request, SweepRequest) else None
         statement = insert(jobs).values(
             id=job_id,
-            idempotency_key=key,
+            **values,
             request=body,
             request_sha256=digest,
             kind=request.kind,
@@ -84,7 +102,8 @@ class JobStore:
             training=request.training.model_dump_json(),
             model=request.model or job_id,
             status=JobStatus.QUEUED,
-            epochs=request.training.epochs,
+            epochs=max((search and search.space.epochs) or (request.training.epochs,)),
+            search=search and search.model_dump_json(),
             event_count=1,
             created_at=clock(),
         )
@@ -109,7 +128,8 @@ class JobStore:
 
     def page(self, after: str | None, limit: int) -> tuple[list[JobRecord], bool]:
         """Read up to `limit` jobs, newest first, and whether more follow. Raises: NotFound."""
-        query = select(*_RECORD_COLUMNS).order_by(jobs.c.seq.desc()).limit(limit + 1)
+        query = select(*_RECORD_COLUMNS).where(_IS_OWN).order_by(jobs.c.seq.desc())
+        query = query.limit(limit + 1)
         with self._database.read() as connection:
             if after is not None:
                 last = _found(connection, select(jobs.c.seq), after)
@@ -117,8 +137,8 @@ class JobStore:
             rows = connection.execute(query).all()
         return [_record(row) for row in rows[:limit]], len(rows) > limit
 
-    def history(self, job_id: str, attempt: int) -> list[EpochRecord]:
-        """Read the curves of one attempt."""
+    def history(self, job_id: str) -> list[EpochRecord]:
+        """Read the curves: what a later attempt recorded stands for what a lost one did."""
         query = (
             select(events.c.data)
             .where(events.c.job_id == job_id, events.c.type == "epochs")
@@ -126,12 +146,13 @@ class JobStore:
         )
         with self._database.read() as connection:
             batches = [orjson.loads(data) for data in connection.execute(query).scalars()]
-        return [
-            EpochRecord(**record)
-            for batch in batches
-            if batch["attempt"] == attempt
-            for record in batch["records"]
-        ]
+        curves: list[EpochRecord] = []
+        for batch in batches:
+            records = [EpochRecord(**record) for record in batch["records"]]
+            while curves and curves[-1].epoch >= records[0].epoch:
+                curves.pop()
+            curves += records
+        return curves
 
     def events(self, job_id: str, after: int, limit: int) -> tuple[list[JobEvent], bool]:
         """Read up to `limit` events after an id, and whether more follow. Raises: NotFound."""
@@ -142,9 +163,8 @@ class JobStore:
             .limit(limit + 1)
         )
         with self._database.read() as connection:
+            _found(connection, select(jobs.c.id), job_id)
             rows = connection.execute(query).all()
-            if not rows:
-                _found(connection, select(jobs.c.id), job_id)
         found = [
             JobEvent(id=id_, type=type_, created_at=_time(at), data=orjson.loads(data))
             for id_, type_, at, data in rows[:limit]
@@ -155,11 +175,15 @@ class JobStore:
         """
         End a queued job at once, and ask the worker of a running one to stop.
 
+        A sweep that waits for its shards ends at once, and they with it: their workers find them
+        gone.
+
         Raises: NotFound; AlreadyFinal when the job succeeded or failed before.
         """
         with self._database.write() as connection:
-            at = jobs.c.id == job_id
-            if not end(connection, at & (jobs.c.status == "queued"), "cancelled"):
+            at = (jobs.c.id == job_id) & _IS_OWN
+            has_shards = (jobs.c.status == "running") & (jobs.c.pending_shards > 0)
+            if not end(connection, at & ((jobs.c.status == "queued") | has_shards), "cancelled"):
                 running = at & (jobs.c.status == "running") & ~jobs.c.cancel_requested
                 change = update(jobs).where(running).values(cancel_requested=True)
                 apply(connection, change, "cancelling", {})
@@ -171,18 +195,21 @@ class JobStore:
     def delete(self, job_id: str) -> None:
         """Forget a job in any state; its worker stops, its model stays. Raises: NotFound."""
         with self._database.write() as connection:
-            connection.execute(delete(events).where(events.c.job_id == job_id))
-            if connection.execute(delete(jobs).where(jobs.c.id == job_id)).rowcount == 0:
+            if connection.execute(delete(jobs).where(jobs.c.id == job_id, _IS_OWN)).rowcount == 0:
                 raise NotFound("job", job_id)
 
 
 def queue_of(training: TrainingConfig) -> str:
     """Name the queue whose workers can run the training."""
-    return "gpu" if training.device == "cuda" else "train"
+    return "gpu" if training.device.startswith("cuda") else "train"
+
+
+_IS_OWN = jobs.c.parent.is_(None)
+"""Whether a client made the job: shards are no client's."""
 
 
 def _found(connection: Connection, query: Select[Any], job_id: str) -> AnyRow:
-    row = connection.execute(query.where(jobs.c.id == job_id)).one_or_none()
+    row = connection.execute(query.where(jobs.c.id == job_id, _IS_OWN)).one_or_none()
     if row is None:
         raise NotFound("job", job_id)
     return row
@@ -205,5 +232,6 @@ def _record(row: AnyRow) -> JobRecord:
             "training": TrainingConfig.model_validate_json(row.training),
             "metrics": Metrics.model_validate_json(row.metrics) if row.metrics else None,
             "error": JobError.model_validate_json(row.error) if row.error else None,
+            "search": Search.model_validate_json(row.search) if row.search else None,
         }
     )

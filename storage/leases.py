@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Update, func, select, update
+from sqlalchemy import Connection, Update, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from schemas.errors import LeaseLost
@@ -14,7 +14,7 @@ from schemas.training import DiagnosisCode, EpochRecord, Metrics
 from storage import models as model_registry
 from storage.database import Database, clock
 from storage.models import Publication
-from storage.tables import jobs
+from storage.tables import checkpoints, jobs
 from storage.transitions import BACK_IN_QUEUE, apply, end
 
 FREE_RETRIES = 2
@@ -29,9 +29,15 @@ class Claim(NamedTuple):
     attempt: int
     token: str
     request: str
-    """JobRequest, as JSON."""
+    """JobRequest, SweepRequest or Shard, as JSON."""
     model: str
     """Name to publish under."""
+    dataset_sha256: str | None
+    """Digest of the stored dataset that was accepted; None for rows that need no storing."""
+    kind: str
+    """`train`, `sweep` or `shard`."""
+    parent: str | None
+    """The sweep that a shard is part of."""
 
 
 class Progress(NamedTuple):
@@ -42,6 +48,8 @@ class Progress(NamedTuple):
     records: Sequence[EpochRecord]
     engine: str
     device: str
+    checkpoint: bytes | None = None
+    """What another attempt could go on from, after `epochs`."""
 
 
 class Outcome(NamedTuple):
@@ -83,12 +91,20 @@ class LeaseStore:
                 epoch=0,
             )
         )
-        columns = (jobs.c.attempt, jobs.c.request, jobs.c.model)
+        names = ("attempt", "request", "model", "dataset_sha256", "kind", "parent")
         with self._database.write() as connection:
-            row = apply(connection, change, "started", {"worker": worker}, *columns)
+            data = {"worker": worker}
+            row = apply(connection, change, "started", data, *(jobs.c[name] for name in names))
         if row is None:
             return None
-        return Claim(row.id, row.attempt, token, row.request, row.model)
+        return Claim(row.id, token=token, **{name: getattr(row, name) for name in names})
+
+    def checkpoint(self, claim: Claim) -> bytes | None:
+        """Read what the newest checkpoint of the job's lost attempts holds."""
+        query = select(checkpoints.c.data).where(checkpoints.c.job_id == claim.job_id)
+        with self._database.read() as connection:
+            data = connection.execute(query).scalar()
+        return None if data is None else bytes(data)
 
     def renew(self, claim: Claim) -> bool:
         """Extend the lease; True when the client wants the job to stop. Raises: LeaseLost."""
@@ -119,6 +135,8 @@ class LeaseStore:
             row = connection.execute(change.returning(jobs.c.cancel_requested)).one_or_none()
         if row is None:
             raise LeaseLost
+        if progress.checkpoint is not None:
+            _keep_checkpoint(connection, claim, progress.epochs, progress.checkpoint)
         return bool(row.cancel_requested)
 
     def succeed(self, claim: Claim, progress: Progress, outcome: Outcome) -> None:
@@ -148,7 +166,7 @@ class LeaseStore:
     def release(self, claim: Claim) -> None:
         """Put the job back, the attempt not counted as lost; or cancel it. Raises: LeaseLost."""
         with self._database.write() as connection:
-            if end(connection, _holds(claim) & jobs.c.cancel_requested, "cancelled"):
+            if end(connection, holds(claim) & jobs.c.cancel_requested, "cancelled"):
                 return
             change = _held(claim).values(**BACK_IN_QUEUE)
             data = {"attempt": claim.attempt, "reason": "worker shut down"}
@@ -219,8 +237,16 @@ class LeaseStore:
         data: Mapping[str, Any],
         values: Mapping[str, Any],
     ) -> None:
-        if not end(connection, _holds(claim), status, data, values):
+        if not end(connection, holds(claim), status, data, values):
             raise LeaseLost
+
+
+def _keep_checkpoint(connection: Connection, claim: Claim, epochs: int, data: bytes) -> None:
+    """Put the checkpoint in the place of the last one, in the transaction of its progress."""
+    values = {"attempt": claim.attempt, "epoch": epochs, "data": data, "created_at": clock()}
+    at = checkpoints.c.job_id == claim.job_id
+    if connection.execute(update(checkpoints).where(at).values(**values)).rowcount == 0:
+        connection.execute(insert(checkpoints).values(job_id=claim.job_id, **values))
 
 
 def _backoff_seconds(lost_before: int) -> float:
@@ -229,7 +255,8 @@ def _backoff_seconds(lost_before: int) -> float:
     return min(LONGEST_BACKOFF_SECONDS, 2.0 ** (lost_before - FREE_RETRIES))
 
 
-def _holds(claim: Claim) -> ColumnElement[bool]:
+def holds(claim: Claim) -> ColumnElement[bool]:
+    """Say that the job belongs to this attempt still."""
     return (
         (jobs.c.id == claim.job_id)
         & (jobs.c.status == "running")
@@ -238,4 +265,4 @@ def _holds(claim: Claim) -> ColumnElement[bool]:
 
 
 def _held(claim: Claim) -> Update:
-    return update(jobs).where(_holds(claim))
+    return update(jobs).where(holds(claim))

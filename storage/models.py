@@ -4,10 +4,10 @@ import hashlib
 import secrets
 from collections.abc import Container, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from schemas.errors import (
     BuiltInModel,
@@ -218,7 +218,8 @@ def publish(connection: Connection, publication: Publication) -> int:
 
 
 def _upsert_model(connection: Connection, name: str, *, built_in: bool) -> int:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    # Loaded with the engine; the other database's would be 2 MB that every process goes without.
+    dialect = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
     statement = dialect.insert(models).values(name=name, built_in=built_in, last_version=1)
     bumped = statement.on_conflict_do_update(
         index_elements=[models.c.name], set_={"last_version": models.c.last_version + 1}

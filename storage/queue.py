@@ -127,14 +127,18 @@ class Doorbell:
         return max(0, missing)
 
     def is_heard(self, queue_name: str) -> bool:
+        """Whether a worker serves the queue; see `listeners`. Raises: Unavailable."""
+        return self.listeners(queue_name) > 0
+
+    def listeners(self, queue_name: str) -> int:
         """
-        Whether a worker serves the queue; one that was killed counts for some minutes more.
+        Count the queue's workers; one that was killed counts for some minutes more.
 
         Raises: Unavailable.
         """
         with _unavailable_when_down():
             workers = self._impatient.smembers(WORKERS_BY_QUEUE_KEY % queue_name)
-            return bool(workers and self._impatient.exists(*workers))
+            return int(self._impatient.exists(*workers)) if workers else 0
 
     def ping(self) -> None:
         """Ask Valkey for an answer. Raises: Unavailable."""

@@ -25,6 +25,8 @@ AnyRow = Row[*tuple[Any, ...]]
 metadata = MetaData()
 
 _SERIAL = BigInteger().with_variant(Integer, "sqlite")
+_NAME = String(64).with_variant(String(64, collation="C"), "postgresql")
+"""A name in the order of its characters, as SQLite and Python have it."""
 
 jobs = Table(
     "jobs",
@@ -56,11 +58,16 @@ jobs = Table(
     Column("diagnosis", String(64)),  # DiagnosisCode
     Column("error", Text),  # JobError
     Column("model_version", Integer),
+    Column("dataset_sha256", String(64)),  # of the stored dataset that was accepted
+    Column("parent", ForeignKey("jobs.id", ondelete="CASCADE")),  # of a shard: its sweep
+    Column("pending_shards", Integer, nullable=False, server_default=text("0")),  # it waits for
+    Column("search", Text),  # Search, of a sweep
     Column("event_count", Integer, nullable=False, server_default=text("0")),
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),
     Index("jobs_waiting", "status", "queue", "seq"),
+    Index("jobs_shards", "parent"),
 )
 
 events = Table(
@@ -101,4 +108,50 @@ aliases = Table(
     Column("alias", String(32), primary_key=True),
     Column("version", Integer, nullable=False),
     Column("etag", String(32), nullable=False),  # new at every move
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("name", _NAME, primary_key=True),
+    Column("built_in", Boolean, nullable=False, server_default=text("false")),
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("summary", Text, nullable=False),  # DatasetSummary, without the above
+    Column("details", Text, nullable=False),  # the rest of Dataset: columns and first rows
+    Column("data", LargeBinary, nullable=False),  # Frame; last: SQLite reads up to what is asked
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempt", Integer, nullable=False),  # the one that made it
+    Column("epoch", Integer, nullable=False),  # epochs done
+    Column("data", LargeBinary, nullable=False),  # safetensors
+    Column("created_at", Double, nullable=False),
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),  # a sweep
+    Column("rung", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),  # of the member
+    Column("fold", Integer, primary_key=True, autoincrement=False),
+    Column("hidden_layers", Text, nullable=False),  # JSON array
+    Column("activation", String(16), nullable=False),
+    Column("optimizer", String(16), nullable=False),
+    Column("batch_size", BigInteger),
+    Column("epochs", Integer, nullable=False),
+    Column("weight_decay", Double, nullable=False),
+    Column("learning_rate", Double, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("diverged_at", Integer),
+    Column("score", Double),
+    Column("train_loss", Double),
+    Column("train_accuracy", Double),
+    Column("valid_loss", Double),
+    Column("valid_accuracy", Double),
 )

@@ -1,7 +1,8 @@
 """
 How a job changes: one conditional UPDATE that logs its event in the same transaction.
 
-queued → running → succeeded | failed | cancelled, and running → queued when a worker is lost.
+queued → running → succeeded | failed | cancelled, and running → queued when a worker is lost, or
+when the shards that a sweep waits for are done.
 An UPDATE that changes no row means that the job belongs to somebody else by now.
 """
 
@@ -9,12 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Update, insert, update
+from sqlalchemy import Connection, Update, delete, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from schemas.job import EventType, JobStatus
 from storage.database import clock
-from storage.tables import AnyRow, events, jobs
+from storage.tables import AnyRow, checkpoints, events, jobs
 
 ENDED: dict[str, Any] = {"finished_at": clock(), "lease_token": None, "lease_until": None}
 BACK_IN_QUEUE: dict[str, Any] = {
@@ -50,9 +51,30 @@ def end(
     data: Mapping[str, Any] | None = None,
     values: Mapping[str, Any] | None = None,
 ) -> bool:
-    """End one job; False when no row met the condition."""
+    """
+    End one job; False when no row met the condition.
+
+    It needs no checkpoint and no shards any more. A shard that fails takes its sweep along, and so
+    all the others.
+    """
+    parent = _locked_parent(connection, where) if status == "failed" else None
     change = update(jobs).where(where).values(status=status, **ENDED, **(values or {}))
-    return apply(connection, change, status, data or {}) is not None
+    row = apply(connection, change, status, data or {})
+    if row is None:
+        return False
+    connection.execute(delete(checkpoints).where(checkpoints.c.job_id == row.id))
+    connection.execute(delete(jobs).where(jobs.c.parent == row.id))
+    if parent is not None:
+        end(connection, (jobs.c.id == parent) & (jobs.c.status == "running"), status, data, values)
+    return True
+
+
+def _locked_parent(connection: Connection, where: ColumnElement[bool]) -> str | None:
+    """Lock the sweep of a shard: whoever changes both locks the sweep first, so nobody waits."""
+    parent = connection.execute(select(jobs.c.parent).where(where)).scalar()
+    if parent is not None:
+        connection.execute(select(jobs.c.seq).where(jobs.c.id == parent).with_for_update())
+    return parent
 
 
 def log_event(

@@ -110,11 +110,15 @@ class Deployment:
 
     @property
     def horse(self) -> int | None:
-        """Process id of a work-horse, while there is one: a queue worker's child."""
+        """
+        Process id of a work-horse that has a job, while there is one: a queue worker's child.
+
+        It has a lifeline beside it; one that stands by has a single thread.
+        """
         assert self.process is not None
         workers = self.pids("workers.worker")
         children = [child.pid for child in psutil.Process(self.process.pid).children()]
-        return next((pid for pid in workers if pid not in children), None)
+        return next((pid for pid in workers if pid not in children and _threads(pid) > 1), None)
 
     @property
     def valkey(self) -> int:
@@ -202,6 +206,13 @@ def process_tree(pid: int) -> list[int]:
         return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
     except psutil.NoSuchProcess:
         return [pid]
+
+
+def _threads(pid: int) -> int:
+    try:
+        return psutil.Process(pid).num_threads()
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def _command(pid: int) -> str:

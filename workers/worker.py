@@ -4,23 +4,92 @@ import contextlib
 import gc
 import logging
 import os
+import select
 import signal
-from typing import Any
+from typing import Any, NamedTuple
 
+import orjson
 from redis.exceptions import RedisError
 from rq import Worker
+from rq.executions import Execution
 
 from perceptron import engines
+from schemas.errors import Unavailable
 from schemas.settings import Settings
 from storage import open_storage
 from storage.logs import configure_logging
 from storage.queue import connect, queue
 from workers import tasks
+from workers.parent_death import die_with_parent
 from workers.reconciler import release_worker
 
 
+class Standby(NamedTuple):
+    """A work-horse that was forked before there is a bell for it."""
+
+    pid: int
+    pipe: int
+    """Takes the bell's id, its queue's name and its execution's id; closed, it ends the process."""
+
+
 class TrainingWorker(Worker):
-    """RQ's forking worker, made safe where its own bookkeeping is not (docs/decisions/0002)."""
+    """
+    RQ's forking worker, with the work-horse for the next bell forked ahead.
+
+    It is also made safe where RQ's own bookkeeping is not (docs/decisions/0002).
+    """
+
+    _standby: Standby | None = None
+
+    def dequeue_job_and_maintain_ttl(self, *arguments: Any, **options: Any) -> Any:
+        """Wait for a bell, with a work-horse that stands by for it."""
+        self._standby = self._standby or self._fork_standby()
+        return super().dequeue_job_and_maintain_ttl(*arguments, **options)
+
+    def fork_work_horse(self, job: Any, queue: Any) -> None:
+        """Hand the bell to the work-horse that stands by, or to a new one where it has died."""
+        standby = self._standby or self._fork_standby()
+        self._standby = None
+        assert self.execution is not None  # noqa: S101  # RQ has just made it
+        bell = orjson.dumps((job.id, queue.name, self.execution.id))
+        try:
+            os.write(standby.pipe, bell)
+            self._horse_pid = standby.pid
+        except BrokenPipeError:
+            os.waitpid(standby.pid, 0)
+            super().fork_work_horse(job, queue)
+        finally:
+            os.close(standby.pipe)
+        self._standby = self._fork_standby()
+
+    def _fork_standby(self) -> Standby:
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(writer)
+            self._stand_by(reader)
+        os.close(reader)
+        return Standby(pid, writer)
+
+    def _stand_by(self, reader: int) -> None:
+        """Wait for a bell, everything ready for it, and do what RQ does after a fork."""
+        try:
+            os.setpgrp()
+            self.setup_work_horse_signals()  # type: ignore[no-untyped-call]
+            die_with_parent(int(os.environ["PERCEPTRON_WORKER_PID"]))
+            with contextlib.suppress(Unavailable):
+                tasks.prepared().storage.database.ping()
+            self.connection.ping()
+            bell = os.read(reader, select.PIPE_BUF)
+            if not bell:
+                os._exit(0)
+            job_id, queue_name, execution_id = orjson.loads(bell)
+            job = self.job_class.fetch(job_id, self.connection, self.serializer)
+            self.execution = Execution.fetch(execution_id, job_id, self.connection)
+            self.execution._job = job  # noqa: SLF001  # as RQ's SpawnWorker does
+            self.main_work_horse(job, queue(queue_name, self.connection))
+        finally:
+            os._exit(1)
 
     def handle_warm_shutdown_request(self) -> None:
         """On SIGTERM, tell the work-horse to put its job back; RQ alone would wait for its end."""
@@ -46,6 +115,7 @@ def main() -> None:
     connection = connect(settings.valkey_location, timeout_seconds=None)
     bells = queue(settings.queue, connection)
     name = os.environ["PERCEPTRON_WORKER_NAME"]
+    os.environ["RQ_WORKER_ID"] = name
     worker = TrainingWorker(
         [bells],
         name=name,

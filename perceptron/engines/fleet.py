@@ -8,13 +8,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from perceptron.datasets import Table
 from perceptron.engines import fleet_kernels, kernels
+from perceptron.engines.fused_engine import flat, rates
 from perceptron.engines.pacing import chunks
 from perceptron.engines.simd import LANES
 from perceptron.initialisation import initial_values
 from perceptron.layers import Layer, Layers
-from schemas.network import NetworkConfig
+from perceptron.tables import Table
+from schemas.network import OUTPUT_ACTIVATIONS, NetworkConfig
 from schemas.training import EpochRecord, TrainingConfig
 
 
@@ -28,7 +29,7 @@ class Member(NamedTuple):
     curves: npt.NDArray[np.float64]
     """
     Training loss, training accuracy, validation loss, validation accuracy at those epochs; NaN
-    where there are no validation rows. Shape (epochs, 4).
+    where there are no validation rows, or no classes. Shape (epochs, 4).
     """
     diverged_at: int | None
     """The recorded epoch whose loss, or whose weights at the end, are not finite."""
@@ -41,12 +42,16 @@ class Member(NamedTuple):
             EpochRecord(
                 epoch=epoch,
                 train_loss=point[0],
-                train_accuracy=point[1],
-                valid_loss=None if math.isnan(point[2]) else point[2],
-                valid_accuracy=None if math.isnan(point[3]) else point[3],
+                train_accuracy=_known(point[1]),
+                valid_loss=_known(point[2]),
+                valid_accuracy=_known(point[3]),
             )
             for epoch, point in zip(self.epochs.tolist(), self.curves.tolist(), strict=True)
         ]
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 class Fleet:
@@ -95,17 +100,16 @@ class _Group:
     ) -> None:
         lanes = [*trainings, *[trainings[0]] * (LANES - len(trainings))]
         self._training = trainings[0]
-        widths = network.widths(train.features.shape[1])
+        widths = network.widths(train.features.shape[1], train.outputs)
         self._plan, size = _plan(widths)
-        self._train = (train.features.ravel(), train.targets)
-        nothing = np.zeros(0, np.float32)
-        self._valid = (
-            (nothing, nothing) if valid is None else (valid.features.ravel(), valid.targets)
-        )
+        self._train = flat(train)
+        self._valid = flat(valid)
         self._hidden = network.activation
+        self._output = OUTPUT_ACTIVATIONS[train.task]
+        self._task = kernels.TASKS[train.task]
+        self._lanes = lanes
         self._activation = kernels.ACTIVATIONS[network.activation]
         self._rule = kernels.RULES[self._training.optimizer]
-        self._rates = np.array([training.learning_rate for training in lanes], np.float32)
         self._decays = np.array([training.weight_decay for training in lanes], np.float32)
         self._weights = np.empty(size, np.float32)
         order = _order_of_values(widths)
@@ -128,12 +132,12 @@ class _Group:
     @property
     def operations(self) -> int:
         """Multiplications of one epoch's forward pass."""
-        return len(self._train[1]) * len(self._weights)
+        return self._train.size * len(self._weights)
 
     @property
     def words(self) -> int:
         """Numbers that the order of rows takes in one epoch."""
-        return LANES * len(self._train[1])
+        return LANES * self._train.size
 
     def run(self, first: int, end: int) -> None:
         """Train some epochs."""
@@ -144,10 +148,10 @@ class _Group:
             due.append(last)
         records = np.zeros((len(due), 4, LANES))
         self._steps, _ = fleet_kernels.train(
-            first, end, last, interval, self._batch_rows, self._activation, self._rule,
-            self._rates, self._decays, self._plan, *self._train, self._order(end - first),
-            *self._valid, self._weights, self._momenta, self._squares, self._memory, self._steps,
-            records,
+            first, end, last, interval, self._batch_rows, self._activation, self._task, self._rule,
+            self._rates(first, end), self._decays, self._plan, *self._train,
+            self._order(end - first), *self._valid, self._weights, self._momenta, self._squares,
+            self._memory, self._steps, records,
         )  # fmt: skip
         self._epochs += due
         self._records += list(records)
@@ -164,8 +168,10 @@ class _Group:
             records, epochs = records[: lost[0]], epochs[: lost[0]]
         elif not np.isfinite(self._weights[lane::LANES]).all():
             diverged_at = int(epochs[-1])
-        rows, valid_rows = len(self._train[1]), len(self._valid[1]) or math.nan
+        rows, valid_rows = self._train.size, self._valid.size or math.nan
         curves = records / (rows, rows, valid_rows, valid_rows)
+        if self._task == kernels.REGRESSION:
+            curves[:, [1, 3]] = math.nan
         return Member(number, epochs, curves, diverged_at, layers)
 
     def _layers(self, lane: int) -> Layers:
@@ -174,13 +180,20 @@ class _Group:
         for index, (inputs, outputs, _, start, *_) in enumerate(self._plan.tolist()):
             part = self._weights[start : start + outputs * (inputs + 1) * LANES]
             values = part.reshape(outputs, inputs + 1, LANES)[:, :, lane]
-            activation = "sigmoid" if index == last else self._hidden
+            activation = self._output if index == last else self._hidden
             found.append(Layer(values[:, :-1].copy(), values[:, -1].copy(), activation))
         return tuple(found)
 
+    def _rates(self, first: int, end: int) -> npt.NDArray[np.float32]:
+        """Give each network's learning rates of some epochs. Shape (epochs, LANES)."""
+        found = np.empty((end - first, LANES), np.float32)
+        for lane, training in enumerate(self._lanes):
+            found[:, lane] = rates(training, first, end)
+        return found
+
     def _order(self, epochs: int) -> npt.NDArray[np.int64]:
         """Draw each network's order of the rows for some epochs; empty where the batch is full."""
-        rows = len(self._train[1])
+        rows = self._train.size
         if not self._is_shuffled:
             return np.zeros((1, 1, LANES), np.int64)
         orders = [kernels.draw_order(random, epochs, rows) for random in self._random]
@@ -189,7 +202,13 @@ class _Group:
 
 def _common(training: TrainingConfig) -> tuple[object, ...]:
     """What a fleet's trainings share."""
-    return training.optimizer, training.epochs, training.batch_size, training.record_interval
+    return (
+        training.optimizer,
+        training.schedule,
+        training.epochs,
+        training.batch_size,
+        training.record_interval,
+    )
 
 
 def _plan(widths: Sequence[int]) -> tuple[npt.NDArray[np.int64], int]:

@@ -20,12 +20,23 @@ from perceptron.engines.kernels import (
     TILE_ROWS,
     VALUES,
     WEIGHTS,
+    Rows,
     activate,
     judge,
-    sigmoid,
+    put_errors,
     update,
 )
-from perceptron.engines.simd import LANES, Pointer, fma, get, load, pointer, put, splat, store
+from perceptron.engines.simd import (
+    LANES,
+    Pointer,
+    fma,
+    get,
+    load,
+    pointer,
+    put,
+    splat,
+    store,
+)
 
 TRAIN_LOSS, TRAIN_CORRECT, VALID_LOSS, VALID_CORRECT = range(4)
 """First columns of a record; the lanes follow. Losses are sums over rows."""
@@ -38,10 +49,14 @@ class _Scratch(NamedTuple):
     """Shape (rows, inputs, LANES)."""
     targets: Pointer
     """Shape (rows, LANES)."""
+    counts: Pointer
+    """How much each row counts. Shape (rows, LANES)."""
     values: Pointer
     slopes: Pointer
     errors: Pointer
     gradient: Pointer
+    sums: Pointer
+    """Losses of a tile, then its right rows. Shape (2, LANES)."""
 
 
 @inlined
@@ -51,8 +66,7 @@ def _gather(
     inputs: int,
     order: Pointer,
     is_shuffled: bool,
-    features: Pointer,
-    targets: Pointer,
+    table: Rows,
     scratch: _Scratch,
 ) -> None:
     """Bring a tile's rows, each network's own, into the lanes."""
@@ -60,14 +74,18 @@ def _gather(
         if is_shuffled:
             for lane in range(LANES):
                 chosen = get(order, (tile + row) * LANES + lane)
-                put(scratch.targets, row * LANES + lane, get(targets, chosen))
+                put(scratch.targets, row * LANES + lane, get(table.targets, chosen))
+                if table.is_weighted:
+                    put(scratch.counts, row * LANES + lane, get(table.weights, chosen))
                 for i in range(inputs):
                     at = (row * inputs + i) * LANES + lane
-                    put(scratch.features, at, get(features, chosen * inputs + i))
+                    put(scratch.features, at, get(table.features, chosen * inputs + i))
         else:
-            store(scratch.targets, row * LANES, get(targets, tile + row))
+            store(scratch.targets, row * LANES, get(table.targets, tile + row))
+            if table.is_weighted:
+                store(scratch.counts, row * LANES, get(table.weights, tile + row))
             for i in range(inputs):
-                value = get(features, (tile + row) * inputs + i)
+                value = get(table.features, (tile + row) * inputs + i)
                 store(scratch.features, (row * inputs + i) * LANES, value)
 
 
@@ -138,73 +156,101 @@ def _backward(is_first: bool, plan: Any, rows: int, weights: Pointer, scratch: _
 
 
 @inlined
-def _judge_tile(rows: int, z_at: int, scratch: _Scratch, losses: Any, correct: Any) -> None:
-    """Add each network's binary cross-entropy and right rows."""
+def _judge_tile(
+    task: int,
+    outputs: int,
+    rows: int,
+    z_at: int,
+    is_weighted: bool,
+    scratch: _Scratch,
+    losses: Any,
+    correct: Any,
+) -> None:
+    """Add each network's loss and right rows."""
+    loss = splat(0.0)
+    right = splat(0.0)
     for row in range(rows):
-        for lane in range(LANES):
-            logit = get(scratch.values, z_at + row * LANES + lane)
-            loss, is_right = judge(logit, get(scratch.targets, row * LANES + lane))
-            losses[lane] += loss
-            correct[lane] += is_right
+        target = load(scratch.targets, row * LANES)
+        at = z_at + row * outputs * LANES
+        row_loss, is_right = judge(task, outputs, scratch.values, at, LANES, target)
+        if is_weighted:
+            row_loss = row_loss * load(scratch.counts, row * LANES)
+        loss = loss + row_loss
+        right = right + is_right
+    store(scratch.sums, 0, loss)
+    store(scratch.sums, LANES, right)
+    for lane in range(LANES):
+        losses[lane] += get(scratch.sums, lane)
+        correct[lane] += get(scratch.sums, LANES + lane)
 
 
 @inlined
 def _train_batch(
     kind: int,
+    task: int,
     plan: Any,
     begin: int,
     stop: int,
     order: Pointer,
     is_shuffled: bool,
+    is_placed: bool,
     is_recorded: bool,
-    features: Pointer,
-    targets: Pointer,
+    table: Rows,
     weights: Pointer,
     scratch: _Scratch,
     losses: Any,
     correct: Any,
 ) -> None:
-    """Add up the gradient of the rows at `begin` … `stop` − 1 of each order, and judge them."""
-    z_at = plan[len(plan) - 1, VALUES]
+    """
+    Add up the gradient of the rows at `begin` … `stop` − 1 of each order, and judge them.
+
+    `is_placed` says that the only tile's rows still are in the lanes.
+    """
+    outputs, z_at = plan[len(plan) - 1, OUTPUTS], plan[len(plan) - 1, VALUES]
     share = 1.0 / (stop - begin)
     for tile in range(begin, stop, TILE_ROWS):
         rows = min(TILE_ROWS, stop - tile)
-        _gather(tile, rows, plan[0, INPUTS], order, is_shuffled, features, targets, scratch)
+        if not is_placed:
+            _gather(tile, rows, plan[0, INPUTS], order, is_shuffled, table, scratch)
         _forward(kind, plan, rows, weights, scratch)
         if is_recorded:
-            _judge_tile(rows, z_at, scratch, losses, correct)
+            _judge_tile(task, outputs, rows, z_at, table.is_weighted, scratch, losses, correct)
         for row in range(rows):
-            at = z_at + row * LANES
-            target = load(scratch.targets, row * LANES)
-            store(scratch.errors, at, (sigmoid(load(scratch.values, at)) - target) * share)
+            counts = load(scratch.counts, row * LANES) if table.is_weighted else splat(1.0)
+            at = z_at + row * outputs * LANES
+            put_errors(
+                task, outputs, scratch.values, at, LANES,
+                load(scratch.targets, row * LANES), counts * share, scratch.errors, at,
+            )  # fmt: skip
         _backward(tile == begin, plan, rows, weights, scratch)
 
 
 @inlined
 def _validate(
     kind: int,
+    task: int,
     plan: Any,
     count: int,
     order: Pointer,
-    features: Pointer,
-    targets: Pointer,
+    table: Rows,
     weights: Pointer,
     scratch: _Scratch,
     losses: Any,
     correct: Any,
 ) -> None:
     """Judge rows that are not trained on."""
+    outputs, z_at = plan[len(plan) - 1, OUTPUTS], plan[len(plan) - 1, VALUES]
     for tile in range(0, count, TILE_ROWS):
         rows = min(TILE_ROWS, count - tile)
-        _gather(tile, rows, plan[0, INPUTS], order, False, features, targets, scratch)
+        _gather(tile, rows, plan[0, INPUTS], order, False, table, scratch)
         _forward(kind, plan, rows, weights, scratch)
-        _judge_tile(rows, plan[len(plan) - 1, VALUES], scratch, losses, correct)
+        _judge_tile(task, outputs, rows, z_at, table.is_weighted, scratch, losses, correct)
 
 
 def memory_size(plan: npt.NDArray[np.int64], weights: int) -> int:
     """Say how many numbers `train` needs for what passes leave for each other."""
-    room = int(plan[-1, VALUES]) + TILE_ROWS * LANES
-    return 3 * room + weights + TILE_ROWS * LANES * (int(plan[0, INPUTS]) + 1)
+    room = int(plan[-1, VALUES]) + TILE_ROWS * LANES * int(plan[-1, OUTPUTS])
+    return 3 * room + weights + TILE_ROWS * LANES * (int(plan[0, INPUTS]) + 2) + 2 * LANES
 
 
 @stored
@@ -215,15 +261,18 @@ def train(
     interval: int,
     batch_rows: int,
     activation: int,
+    task: int,
     rule: int,
     rates: Any,
     decays: Any,
     plan: Any,
     features: Any,
     targets: Any,
+    row_weights: Any,
     order: Any,
     valid_features: Any,
     valid_targets: Any,
+    valid_weights: Any,
     weights: Any,
     momenta: Any,
     squares: Any,
@@ -234,25 +283,35 @@ def train(
     """
     Train the epochs `first` … `end` − 1 of one group; returns the steps taken and the records made.
 
-    Shapes: rates, decays (LANES,); features (rows, inputs), flat; targets (rows,); order
-    (end − first, rows, LANES), empty for full batches; weights and the optimizer's states as the
-    plan says; `memory` as long as `memory_size` says; records (at least the records due, 4,
-    LANES).
+    Shapes: rates (end − first, LANES); decays (LANES,); features, targets and row_weights, also
+    for validation, as those of `kernels.train`; order (end − first, rows, LANES), empty for full
+    batches; weights and the optimizer's states as the plan says; `memory` as long as `memory_size`
+    says; records (at least the records due, 4, LANES).
     """
-    rows = len(targets)
+    rows = len(targets) - LANES
+    valid_rows = len(valid_targets) - LANES
     inputs = plan[0, INPUTS]
     size = len(weights)
-    room = plan[len(plan) - 1, VALUES] + TILE_ROWS * LANES
+    room = plan[len(plan) - 1, VALUES] + TILE_ROWS * LANES * plan[len(plan) - 1, OUTPUTS]
     rest = 3 * room + size
     scratch = _Scratch(
         pointer(memory[rest:]),
         pointer(memory[rest + TILE_ROWS * LANES * inputs :]),
+        pointer(memory[rest + TILE_ROWS * LANES * (inputs + 1) :]),
         pointer(memory),
         pointer(memory[room:]),
         pointer(memory[2 * room :]),
         pointer(memory[3 * room :]),
+        pointer(memory[rest + TILE_ROWS * LANES * (inputs + 2) :]),
     )
+    table = Rows(pointer(features), pointer(targets), pointer(row_weights), len(row_weights) > 0)
+    valid = Rows(
+        pointer(valid_features), pointer(valid_targets), pointer(valid_weights),
+        len(valid_weights) > 0,
+    )  # fmt: skip
     is_shuffled = batch_rows < rows
+    stays = not is_shuffled and rows <= TILE_ROWS
+    is_placed = False
     nothing = np.zeros(LANES)
     made = 0
     for epoch in range(first, end):
@@ -262,20 +321,21 @@ def train(
         correct = records[made, TRAIN_CORRECT] if is_recorded else nothing
         for begin in range(0, rows, batch_rows):
             _train_batch(
-                activation, plan, begin, min(begin + batch_rows, rows), in_order, is_shuffled,
-                is_recorded, pointer(features), pointer(targets), pointer(weights), scratch,
-                losses, correct,
+                activation, task, plan, begin, min(begin + batch_rows, rows), in_order,
+                is_shuffled, is_placed, is_recorded, table, pointer(weights), scratch, losses,
+                correct,
             )  # fmt: skip
+            is_placed = stays
             step += 1
             update(
                 rule, size, pointer(weights), scratch.gradient, pointer(momenta), pointer(squares),
-                load(pointer(rates), 0), load(pointer(decays), 0), step,
+                load(pointer(rates), (epoch - first) * LANES), load(pointer(decays), 0), step,
             )  # fmt: skip
         if is_recorded:
             _validate(
-                activation, plan, len(valid_targets), in_order, pointer(valid_features),
-                pointer(valid_targets), pointer(weights), scratch,
+                activation, task, plan, valid_rows, in_order, valid, pointer(weights), scratch,
                 records[made, VALID_LOSS], records[made, VALID_CORRECT],
             )  # fmt: skip
+            is_placed = is_placed and valid_rows == 0
             made += 1
     return step, made

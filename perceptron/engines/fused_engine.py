@@ -4,18 +4,19 @@ import math
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from perceptron.datasets import Table
-from perceptron.engines import Step, kernels
+from perceptron.engines import State, Step, kernels
 from perceptron.engines.pacing import chunks
 from perceptron.engines.simd import LANES
 from perceptron.initialisation import initial_layers
 from perceptron.layers import Layer, Layers
+from perceptron.tables import Table
 from schemas.errors import Diverged
-from schemas.network import NetworkConfig
+from schemas.network import OUTPUT_ACTIVATIONS, NetworkConfig
 from schemas.training import EpochRecord, TrainingConfig
 
 
@@ -24,43 +25,56 @@ class FusedTraining:
 
     engine: str = "fused"
     device: str = "cpu"
+    best_epoch: int | None = None
 
     def __init__(
-        self, network: NetworkConfig, training: TrainingConfig, train: Table, valid: Table | None
+        self,
+        network: NetworkConfig,
+        training: TrainingConfig,
+        train: Table,
+        valid: Table | None,
+        state: State | None = None,
     ) -> None:
         self._training = training
-        self._train = _rows(train)
-        self._targets = train.targets
-        self._valid = _NO_ROWS if valid is None else _rows(valid)
-        self._valid_targets = _NO_ROWS if valid is None else valid.targets
-        widths = network.widths(train.features.shape[1])
+        self._train = flat(train)
+        self._valid = flat(valid)
+        widths = network.widths(train.features.shape[1], train.outputs)
         self._plan, weights, transposed = _plan(widths)
         self._weights = np.zeros(weights, np.float32)
         self._transposed = np.zeros(transposed, np.float32)
-        self._initial = initial_layers(widths, network.activation, training.seed)
+        output = OUTPUT_ACTIVATIONS[train.task]
+        self._initial = initial_layers(widths, network.activation, training.seed, output)
         self._place(self._initial)
         self._memory = np.zeros(kernels.memory_size(self._plan, weights), np.float32)
         self._momenta = np.zeros(weights, np.float32)
         self._squares = np.zeros(weights, np.float32)
         self._activation = kernels.ACTIVATIONS[network.activation]
+        self._task = kernels.TASKS[train.task]
         self._rule = kernels.RULES[training.optimizer]
         rows = len(train.targets)
         self._batch_rows = min(training.batch_size or rows, rows)
+        self._is_shuffled = self._batch_rows < rows
         self._steps = 0
+        self._trained = self._yielded = 0
+        if state is not None:
+            self._restore(state)
 
     def run(self) -> Iterator[Step]:
         """Train; see `Training.run`."""
-        epochs, rows = self._training.epochs, len(self._targets)
-        for first, end in chunks(epochs, rows * len(self._weights), rows):
-            done = first
+        training, rows = self._training, self._train.size
+        stop_at = None if training.early_stopping is None else training.record_interval
+        work = rows * len(self._weights)
+        for first, end in chunks(training.epochs, work, rows, first=self._trained, stop_at=stop_at):
+            self._trained = end
             for row in self._run(first, end):
                 record = self._record(row)
-                done = record.epoch + 1
-                yield Step(done, record)
-            if done < end:
+                self._yielded = record.epoch + 1
+                yield Step(self._yielded, record)
+            if self._yielded < end:
+                self._yielded = end
                 yield Step(end, None)
         if not np.isfinite(self._weights).all():
-            raise Diverged(epochs - 1)
+            raise Diverged(training.epochs - 1)
 
     def layers(self) -> Layers:
         """Copy the weights; see `Training.layers`."""
@@ -72,16 +86,43 @@ class FusedTraining:
             found.append(Layer(weight, values[-1].copy(), layer.activation))
         return tuple(found)
 
+    def state(self) -> dict[str, npt.NDArray[Any]] | None:
+        """Copy what the training needs to go on, at a chunk's end; see `Training.state`."""
+        if self._yielded < self._trained:
+            return None
+        found = {
+            "epochs": np.array(self._trained),
+            "steps": np.array(self._steps),
+            "weights": self._weights.copy(),
+            "momenta": self._momenta.copy(),
+            "squares": self._squares.copy(),
+        }
+        if self._is_shuffled:
+            _, words, position, *_ = self._random.get_state(legacy=True)
+            found |= {"random_words": np.array(words), "random_position": np.array(position)}
+        return found
+
+    def _restore(self, state: State) -> None:
+        self._trained = self._yielded = int(state["epochs"])
+        self._steps = int(state["steps"])
+        self._weights[:] = state["weights"]
+        self._momenta[:] = state["momenta"]
+        self._squares[:] = state["squares"]
+        if self._is_shuffled:
+            words, position = np.array(state["random_words"]), int(state["random_position"])
+            self._random.set_state(("MT19937", words, position, 0, 0.0))
+        kernels.transpose(self._plan, self._weights, self._transposed)
+
     def _run(self, first: int, end: int) -> npt.NDArray[np.float64]:
         """Train some epochs; the records that they made, as the kernel writes them."""
         training = self._training
         records = np.zeros(((end - first) // training.record_interval + 2, 5))
         self._steps, made = kernels.train(
             first, end, training.epochs - 1, training.record_interval, self._batch_rows,
-            self._activation, self._rule, training.learning_rate, training.weight_decay,
-            self._plan, self._train, self._targets, self._order(end - first),
-            self._valid, self._valid_targets, self._weights, self._transposed,
-            self._momenta, self._squares, self._memory, self._steps, records,
+            self._activation, self._task, self._rule, rates(training, first, end),
+            training.weight_decay, self._plan, *self._train, self._order(end - first), *self._valid,
+            self._weights, self._transposed, self._momenta, self._squares, self._memory,
+            self._steps, records,
         )  # fmt: skip
         return records[:made]
 
@@ -90,25 +131,25 @@ class FusedTraining:
         epoch, train_loss, train_correct, valid_loss, valid_correct = row.tolist()
         if not math.isfinite(train_loss + valid_loss):
             raise Diverged(int(epoch))
-        rows, valid_rows = len(self._targets), len(self._valid_targets)
+        rows, valid_rows = self._train.size, self._valid.size
+        is_classified = self._task != kernels.REGRESSION
         return EpochRecord(
             epoch=int(epoch),
             train_loss=train_loss / rows,
-            train_accuracy=train_correct / rows,
+            train_accuracy=train_correct / rows if is_classified else None,
             valid_loss=valid_loss / valid_rows if valid_rows else None,
-            valid_accuracy=valid_correct / valid_rows if valid_rows else None,
+            valid_accuracy=valid_correct / valid_rows if valid_rows and is_classified else None,
         )
+
+    def _order(self, epochs: int) -> npt.NDArray[np.int64]:
+        """Draw the order of the rows for some epochs; empty where the batch is full."""
+        if not self._is_shuffled:
+            return np.zeros((1, 1), np.int64)
+        return kernels.draw_order(self._random, epochs, self._train.size)
 
     @cached_property
     def _random(self) -> np.random.RandomState:
         return np.random.RandomState(self._training.seed)
-
-    def _order(self, epochs: int) -> npt.NDArray[np.int64]:
-        """Draw the order of the rows for some epochs; empty where the batch is full."""
-        rows = len(self._targets)
-        if self._batch_rows == rows:
-            return np.zeros((1, 1), np.int64)
-        return kernels.draw_order(self._random, epochs, rows)
 
     def _place(self, layers: Layers) -> None:
         for index, layer in enumerate(layers):
@@ -127,13 +168,40 @@ class FusedTraining:
         return part.reshape(-1, inputs + 1, LANES)
 
 
-_NO_ROWS = np.zeros(0, np.float32)
+class Rows(NamedTuple):
+    """A table as the kernels take it: flat, with room behind it for kernels that read on."""
+
+    features: npt.NDArray[np.float32]
+    targets: npt.NDArray[np.float32]
+    """Shape (rows + LANES,)."""
+    weights: npt.NDArray[np.float32]
+    """Shape (rows + LANES,), or empty where all rows count the same."""
+
+    @property
+    def size(self) -> int:
+        """Number of rows."""
+        return len(self.targets) - LANES
 
 
-def _rows(table: Table) -> npt.NDArray[np.float32]:
-    """Lay the features out flat, with room behind them for a kernel that reads on."""
-    room = np.zeros((kernels.ROWS_AT_ONCE, table.features.shape[1]), np.float32)
-    return np.concatenate((table.features, room)).ravel()
+def flat(table: Table | None) -> Rows:
+    """Lay a table out; none is one without rows."""
+    nothing = np.zeros(LANES, np.float32)
+    if table is None:
+        return Rows(nothing, nothing, nothing[:0])
+    room = np.zeros(max(LANES, kernels.ROWS_AT_ONCE * table.features.shape[1]), np.float32)
+    return Rows(
+        np.concatenate((table.features.ravel(), room)),
+        np.concatenate((table.targets, nothing)),
+        nothing[:0] if table.weights is None else np.concatenate((table.weights, nothing)),
+    )
+
+
+def rates(training: TrainingConfig, first: int, end: int) -> npt.NDArray[np.float64]:
+    """Give the learning rates of the epochs `first` … `end` − 1."""
+    if training.schedule.kind == "constant":
+        return np.full(end - first, training.learning_rate)
+    rate, epochs = training.learning_rate, training.epochs
+    return np.array([training.schedule.rate(rate, epoch, epochs) for epoch in range(first, end)])
 
 
 def _plan(widths: tuple[int, ...]) -> tuple[npt.NDArray[np.int64], int, int]:

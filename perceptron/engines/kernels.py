@@ -21,10 +21,13 @@ from perceptron.engines.simd import (
     Lanes,
     Pointer,
     absolute,
+    exponent,
+    first,
     floor,
     fma,
     get,
     load,
+    mantissa,
     maximum,
     minimum,
     pointer,
@@ -35,7 +38,7 @@ from perceptron.engines.simd import (
     store,
     where_positive,
 )
-from schemas.network import Activation
+from schemas.network import Activation, Task
 from schemas.training import Optimizer
 
 TILE_ROWS = 32
@@ -50,6 +53,8 @@ weights, in the transposed weights (none for the first layer) and in a tile's va
 SIGMOID, TANH, RELU, LEAKY_RELU, GELU, IDENTITY, BACKWARD = range(7)
 """Activations; `BACKWARD` multiplies with the slopes that the forward pass stored."""
 SGD, MOMENTUM, NESTEROV, ADAM, ADAMW, RMSPROP = range(6)
+BINARY, MULTICLASS, REGRESSION = range(3)
+"""Tasks: sigmoid and binary cross-entropy, softmax and cross-entropy, squared error."""
 
 ACTIVATIONS: Mapping[Activation, int] = {
     "sigmoid": SIGMOID,
@@ -66,6 +71,12 @@ RULES: Mapping[Optimizer, int] = {
     "adam": ADAM,
     "adamw": ADAMW,
     "rmsprop": RMSPROP,
+}
+
+TASKS: Mapping[Task, int] = {
+    "binary": BINARY,
+    "multiclass": MULTICLASS,
+    "regression": REGRESSION,
 }
 
 EPOCH, TRAIN_LOSS, TRAIN_CORRECT, VALID_LOSS, VALID_CORRECT = range(5)
@@ -93,6 +104,44 @@ def exponential(x: Lanes) -> Lanes:
     p = fma(p, r, 1.6666665459e-1)
     p = fma(p, r, 5.0000001201e-1)
     return fma(p, r * r, r + 1.0) * power_of_two(n)
+
+
+@inlined
+def logarithm(x: Lanes) -> Lanes:
+    """
+    Compute log x of normal numbers above zero within 2 units in the last place; NaN stays NaN.
+
+    Source: S. Moshier, Cephes, `logf`.
+    """
+    n = exponent(x)
+    m = mantissa(x)
+    is_small = 0.70710678118654752 - m
+    n = where_positive(is_small, n - 1.0, n)
+    m = where_positive(is_small, m + m, m) - 1.0
+    p = fma(m, 7.0376836292e-2, -1.1514610310e-1)
+    p = fma(p, m, 1.1676998740e-1)
+    p = fma(p, m, -1.2420140846e-1)
+    p = fma(p, m, 1.4249322787e-1)
+    p = fma(p, m, -1.6668057665e-1)
+    p = fma(p, m, 2.0000714765e-1)
+    p = fma(p, m, -2.4999993993e-1)
+    p = fma(p, m, 3.3333331174e-1)
+    square = m * m
+    small = fma(n, -2.12194440e-4, p * m * square)
+    small = fma(square, -0.5, small)
+    return fma(n, 0.693359375, m + small) + x * 0.0
+
+
+@inlined
+def logarithm_of_1_plus(x: Lanes) -> Lanes:
+    """
+    Compute log(1 + x), x ≥ 0, as exactly where x is small.
+
+    Source: W. Kahan; N. Higham, Accuracy and Stability of Numerical Algorithms, §1.14.1.
+    """
+    whole = x + 1.0
+    kept = whole - 1.0
+    return where_positive(kept, logarithm(whole) * x / kept, x)
 
 
 @inlined
@@ -222,6 +271,30 @@ def _add_gradient(
     for block in range(0, padded, LANES):
         panel = start + block * (inputs + 1)
         i = 0
+        while i + 6 <= inputs:  # as many sums as 16 registers of AVX2 hold beside the factors
+            at = panel + i * LANES
+            a = splat(0.0) if is_first else load(gradient, at)
+            b = splat(0.0) if is_first else load(gradient, at + LANES)
+            c = splat(0.0) if is_first else load(gradient, at + 2 * LANES)
+            d = splat(0.0) if is_first else load(gradient, at + 3 * LANES)
+            f = splat(0.0) if is_first else load(gradient, at + 4 * LANES)
+            g = splat(0.0) if is_first else load(gradient, at + 5 * LANES)
+            for row in range(rows):
+                e = load(errors, errors_at + row * padded + block)
+                x = first + row * stride + i
+                a = fma(get(source, x), e, a)
+                b = fma(get(source, x + 1), e, b)
+                c = fma(get(source, x + 2), e, c)
+                d = fma(get(source, x + 3), e, d)
+                f = fma(get(source, x + 4), e, f)
+                g = fma(get(source, x + 5), e, g)
+            store(gradient, at, a)
+            store(gradient, at + LANES, b)
+            store(gradient, at + 2 * LANES, c)
+            store(gradient, at + 3 * LANES, d)
+            store(gradient, at + 4 * LANES, f)
+            store(gradient, at + 5 * LANES, g)
+            i += 6
         while i + 4 <= inputs:
             at = panel + i * LANES
             a = splat(0.0) if is_first else load(gradient, at)
@@ -271,7 +344,7 @@ def update(
     kept = 0.0 if step == 1 else KEPT_MOMENTUM
     if rule in (ADAM, ADAMW):
         step_size = rate / (1.0 - BETA_1**step)
-        root = np.sqrt(1.0 - BETA_2**step)
+        scale = 1.0 / np.sqrt(1.0 - BETA_2**step)
     for i in range(0, size, LANES):
         w = load(weights, i)
         g = load(gradient, i)
@@ -295,7 +368,7 @@ def update(
             s = fma(g * (1.0 - BETA_2), g, load(squares, i) * BETA_2)
             store(momenta, i, m)
             store(squares, i, s)
-            w = w - m / (square_root(s) / root + EPSILON) * step_size
+            w = w - m / (square_root(s) * scale + EPSILON) * step_size
         store(weights, i, w)
 
 
@@ -309,12 +382,28 @@ class _Scratch(NamedTuple):
     errors: Pointer
     """Derivatives of the loss by z."""
     gradient: Pointer
-    gathered: Pointer
-    """Features of shuffled rows."""
-    logits: Pointer
-    """z of the output unit, row by row; then its error."""
     goals: Pointer
-    """Targets, row by row."""
+    """Targets of shuffled rows."""
+    counts: Pointer
+    """How much shuffled rows count."""
+    losses: Pointer
+    hits: Pointer
+    """1 for a row whose class is right, else 0."""
+    logits: Pointer
+    """z of the output units, `TILE_ROWS` for each unit; then their errors."""
+    gathered: Pointer
+    """Features of shuffled rows, with room behind them."""
+
+
+class Rows(NamedTuple):
+    """Rows and what is known of each."""
+
+    features: Pointer
+    targets: Pointer
+    weights: Pointer
+    """How much each row counts."""
+    is_weighted: bool
+    """Whether the weights say anything; there are none where they do not."""
 
 
 @inlined
@@ -387,91 +476,204 @@ def _transpose(plan: Any, weights: Pointer, transposed: Pointer) -> None:
 
 
 @inlined
-def judge(logit: Any, target: Any) -> tuple[float, int]:
-    """Compute one row's binary cross-entropy, and whether its class is right."""
-    loss = max(logit, np.float32(0)) - logit * target + np.log1p(np.exp(-abs(logit)))
-    probability = np.float32(1) / (np.float32(1) + np.exp(-logit))
-    return loss, int((probability > np.float32(0.5)) == (target > np.float32(0.5)))
+def judge(
+    task: int, outputs: int, logits: Pointer, at: int, stride: int, target: Lanes
+) -> tuple[Lanes, Lanes]:
+    """
+    Compute the losses in sixteen lanes, and 1 where the class is right, else 0.
+
+    z of each output unit are `stride` apart. Of equal ones the first is the class.
+    """
+    z = load(logits, at)
+    if task == BINARY:
+        rest = logarithm_of_1_plus(exponential(0.0 - absolute(z)))
+        loss = maximum(z, 0.0) - z * target + rest
+        chosen = where_positive(sigmoid(z) - 0.5, 1.0, 0.0)
+    elif task == REGRESSION:
+        loss = (z - target) * (z - target)
+        chosen = splat(-1.0)
+    else:
+        goal = z
+        chosen = splat(0.0)
+        for o in range(1, outputs):
+            other = load(logits, at + o * stride)
+            goal = where_positive(absolute(target - o) - 0.5, goal, other)
+            chosen = where_positive(other - z, o, chosen)
+            z = maximum(z, other)
+        total = splat(0.0)
+        for o in range(outputs):
+            total = total + exponential(load(logits, at + o * stride) - z)
+        loss = logarithm(total) + (z - goal)
+    return loss, where_positive(0.5 - absolute(chosen - target), 1.0, 0.0)
+
+
+@inlined
+def put_errors(
+    task: int,
+    outputs: int,
+    logits: Pointer,
+    at: int,
+    stride: int,
+    target: Lanes,
+    share: Lanes,
+    errors: Pointer,
+    into: int,
+) -> None:
+    """Compute the derivatives of the batch's loss by z, in sixteen lanes; see `judge`."""
+    z = load(logits, at)
+    if task == BINARY:
+        store(errors, into, (sigmoid(z) - target) * share)
+    elif task == REGRESSION:
+        store(errors, into, (z - target) * (share + share))
+    else:
+        for o in range(1, outputs):
+            z = maximum(z, load(logits, at + o * stride))
+        total = splat(0.0)
+        for o in range(outputs):
+            power = exponential(load(logits, at + o * stride) - z)
+            store(errors, into + o * stride, power)
+            total = total + power
+        share_of_total = share / total
+        for o in range(outputs):
+            goal = where_positive(absolute(target - o) - 0.5, 0.0, share)
+            power = load(errors, into + o * stride)
+            store(errors, into + o * stride, power * share_of_total - goal)
+
+
+@inlined
+def _gather(
+    tile: int, rows: int, inputs: int, order: Pointer, table: Rows, scratch: _Scratch
+) -> Rows:
+    """Bring a tile's shuffled rows together; what is copied behind each row the next replaces."""
+    for row in range(rows):
+        chosen = get(order, tile + row)
+        put(scratch.goals, row, get(table.targets, chosen))
+        if table.is_weighted:
+            put(scratch.counts, row, get(table.weights, chosen))
+        for i in range(0, inputs, LANES):
+            store(scratch.gathered, row * inputs + i, load(table.features, chosen * inputs + i))
+    return Rows(scratch.gathered, scratch.goals, scratch.counts, table.is_weighted)
+
+
+@inlined
+def _collect(plan: Any, rows: int, scratch: _Scratch) -> None:
+    """Bring z of the rows into the lanes, output by output."""
+    last = len(plan) - 1
+    outputs, padded, z_at = plan[last, OUTPUTS], plan[last, PADDED], plan[last, VALUES]
+    for row in range(rows):
+        put(scratch.logits, row, get(scratch.values, z_at + row * padded))
+    for o in range(1, outputs):
+        for row in range(rows):
+            put(scratch.logits, o * TILE_ROWS + row, get(scratch.values, z_at + row * padded + o))
+
+
+@inlined
+def _spread(plan: Any, rows: int, scratch: _Scratch) -> None:
+    """Bring the errors from the lanes to their rows; the padding's stay zero."""
+    last = len(plan) - 1
+    outputs, padded, z_at = plan[last, OUTPUTS], plan[last, PADDED], plan[last, VALUES]
+    for row in range(rows):
+        store(scratch.errors, z_at + row * padded, first(get(scratch.logits, row)))
+    for o in range(1, outputs):
+        for row in range(rows):
+            put(scratch.errors, z_at + row * padded + o, get(scratch.logits, o * TILE_ROWS + row))
+
+
+@inlined
+def _judge_tile(
+    task: int, outputs: int, rows: int, table: Rows, first: int, scratch: _Scratch
+) -> tuple[float, int]:
+    """Sum the losses, and count the right ones, of the rows whose z are in the lanes."""
+    loss = 0.0
+    correct = 0
+    for row in range(0, rows, LANES):
+        target = load(table.targets, first + row)
+        row_loss, is_right = judge(task, outputs, scratch.logits, row, TILE_ROWS, target)
+        if table.is_weighted:
+            row_loss = row_loss * load(table.weights, first + row)
+        store(scratch.losses, row, row_loss)
+        store(scratch.hits, row, is_right)
+    for row in range(rows):
+        loss += get(scratch.losses, row)
+        correct += int(get(scratch.hits, row))
+    return loss, correct
 
 
 @inlined
 def _train_batch(
     kind: int,
+    task: int,
     plan: Any,
     begin: int,
     stop: int,
     order: Pointer,
     is_shuffled: bool,
     is_recorded: bool,
-    features: Pointer,
-    targets: Pointer,
+    table: Rows,
     weights: Pointer,
     transposed: Pointer,
     scratch: _Scratch,
 ) -> tuple[float, int]:
     """Add up the gradient of the rows at `begin` … `stop` − 1 of `order`, and judge them."""
     inputs = plan[0, INPUTS]
-    z_at = plan[len(plan) - 1, VALUES]
+    outputs = plan[len(plan) - 1, OUTPUTS]
     share = 1.0 / (stop - begin)
     loss = 0.0
     correct = 0
     for tile in range(begin, stop, TILE_ROWS):
         rows = min(TILE_ROWS, stop - tile)
-        source, first = features, tile * inputs
+        tile_rows, first = table, tile
         if is_shuffled:
-            for row in range(rows):
-                at = get(order, tile + row) * inputs
-                for i in range(inputs):
-                    put(scratch.gathered, row * inputs + i, get(features, at + i))
-            source, first = scratch.gathered, 0
-        _forward(kind, plan, rows, source, first, weights, scratch)
-        for row in range(rows):
-            put(scratch.logits, row, get(scratch.values, z_at + row * LANES))
-            chosen = get(order, tile + row) if is_shuffled else tile + row
-            put(scratch.goals, row, get(targets, chosen))
+            tile_rows, first = _gather(tile, rows, inputs, order, table, scratch), 0
+        _forward(kind, plan, rows, tile_rows.features, first * inputs, weights, scratch)
+        _collect(plan, rows, scratch)
         if is_recorded:
-            for row in range(rows):
-                row_loss, row_correct = judge(get(scratch.logits, row), get(scratch.goals, row))
-                loss += row_loss
-                correct += row_correct
+            tile_loss, tile_correct = _judge_tile(task, outputs, rows, tile_rows, first, scratch)
+            loss += tile_loss
+            correct += tile_correct
         for row in range(0, rows, LANES):
-            probability = sigmoid(load(scratch.logits, row))
-            store(scratch.logits, row, (probability - load(scratch.goals, row)) * share)
-        for row in range(rows):  # the padding's errors are never written: they stay zero
-            put(scratch.errors, z_at + row * LANES, get(scratch.logits, row))
-        _backward(tile == begin, plan, rows, source, first, transposed, scratch)
+            counts = load(tile_rows.weights, first + row) if table.is_weighted else splat(1.0)
+            put_errors(
+                task, outputs, scratch.logits, row, TILE_ROWS,
+                load(tile_rows.targets, first + row), counts * share, scratch.logits, row,
+            )  # fmt: skip
+        _spread(plan, rows, scratch)
+        _backward(
+            tile == begin, plan, rows, tile_rows.features, first * inputs, transposed, scratch
+        )
     return loss, correct
 
 
 @inlined
 def _validate(
     kind: int,
+    task: int,
     plan: Any,
     count: int,
-    features: Pointer,
-    targets: Pointer,
+    table: Rows,
     weights: Pointer,
     scratch: _Scratch,
 ) -> tuple[float, int]:
     """Sum the loss, and count the right rows, of rows that are not trained on."""
-    z_at = plan[len(plan) - 1, VALUES]
     loss = 0.0
     correct = 0
     for tile in range(0, count, TILE_ROWS):
         rows = min(TILE_ROWS, count - tile)
-        _forward(kind, plan, rows, features, tile * plan[0, INPUTS], weights, scratch)
-        for row in range(rows):
-            logit = get(scratch.values, z_at + row * LANES)
-            row_loss, row_correct = judge(logit, get(targets, tile + row))
-            loss += row_loss
-            correct += row_correct
+        _forward(kind, plan, rows, table.features, tile * plan[0, INPUTS], weights, scratch)
+        _collect(plan, rows, scratch)
+        tile_loss, tile_correct = _judge_tile(
+            task, plan[len(plan) - 1, OUTPUTS], rows, table, tile, scratch
+        )
+        loss += tile_loss
+        correct += tile_correct
     return loss, correct
 
 
 def memory_size(plan: npt.NDArray[np.int64], weights: int) -> int:
     """Say how many numbers `train` needs for what passes leave for each other."""
-    room = int(plan[-1, VALUES]) + TILE_ROWS * LANES
-    return 3 * room + weights + TILE_ROWS * (int(plan[0, INPUTS]) + 2)
+    inputs, outputs = int(plan[0, INPUTS]), int(plan[-1, OUTPUTS])
+    room = int(plan[-1, VALUES]) + TILE_ROWS * int(plan[-1, PADDED])
+    return 3 * room + weights + TILE_ROWS * (4 + outputs + inputs) + LANES
 
 
 @stored
@@ -513,15 +715,18 @@ def train(
     interval: int,
     batch_rows: int,
     activation: int,
+    task: int,
     rule: int,
-    rate: float,
+    rates: Any,
     decay: float,
     plan: Any,
     features: Any,
     targets: Any,
+    row_weights: Any,
     order: Any,
     valid_features: Any,
     valid_targets: Any,
+    valid_weights: Any,
     weights: Any,
     transposed: Any,
     momenta: Any,
@@ -533,36 +738,47 @@ def train(
     """
     Train the epochs `first` … `end` − 1; returns the steps taken in all and the records made.
 
-    Shapes: features (rows, inputs), flat, with `ROWS_AT_ONCE` more rows behind them, the same for
-    validation; targets (rows,); order (end − first, rows), empty for full batches; records
-    (at least the records due, 5). The optimizer's states are as long as the weights; `memory`,
-    zeros at first, is as long as `memory_size` says.
+    Shapes: rates (end − first,); features (rows, inputs), flat, with room behind them for
+    `ROWS_AT_ONCE` more rows and `LANES` numbers at least; targets (rows + LANES,); row_weights the
+    same, or empty where all rows count the same; all of these for validation, too; order
+    (end − first, rows), empty for full batches; records (at least the records due, 5). The
+    optimizer's states are as long as the weights; `memory`, zeros at first, is as long as
+    `memory_size` says.
     """
-    rows = len(targets)
+    rows = len(targets) - LANES
     size = len(weights)
-    room = plan[len(plan) - 1, VALUES] + TILE_ROWS * LANES
+    outputs = plan[len(plan) - 1, OUTPUTS]
+    room = plan[len(plan) - 1, VALUES] + TILE_ROWS * plan[len(plan) - 1, PADDED]
     rest = 3 * room + size
     scratch = _Scratch(
         pointer(memory),
         pointer(memory[room:]),
         pointer(memory[2 * room :]),
         pointer(memory[3 * room :]),
-        pointer(memory[rest + 2 * TILE_ROWS :]),
         pointer(memory[rest:]),
         pointer(memory[rest + TILE_ROWS :]),
+        pointer(memory[rest + 2 * TILE_ROWS :]),
+        pointer(memory[rest + 3 * TILE_ROWS :]),
+        pointer(memory[rest + 4 * TILE_ROWS :]),
+        pointer(memory[rest + (4 + outputs) * TILE_ROWS :]),
     )
+    table = Rows(pointer(features), pointer(targets), pointer(row_weights), len(row_weights) > 0)
+    valid = Rows(
+        pointer(valid_features), pointer(valid_targets), pointer(valid_weights),
+        len(valid_weights) > 0,
+    )  # fmt: skip
     is_shuffled = batch_rows < rows
     made = 0
     for epoch in range(first, end):
         is_recorded = epoch % interval == 0 or epoch == last
         in_order = pointer(order[epoch - first if is_shuffled else 0])
+        rate = rates[epoch - first]
         loss = 0.0
         correct = 0
         for begin in range(0, rows, batch_rows):
             batch_loss, batch_correct = _train_batch(
-                activation, plan, begin, min(begin + batch_rows, rows), in_order, is_shuffled,
-                is_recorded, pointer(features), pointer(targets), pointer(weights),
-                pointer(transposed), scratch,
+                activation, task, plan, begin, min(begin + batch_rows, rows), in_order, is_shuffled,
+                is_recorded, table, pointer(weights), pointer(transposed), scratch,
             )  # fmt: skip
             loss += batch_loss
             correct += batch_correct
@@ -574,9 +790,8 @@ def train(
             _transpose(plan, pointer(weights), pointer(transposed))
         if is_recorded:
             valid_loss, valid_correct = _validate(
-                activation, plan, len(valid_targets), pointer(valid_features),
-                pointer(valid_targets), pointer(weights), scratch,
-            )  # fmt: skip
+                activation, task, plan, len(valid_targets) - LANES, valid, pointer(weights), scratch
+            )
             records[made, EPOCH] = epoch
             records[made, TRAIN_LOSS] = loss
             records[made, TRAIN_CORRECT] = correct

@@ -12,20 +12,24 @@ MAX_WORDS = 4_000_000
 LARGEST_GROWTH = 4.0
 
 
-def chunks(epochs: int, operations: int, words: int) -> Iterator[tuple[int, int]]:
+def chunks(
+    epochs: int, operations: int, words: int, *, first: int = 0, stop_at: int | None = None
+) -> Iterator[tuple[int, int]]:
     """
     Divide epochs into chunks that take about half of `YIELD_SECONDS` each.
 
     `operations` and `words` are those of one epoch. The caller trains a chunk (first, end) before
-    it takes the next.
+    it takes the next. With `stop_at`, a chunk ends after each multiple of it.
     """
     size = max(1, FIRST_OPERATIONS // operations)
     most = max(1, MAX_WORDS // words)
-    first = 0
     while first < epochs:
         end = min(first + min(size, most), epochs)
+        if stop_at is not None:
+            end = min(end, -(-first // stop_at) * stop_at + 1)
         began = time.monotonic()
         yield first, end
         seconds = max(time.monotonic() - began, 1e-9)
-        size = max(1, int((end - first) * min(LARGEST_GROWTH, YIELD_SECONDS / 2 / seconds)))
+        fitting = (end - first) * YIELD_SECONDS / 2 / seconds
+        size = max(1, int(min(LARGEST_GROWTH * size, fitting)))
         first = end

@@ -93,6 +93,21 @@ def _power_of_two(builder: Any, exponent: Any) -> Any:
     return builder.bitcast(builder.shl(biased, ir.Constant(_INTEGERS, [23] * LANES)), _VECTOR)
 
 
+def _bits(builder: Any, x: Any) -> Any:
+    return builder.bitcast(x, _INTEGERS)
+
+
+def _exponent(builder: Any, x: Any) -> Any:
+    biased = builder.lshr(_bits(builder, x), ir.Constant(_INTEGERS, [23] * LANES))
+    return builder.sitofp(builder.sub(biased, ir.Constant(_INTEGERS, [126] * LANES)), _VECTOR)
+
+
+def _mantissa(builder: Any, x: Any) -> Any:
+    fraction = builder.and_(_bits(builder, x), ir.Constant(_INTEGERS, [2**23 - 1] * LANES))
+    half = ir.Constant(_INTEGERS, [126 << 23] * LANES)
+    return builder.bitcast(builder.or_(fraction, half), _VECTOR)
+
+
 def _where_positive(builder: Any, x: Any, a: Any, b: Any) -> Any:
     zeros = ir.Constant(_VECTOR, [0.0] * LANES)
     return builder.select(builder.fcmp_ordered(">", x, zeros), a, b)
@@ -109,10 +124,26 @@ maximum = _elementwise(2, _choose(">"))
 """The greater of two; the second is no NaN."""
 power_of_two = _elementwise(1, _power_of_two)
 """2ⁿ for whole n in −126 … 127."""
+exponent = _elementwise(1, _exponent)
+"""The whole n of x = m · 2ⁿ, m in ½ … 1, for normal x above zero."""
+mantissa = _elementwise(1, _mantissa)
+"""The m of x = m · 2ⁿ."""
 where_positive = _elementwise(3, _where_positive)
 """Lane by lane: the second where the first is above zero, else the third."""
 splat = _elementwise(1, lambda _, vector: vector)
 """Lanes that all hold one number."""
+
+
+@intrinsic
+def first(_typingctx: Any, value: Any) -> Any:
+    """Put one number into the first lane, and zeros into the others."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        number = context.cast(builder, values[0], signature.args[0], types.float32)
+        zeros = ir.Constant(_VECTOR, [0.0] * LANES)
+        return builder.insert_element(zeros, number, ir.Constant(ir.IntType(32), 0))
+
+    return _lanes(value), codegen
 
 
 def _operator(symbol: Callable[..., Any], name: str) -> None:

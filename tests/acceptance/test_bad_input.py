@@ -79,12 +79,33 @@ BAD_JOBS: dict[str, tuple[str, str]] = {
     "no columns": ('{"dataset":{"features":[[]],"targets":[0]}}', "#/dataset/features/0"),
     "NaN feature": ('{"dataset":{"features":[[NaN]],"targets":[0]}}', "#/dataset/features/0/0"),
     "feature too large for float32": (
-        '{"dataset":{"features":[[1e300]],"targets":[0]}}',
+        '{"dataset":{"features":[[1e300],[0]],"targets":[0,1]}}',
         "#/dataset/features/0/0",
     ),
-    "non-binary target": (
-        '{"dataset":{"features":[[0],[1]],"targets":[0,2]}}',
-        "#/dataset/targets/1",
+    "three values for a binary task": (
+        '{"dataset":{"features":[[0],[1],[2]],"targets":[0,1,2]},"task":"binary"}',
+        "#/task",
+    ),
+    "constant target": ('{"dataset":{"features":[[0],[1]],"targets":[3,3]}}', "#/target"),
+    "regression of categories": ('{"dataset":"iris","task":"regression"}', "#/task"),
+    "unknown target column": ('{"dataset":"iris","target":"color"}', "#/target"),
+    "unknown feature column": ('{"dataset":"iris","features":["color"]}', "#/features/0"),
+    "target among the features": ('{"dataset":"xor","features":["x1","y"]}', "#/features/1"),
+    "policy for no feature": (
+        '{"dataset":"iris","preprocessing":{"missing":{"color":"mean"}}}',
+        "#/preprocessing/missing/color",
+    ),
+    "class weights of a regression": (
+        '{"dataset":"diabetes","training":{"class_weights":"balanced"}}',
+        "#/training/class_weights",
+    ),
+    "early stopping without validation": (
+        '{"dataset":"iris","training":{"early_stopping":{"patience":5}}}',
+        "#/training/early_stopping",
+    ),
+    "nothing left to train on": (
+        '{"dataset":"iris","training":{"validation_fraction":0.5,"test_fraction":0.5}}',
+        "#/training/test_fraction",
     ),
     "missing target": ('{"dataset":{"features":[[0],[1]],"targets":[0]}}', "#/dataset/targets"),
     "wrong number of names": (

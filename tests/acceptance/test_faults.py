@@ -16,10 +16,12 @@ from tests.deployment import Deployment, eventually, is_alive
 
 Start = Callable[..., Deployment]
 
+EPOCHS = 48_000
+
 TRAINING: dict[str, Any] = {
     "dataset": "xor",
     "network": {"hidden_layers": [4]},
-    "training": {"epochs": 12_000, "seed": 3, "record_every": 50, "engine": "torch"},
+    "training": {"epochs": EPOCHS, "seed": 3, "record_every": 50, "engine": "torch"},
     "model": "survivor",
 }
 """Trained by the slower engine: there must be time to kill something."""
@@ -29,7 +31,7 @@ def assert_succeeded_once(deployment: Deployment, job_id: str) -> dict[str, Any]
     """The job succeeded with whole curves, one success and one model version."""
     job = deployment.finished(job_id)
     assert job["status"] == "succeeded", job
-    assert [record["epoch"] for record in job["history"]] == [*range(0, 12_000, 50), 11_999]
+    assert [record["epoch"] for record in job["history"]] == [*range(0, EPOCHS, 50), EPOCHS - 1]
     types = [event["type"] for event in deployment.events(job_id)]
     assert types.count("succeeded") == 1
     assert deployment.get("/models/survivor").json()["versions"] == [1]

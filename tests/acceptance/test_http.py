@@ -285,9 +285,11 @@ def test_datasets(deployment: Deployment) -> None:
     gates = {"and", "or", "nand", "nor", "xor", "xnor", "parity-3", "parity-4"}
     assert gates <= names
     parity = deployment.get("/datasets/parity-3").json()
-    assert (parity["rows"], parity["targets"]) == (8, [0, 1, 1, 0, 1, 0, 0, 1])
-    features = deployment.get("/datasets/xnor").json()["features"]
-    assert features == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    outputs = [record["y"] for record in parity["records"]]
+    assert (parity["rows"], outputs) == (8, [0, 1, 1, 0, 1, 0, 0, 1])
+    xnor = deployment.get("/datasets/xnor").json()
+    inputs = [[record["x1"], record["x2"]] for record in xnor["records"]]
+    assert inputs == [[0, 0], [0, 1], [1, 0], [1, 1]]
 
 
 def test_openapi_and_docs(deployment: Deployment) -> None:

@@ -11,7 +11,13 @@ from perceptron.gates import BUILT_IN_MODELS
 from schemas.errors import AlreadyFinal, IdempotencyMismatch, LeaseLost, NotFound
 from schemas.job import JobError, JobRequest, JobStatus
 from schemas.model import ModelCard
-from schemas.training import ConfusionMatrix, EpochRecord, Evaluation, Metrics
+from schemas.training import (
+    BinaryEvaluation,
+    ClassificationBaseline,
+    ConfusionMatrix,
+    EpochRecord,
+    Metrics,
+)
 from storage import Storage
 from storage.leases import Claim, Outcome, Progress
 from storage.models import Publication
@@ -22,7 +28,17 @@ RECORDS = [EpochRecord(epoch=0, train_loss=0.7, train_accuracy=0.5)]
 PROGRESS = Progress(1, RECORDS, "torch", "cpu")
 COUNTS = ConfusionMatrix(true_positive=2, false_negative=0, false_positive=0, true_negative=2)
 METRICS = Metrics(
-    train=Evaluation(loss=0.1, accuracy=1, precision=1, recall=1, f1=1, confusion_matrix=COUNTS)
+    train=BinaryEvaluation(
+        loss=0.1,
+        accuracy=1,
+        precision=1,
+        recall=1,
+        f1=1,
+        roc_auc=1,
+        pr_auc=1,
+        confusion_matrix=COUNTS,
+        baseline=ClassificationBaseline(loss=0.7, accuracy=0.5),
+    )
 )
 
 
@@ -61,7 +77,7 @@ def test_from_submission_to_success(stored: Storage) -> None:
     stored.leases.succeed(claim, PROGRESS._replace(records=[]), outcome(claim))
     job = stored.jobs.get(claim.job_id)
     assert (job.status, job.model_version, job.metrics) == (JobStatus.SUCCEEDED, 1, METRICS)
-    assert stored.jobs.history(claim.job_id, 1) == RECORDS
+    assert stored.jobs.history(claim.job_id) == RECORDS
     events, more = stored.jobs.events(claim.job_id, 0, 10)
     assert [(event.id, event.type) for event in events] == [
         (1, "queued"),
@@ -166,3 +182,47 @@ def test_idempotency_key(stored: Storage) -> None:
     assert stored.jobs.submit(REQUEST, key).id == first.id
     with pytest.raises(IdempotencyMismatch):
         stored.jobs.submit(JobRequest(dataset="and"), key)
+
+
+def test_a_later_attempts_records_stand_for_an_earlier_ones(stored: Storage) -> None:
+    """After a loss the curves go on from the checkpoint: what was recorded after it is replaced."""
+    first = claimed(stored, JobRequest(dataset="xor", model=f"model-{token_hex(4)}"))
+    stored.leases.record(first, PROGRESS._replace(records=_records(0, 10, 20, 30, loss=0.5)))
+    stored.leases.release(first)
+    second = stored.leases.claim("train", "another worker")
+    assert second is not None
+    assert second.attempt == 2
+    stored.leases.record(second, PROGRESS._replace(records=_records(20, 30, 40, loss=0.4)))
+    found = [(record.epoch, record.train_loss) for record in stored.jobs.history(first.job_id)]
+    assert found == [(0, 0.5), (10, 0.5), (20, 0.4), (30, 0.4), (40, 0.4)]
+
+
+def test_the_newest_checkpoint_is_kept_until_the_end(stored: Storage) -> None:
+    """A checkpoint takes the place of the last one, outlives its attempt, and goes with the job."""
+    first = claimed(stored, JobRequest(dataset="xor", model=f"model-{token_hex(4)}"))
+    assert stored.leases.checkpoint(first) is None
+    for data in (b"older", b"newer"):
+        stored.leases.record(first, PROGRESS._replace(records=[], checkpoint=data))
+    stored.leases.record(first, PROGRESS._replace(records=[]))
+    stored.leases.release(first)
+    second = stored.leases.claim("train", "another worker")
+    assert second is not None
+    assert stored.leases.checkpoint(second) == b"newer"
+    stored.leases.cancelled(second)
+    assert stored.leases.checkpoint(second) is None
+
+
+def test_a_lost_attempt_keeps_no_checkpoint(stored: Storage) -> None:
+    """An attempt without the lease writes no checkpoint over that of the one that has it."""
+    first = claimed(stored, JobRequest(dataset="xor", model=f"model-{token_hex(4)}"))
+    stored.leases.release(first)
+    second = stored.leases.claim("train", "another worker")
+    assert second is not None
+    stored.leases.record(second, PROGRESS._replace(records=[], checkpoint=b"mine"))
+    with pytest.raises(LeaseLost):
+        stored.leases.record(first, PROGRESS._replace(records=[], checkpoint=b"stale"))
+    assert stored.leases.checkpoint(second) == b"mine"
+
+
+def _records(*epochs: int, loss: float) -> list[EpochRecord]:
+    return [EpochRecord(epoch=epoch, train_loss=loss, train_accuracy=1.0) for epoch in epochs]

@@ -16,6 +16,12 @@ READ = {
     "get /jobs/{job_id}/events": {"Last-Event-ID"},
     "get /models/{name}/versions": {"Accept-Language"},
     "get /models/{name}/versions/{version}": {"Accept-Language"},
+    "get /models/{name}/onnx": {"If-None-Match"},
+    "get /models/{name}/versions/{version}/onnx": {"If-None-Match"},
+    "get /models/{name}/safetensors": {"If-None-Match"},
+    "get /models/{name}/versions/{version}/safetensors": {"If-None-Match"},
+    "get /models/{name}/card": {"Accept-Language"},
+    "get /models/{name}/versions/{version}/card": {"Accept-Language"},
     "put /models/{name}/aliases/{alias}": {"If-Match"},
     "delete /models/{name}/aliases/{alias}": {"If-Match"},
 }
@@ -27,11 +33,23 @@ GIVEN = {
     "get /jobs 200": {"Link"},
     "get /jobs/{job_id} 200": {"Retry-After"},
     "get /jobs/{job_id}/events 200": {"Link"},
+    "get /jobs/{job_id}/results 200": {"Link"},
     "get /models 200": {"Link"},
     "get /models/{name}/versions 200": {"Link"},
+    "get /models/{name}/onnx 200": {"Content-Disposition", "ETag"},
+    "get /models/{name}/onnx 304": {"ETag"},
+    "get /models/{name}/versions/{version}/onnx 200": {"Content-Disposition", "ETag"},
+    "get /models/{name}/versions/{version}/onnx 304": {"ETag"},
+    "get /models/{name}/safetensors 200": {"Content-Disposition", "ETag"},
+    "get /models/{name}/safetensors 304": {"ETag"},
+    "get /models/{name}/versions/{version}/safetensors 200": {"Content-Disposition", "ETag"},
+    "get /models/{name}/versions/{version}/safetensors 304": {"ETag"},
+    "get /models/{name}/card 200": {"Content-Language"},
+    "get /models/{name}/versions/{version}/card 200": {"Content-Language"},
     "get /models/{name}/aliases/{alias} 200": {"ETag"},
     "put /models/{name}/aliases/{alias} 200": {"ETag"},
     "put /models/{name}/aliases/{alias} 201": {"ETag"},
+    "post /datasets 201": {"Location"},
     "get /datasets 200": {"Link"},
     "get /gates 200": {"Link"},
 }
@@ -85,6 +103,43 @@ def test_events_are_a_stream_too(document: dict[str, Any]) -> None:
     assert set(answer["content"]) == {"application/json", "text/event-stream"}
 
 
+def test_results_are_a_table_too(document: dict[str, Any]) -> None:
+    """The results of a sweep are offered as JSON and as CSV."""
+    answer = operations(document)["get /jobs/{job_id}/results"]["responses"]["200"]
+    assert set(answer["content"]) == {"application/json", "text/csv"}
+
+
+def test_jobs_are_trainings_or_sweeps(document: dict[str, Any]) -> None:
+    """The body of `POST /jobs` is one of two schemas."""
+    content = operations(document)["post /jobs"]["requestBody"]["content"]
+    reference = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    offered = document["components"]["schemas"][reference]["oneOf"]
+    names = {schema["$ref"].rpartition("/")[2] for schema in offered}
+    assert names == {"JobRequest", "SweepRequest"}
+
+
+def test_models_are_files_and_cards_are_pages_too(document: dict[str, Any]) -> None:
+    """Exports are files of bytes; a card is offered as JSON and as Markdown."""
+    for path in ("/models/{name}", "/models/{name}/versions/{version}"):
+        for form in ("onnx", "safetensors"):
+            answer = operations(document)[f"get {path}/{form}"]["responses"]["200"]
+            assert set(answer["content"]) == {"application/octet-stream"}
+        answer = operations(document)[f"get {path}/card"]["responses"]["200"]
+        assert set(answer["content"]) == {"application/json", "text/markdown"}
+
+
+def test_ways_to_send_a_table(document: dict[str, Any]) -> None:
+    """A table is taken as a file, as a form with a file, or as JSON; its query is described."""
+    operation = operations(document)["post /datasets"]
+    content = operation["requestBody"]["content"]
+    files = {"text/csv", "application/vnd.apache.parquet", "application/x-ndjson"}
+    assert set(content) == files | {"multipart/form-data", "application/json"}
+    assert content["multipart/form-data"]["schema"]["required"] == ["file", "name"]
+    query = {item["name"] for item in operation["parameters"] if item["in"] == "query"}
+    assert query == {"name", "target", "columns", "description"}
+
+
 def test_no_trace_of_our_own_extension(document: dict[str, Any]) -> None:
-    """What we hand through flask-openapi3 to complete the answers does not show."""
+    """What we hand through flask-openapi3 to complete the document does not show."""
     assert "x-answers" not in str(document)
+    assert "x-schemas" not in str(document)

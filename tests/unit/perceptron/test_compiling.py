@@ -9,13 +9,16 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 TRAIN = """
 import time
-from perceptron.datasets import table
 from perceptron.engines import fleet_kernels
 from perceptron.engines.fleet import Fleet
 from schemas.network import NetworkConfig
 from schemas.training import TrainingConfig
+from perceptron.gates import NAMED_TABLES
+from perceptron.tables import Table
+xor = NAMED_TABLES["xor"]
+table = Table("xor", ("x1", "x2"), xor.features, xor.targets)
 network = NetworkConfig(hidden_layers=(4,), activation="leaky_relu")
-members = [m for m in Fleet(network, [TrainingConfig(epochs=50)], table("xor"), None).run() if m]
+members = [m for m in Fleet(network, [TrainingConfig(epochs=50)], table, None).run() if m]
 print(members[0].curves[-1, 0], sum(fleet_kernels.train.stats.cache_hits.values()))
 """
 

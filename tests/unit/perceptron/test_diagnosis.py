@@ -7,11 +7,12 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from perceptron.datasets import Table, table
 from perceptron.diagnosis import diagnose, explain
-from perceptron.evaluation import evaluate
+from perceptron.evaluation import binary, multiclass, regression
+from perceptron.tables import Table
 from schemas.network import NetworkConfig
 from schemas.training import DiagnosisCode, EpochRecord, Metrics
+from tests.unit.perceptron.data import table
 
 SINGLE = NetworkConfig()
 DEEP = NetworkConfig(hidden_layers=(10,))
@@ -36,8 +37,8 @@ def _metrics(
     train: Sequence[float], targets: Sequence[float], valid: Sequence[float] | None = None
 ) -> Metrics:
     return Metrics(
-        train=evaluate(np.array(train), np.array(targets, np.float32)),
-        validation=None if valid is None else evaluate(np.array(valid), np.ones(len(valid))),
+        train=binary(np.array(train), np.array(targets, np.float32), 0.5),
+        validation=None if valid is None else binary(np.array(valid), np.ones(len(valid)), 0.5),
     )
 
 
@@ -162,3 +163,62 @@ def test_linear_hidden_layers_cannot_learn_xor_either() -> None:
     linear = NetworkConfig(hidden_layers=(8, 8), activation="identity")
     metrics = _metrics([0.5] * 4, XOR)
     assert diagnose(linear, table("xor"), _history([0.7] * 3), metrics) == "not_linearly_separable"
+
+
+def _several(targets: Sequence[int], predicted: Sequence[int]) -> Metrics:
+    """Judge certain predictions of three classes."""
+    probabilities = np.eye(3)[list(predicted)]
+    shares = np.bincount(targets, minlength=3) / len(targets)
+    return Metrics(train=multiclass(probabilities, np.array(targets), shares, ("a", "b", "c")))
+
+
+def _three(targets: Sequence[int]) -> Table:
+    return _rows(targets)._replace(task="multiclass", classes=3)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "code"),
+    [
+        ([0, 1, 2] * 4, "good_fit"),
+        ([0, 1, 0] * 4, "good_fit"),
+        ([0] * 12, "underfitting"),
+        ([0, 0, 0] * 3 + [0, 1, 2], "underfitting"),
+    ],
+)
+def test_several_classes(predicted: list[int], code: DiagnosisCode) -> None:
+    """Always answering one of three classes has learned nothing; finding two of them has."""
+    targets = [0, 1, 2] * 4
+    metrics = _several(targets, predicted)
+    assert diagnose(SINGLE, _three(targets), _history(FALLING), metrics) == code
+
+
+def _regressed(train: Sequence[float], valid: Sequence[float] | None = None) -> Metrics:
+    """Judge predictions of 0, 1, 2, 3."""
+    actual = np.arange(4.0)
+    return Metrics(
+        train=regression(np.array(train), actual, 1.5),
+        validation=None if valid is None else regression(np.array(valid), actual, 1.5),
+    )
+
+
+@pytest.mark.parametrize(
+    ("train", "valid", "code"),
+    [
+        ([0, 1, 2, 3], None, "good_fit"),
+        ([1.5, 1.5, 1.5, 1.5], None, "underfitting"),
+        ([1.4, 1.5, 1.5, 1.6], None, "underfitting"),
+        ([0, 1, 2, 3], [0, 1, 2, 2.5], "good_fit"),
+        ([0, 1, 2, 3], [1, 1, 1, 1], "overfitting"),
+    ],
+)
+def test_regressions(train: list[float], valid: list[float] | None, code: DiagnosisCode) -> None:
+    """The share of the variance that is explained tells, in training and in validation."""
+    rows = _rows([0, 1, 2, 3])._replace(task="regression")
+    assert diagnose(SINGLE, rows, _history(FALLING), _regressed(train, valid)) == code
+
+
+def test_a_constant_target_that_is_learned_is_a_good_fit() -> None:
+    """Where there is no variance to explain, nothing is poor about explaining none."""
+    found = Metrics(train=regression(np.ones(3), np.ones(3), 1.0))
+    rows = _rows([1, 1, 1])._replace(task="regression")
+    assert diagnose(SINGLE, rows, _history(FALLING), found) == "good_fit"

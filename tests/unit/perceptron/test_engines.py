@@ -7,17 +7,25 @@ import numpy as np
 import pytest
 import torch
 
-from perceptron.datasets import Table, table
-from perceptron.engines import start
+from perceptron.engines import State, start
 from perceptron.inference import forward
 from perceptron.initialisation import initial_layers
+from perceptron.tables import Table
 from schemas.errors import Diverged
-from schemas.network import NetworkConfig
-from schemas.training import EngineName, TrainingConfig
-from tests.unit.perceptron.data import cloud, records
-from tests.unit.perceptron.pytorch import MODULES
+from schemas.network import NetworkConfig, Task
+from schemas.training import (
+    ConstantSchedule,
+    CosineSchedule,
+    EarlyStopping,
+    EngineName,
+    Optimizer,
+    Schedule,
+    StepSchedule,
+    TrainingConfig,
+)
+from tests.unit.perceptron.data import XOR, assert_close, cloud, records, rows_of
+from tests.unit.perceptron.pytorch import MODULES, train_plainly
 
-XOR = table("xor")
 OPTIMIZERS: dict[str, Any] = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.05),
     "momentum": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9),
@@ -121,6 +129,118 @@ def test_activations_train_as_in_the_slides_loop(activation: Any) -> None:
     config = _config(learning_rate=0.05, epochs=30, record_every=1)
     losses = [record.train_loss for record in records(start(network, config, rows, None))]
     np.testing.assert_allclose(losses, expected, atol=1e-6)
+
+
+SCHEDULES: dict[str, Schedule] = {
+    "constant": ConstantSchedule(),
+    "step": StepSchedule(kind="step", every_epochs=7, factor=0.5),
+    "cosine": CosineSchedule(kind="cosine", minimum=0.001),
+}
+RATES: dict[Optimizer, float] = {"sgd": 0.2, "momentum": 0.05, "nesterov": 0.05}
+
+
+@pytest.mark.parametrize("task", get_args(Task))
+@pytest.mark.parametrize("optimizer", get_args(Optimizer))
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_trains_as_a_plain_loop_does(task: Task, optimizer: Optimizer, schedule: str) -> None:
+    """
+    Weighted rows in shuffled batches: every epoch's loss and accuracy, and the final weights.
+
+    They are those of nn.Linear, the task's criterion, torch.optim and its scheduler.
+    """
+    rows = rows_of(task, 25, weighted=True)
+    network = NetworkConfig(hidden_layers=(6,), activation="tanh")
+    config = _config(
+        optimizer=optimizer,
+        learning_rate=RATES.get(optimizer, 0.01),
+        schedule=SCHEDULES[schedule],
+        weight_decay=0.01,
+        batch_size=8,
+        epochs=20,
+        record_every=1,
+    )
+    expected = train_plainly(network, config, rows)
+    training = start(network, config, rows, None)
+    found = list(records(training))
+    np.testing.assert_allclose([r.train_loss for r in found], expected.losses, rtol=2e-5)
+    accuracies = [record.train_accuracy for record in found]
+    if task == "regression":
+        assert accuracies == [None] * 20
+    else:
+        assert accuracies == pytest.approx(expected.accuracies)
+    values = [part.detach().numpy() for part in expected.model.parameters()]
+    for index, layer in enumerate(training.layers()):
+        np.testing.assert_allclose(layer.weight, values[2 * index], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(layer.bias, values[2 * index + 1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("task", get_args(Task))
+def test_validation_is_weighted_and_judged_as_training_is(task: Task) -> None:
+    """Validation rows that are the training rows have, after an epoch, the next one's point."""
+    rows = rows_of(task, 30, weighted=True)
+    network = NetworkConfig(hidden_layers=(4,), activation="gelu")
+    config = _config(epochs=6, record_every=1, learning_rate=0.05)
+    found = list(records(start(network, config, rows, rows)))
+    for before, after in pairwise(found):
+        assert before.valid_loss == pytest.approx(after.train_loss, rel=1e-5)
+        assert before.valid_accuracy == after.train_accuracy
+
+
+@pytest.mark.parametrize("task", get_args(Task))
+def test_layers_answer_what_was_learned(task: Task) -> None:
+    """The layers end in the task's activation: their answers have the loss of the last record."""
+    rows = rows_of(task, 40)
+    config = _config(epochs=30, record_every=1, learning_rate=0.1)
+    training = start(NetworkConfig(hidden_layers=(8,), activation="relu"), config, rows, rows)
+    *_, last = records(training)
+    outputs = torch.tensor(forward(training.layers(), rows.features))
+    targets = torch.tensor(rows.targets)
+    loss = {
+        "binary": lambda: torch.nn.functional.binary_cross_entropy(outputs, targets),
+        "multiclass": lambda: -outputs[torch.arange(40), targets.long()].log().mean(),
+        "regression": lambda: (outputs - targets).square().mean(),
+    }[task]()
+    assert last.valid_loss == pytest.approx(loss.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", get_args(Optimizer))
+@pytest.mark.parametrize("batch_size", [None, 7])
+def test_goes_on_from_a_state_bit_for_bit(optimizer: Optimizer, batch_size: int | None) -> None:
+    """
+    From the state at any record, all that follows is that of one run without a break.
+
+    With early stopping, every record has a state of its own.
+    """
+    rows, valid = rows_of("multiclass", 20), rows_of("multiclass", 9, 1)
+    network = NetworkConfig(hidden_layers=(5,))
+    config = _config(
+        optimizer=optimizer,
+        learning_rate=0.02,
+        schedule=SCHEDULES["cosine"],
+        batch_size=batch_size,
+        epochs=14,
+        record_every=3,
+        validation_fraction=0.3,
+        early_stopping=EarlyStopping(patience=100),
+    )
+    whole = start(network, config, rows, valid)
+    states = [whole.state()]
+    found = []
+    for record in records(whole):
+        found.append(record)
+        states.append(whole.state())
+    for index, (done, state) in enumerate(zip((0, 1, 4, 7, 10, 13, 14), states, strict=True)):
+        assert state is not None
+        assert int(state["epochs"]) == done
+        second = start(network, config, rows, valid, state)
+        assert list(records(second)) == found[index:]
+        assert_close(second.layers(), whole.layers(), 0.0)
+        assert _bytes(second.state()) == _bytes(whole.state())
+
+
+def _bytes(state: State | None) -> dict[str, bytes]:
+    assert state is not None
+    return {name: values.tobytes() for name, values in state.items()}
 
 
 def test_weight_decay_is_the_optimizers() -> None:

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perceptron.datasets import Table, table
 from perceptron.engines import start
 from perceptron.engines.fleet import Fleet, Member
+from perceptron.tables import Table
 from schemas.network import NetworkConfig
 from schemas.training import TrainingConfig
-from tests.unit.perceptron.data import assert_close, cloud, records
+from tests.unit.perceptron.data import assert_close, cloud, records, table
 
 TOLERANCE = 2e-5
 

@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from perceptron.datasets import Table, table
 from perceptron.engines import kernels, start
 from perceptron.engines.fused_engine import FusedTraining
 from perceptron.engines.simd import LANES, load, pointer, store
+from perceptron.tables import Table
 from schemas.errors import Diverged
 from schemas.network import Activation, NetworkConfig
 from schemas.training import Optimizer, TrainingConfig
-from tests.unit.perceptron.data import assert_close, cloud, records
+from tests.unit.perceptron.data import assert_close, cloud, records, table
 
 RATES: dict[str, float] = {"sgd": 0.3, "momentum": 0.05, "nesterov": 0.05}
 
@@ -122,6 +122,11 @@ def test_the_order_of_rows_is_pytorchs() -> None:
     ("ours", "exact", "low", "high", "tolerance"),
     [
         (kernels.exponential, math.exp, -86.0, 87.0, 2.5e-7),
+        (kernels.logarithm, math.log, 2e-38, 1e-3, 3e-7),
+        (kernels.logarithm, math.log, 1e-3, 0.9, 3e-7),
+        (kernels.logarithm, math.log, 1.1, 4e4, 3e-7),
+        (kernels.logarithm_of_1_plus, math.log1p, 0.0, 1e-6, 3e-7),
+        (kernels.logarithm_of_1_plus, math.log1p, 1e-6, 1.0, 4e-7),
         (kernels.sigmoid, lambda z: 1 / (1 + math.exp(-z)), -80.0, 80.0, 4e-7),
         (kernels.tanh, math.tanh, -20.0, 20.0, 4e-7),
         (kernels.tanh, math.tanh, -1e-3, 1e-3, 4e-7),

@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perceptron.gates import BUILT_IN_MODELS
-from perceptron.inference import ACTIVATIONS, BLOCK_VALUES, forward, predictions
+from perceptron.inference import ACTIVATIONS, BLOCK_VALUES, forward
 from perceptron.initialisation import initial_layers
 from perceptron.layers import Layer, Layers
 from tests.unit.perceptron.pytorch import MODULES
 
 TORCH: dict[str, Any] = {**MODULES, "step": lambda z: (z > 0).to(z.dtype)}
+"""The activations of hidden layers."""
+OUTPUTS: dict[str, Any] = {**TORCH, "softmax": torch.nn.Softmax(dim=-1)}
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
 
@@ -23,24 +25,29 @@ def _torch_forward(layers: Layers, features: Any, dtype: torch.dtype) -> torch.T
     values = torch.tensor(features, dtype=dtype)
     for layer in layers:
         z = values @ torch.tensor(layer.weight, dtype=dtype).T + torch.tensor(layer.bias).to(dtype)
-        values = TORCH[layer.activation](z)
-    return values[:, 0]
+        values = OUTPUTS[layer.activation](z)
+    return values[:, 0] if values.shape[1] == 1 else values
 
 
-@pytest.mark.parametrize("activation", TORCH)
+def _several(layers: Layers) -> Layers:
+    """Make the last layer's outputs the probabilities of classes."""
+    return (*layers[:-1], layers[-1]._replace(activation="softmax"))
+
+
+@pytest.mark.parametrize("activation", OUTPUTS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float64, 1e-14)])
 def test_activations_are_those_of_pytorch(activation: Any, dtype: Any, tolerance: float) -> None:
     """Every activation agrees with PyTorch's from −30 to 30 and keeps the dtype and shape."""
     z = np.linspace(-30, 30, 60_000).astype(dtype).reshape(-1, 3)
     ours = ACTIVATIONS[activation](z)
     assert ours.dtype == dtype
-    theirs = TORCH[activation](torch.tensor(z)).numpy()
+    theirs = OUTPUTS[activation](torch.tensor(z)).numpy()
     np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
 
 
 def test_activations_are_known() -> None:
     """Each activation that a layer may name has a function."""
-    assert set(ACTIVATIONS) == set(TORCH)
+    assert set(ACTIVATIONS) == set(OUTPUTS)
 
 
 @given(
@@ -60,6 +67,55 @@ def test_forward_is_that_of_pytorch(
     assert ours.dtype == np.float32
     assert ours.shape == (rows,)
     np.testing.assert_allclose(ours, _torch_forward(layers, features, torch.float32), atol=1e-6)
+
+
+@given(
+    widths=st.lists(st.integers(1, 20), min_size=1, max_size=3),
+    classes=st.integers(2, 12),
+    activation=st.sampled_from(sorted(TORCH)),
+    rows=st.integers(1, 7),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(deadline=None, max_examples=60)
+def test_forward_of_several_classes_is_that_of_pytorch(
+    widths: list[int], classes: int, activation: Any, rows: int, seed: int
+) -> None:
+    """Every row gets PyTorch's probability of every class; they add up to 1."""
+    layers = _several(initial_layers((*widths, classes), activation, seed))
+    features = np.random.default_rng(seed).normal(size=(rows, widths[0])).astype(np.float32)
+    ours = forward(layers, features)
+    assert ours.dtype == np.float32
+    assert ours.shape == (rows, classes)
+    np.testing.assert_allclose(ours, _torch_forward(layers, features, torch.float32), atol=1e-6)
+    np.testing.assert_allclose(ours.sum(1), 1, rtol=1e-6)
+
+
+def test_a_regression_gives_its_numbers_as_they_are() -> None:
+    """An identity at the end bounds nothing; one output unit gives one number per row."""
+    layer = Layer(np.array([[2.0, -1.0]], np.float32), np.array([0.5], np.float32), "identity")
+    np.testing.assert_array_equal(forward((layer,), [[3, 1], [-100, 0]]), [5.5, -199.5])
+
+
+@given(
+    row=st.lists(FLOATS, min_size=2, max_size=2),
+    scale=st.sampled_from([1.0, 1e10, 1e38]),
+    seed=st.integers(0, 100),
+    dtype=st.sampled_from([np.float32, np.float64]),
+)
+@settings(deadline=None, max_examples=200)
+def test_no_number_spoils_the_probabilities(
+    row: list[float], scale: float, seed: int, dtype: Any
+) -> None:
+    """Any finite input, with huge weights too, gives probabilities that add up to 1."""
+    layers = tuple(
+        Layer((layer.weight * scale).astype(dtype), layer.bias.astype(dtype), layer.activation)
+        for layer in _several(initial_layers((2, 4, 3), "relu", seed))
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        probabilities = forward(layers, [row])[0]
+    assert (probabilities >= 0).all()
+    assert probabilities.sum() == pytest.approx(1)
 
 
 @given(
@@ -116,19 +172,12 @@ def test_built_in_models_compute_their_gates(name: str, outputs: list[int]) -> N
     """The slides' weights give the slides' outputs, as 0.0 and 1.0."""
     answers = forward(BUILT_IN_MODELS[name], [[0, 0], [0, 1], [1, 0], [1, 1]])
     np.testing.assert_array_equal(answers, np.array(outputs, np.float64))
-    np.testing.assert_array_equal(predictions(answers), outputs)
 
 
 def test_step_of_zero_is_zero() -> None:
     """A perceptron fires only over its threshold, as the slides' code does."""
     layer = Layer(np.array([[1.0]]), np.array([-1.0]), "step")
     np.testing.assert_array_equal(forward((layer,), [[1.0], [np.nextafter(1.0, 2)]]), [0, 1])
-
-
-def test_one_half_predicts_class_0() -> None:
-    """The class is 1 only where the probability is over one half."""
-    predicted = predictions(np.array([0.0, 0.5, np.nextafter(np.float32(0.5), 1), 1], np.float32))
-    assert predicted.tolist() == [0, 0, 1, 1]
 
 
 def test_rows_beyond_a_block_give_the_same() -> None:

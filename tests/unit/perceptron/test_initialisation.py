@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from perceptron.initialisation import initial_layers
+from schemas.network import LayerActivation
 
 
 def _assert_equal_to_torch(widths: tuple[int, ...], seed: int) -> None:
@@ -44,14 +45,15 @@ def test_wide_layers_are_those_of_pytorch() -> None:
     _assert_equal_to_torch((784, 512, 65, 1), 42)
 
 
-def test_hidden_layers_get_the_activation_and_the_last_a_sigmoid() -> None:
-    """The output is a probability whatever the hidden layers use."""
-    assert [layer.activation for layer in initial_layers((2, 3, 3, 1), "relu", 0)] == [
-        "relu",
-        "relu",
-        "sigmoid",
-    ]
-    assert [layer.activation for layer in initial_layers((2, 1), "relu", 0)] == ["sigmoid"]
+@pytest.mark.parametrize("output", ["sigmoid", "softmax", "identity"])
+def test_hidden_layers_get_the_activation_and_the_last_one_the_outputs(
+    output: LayerActivation,
+) -> None:
+    """The output's activation is the task's, whatever the hidden layers use."""
+    layers = initial_layers((2, 3, 3, 4), "relu", 0, output)
+    assert [layer.activation for layer in layers] == ["relu", "relu", output]
+    (layer,) = initial_layers((2, 1), "relu", 0, output)
+    assert layer.activation == output
 
 
 def test_torch_keeps_its_own_random_state() -> None:

@@ -56,6 +56,13 @@ def test_bytes_give_back_the_same_layers(widths: list[int], activation: Any, dty
         np.testing.assert_array_equal(ours.bias, theirs.bias)
 
 
+def test_outputs_may_be_a_softmax() -> None:
+    """The last layer of several classes keeps its activation."""
+    *hidden, last = initial_layers((3, 5, 4), "tanh", 1)
+    layers = (*hidden, last._replace(activation="softmax"))
+    assert [layer.activation for layer in from_bytes(to_bytes(layers))] == ["tanh", "softmax"]
+
+
 def test_bytes_are_deterministic() -> None:
     """The same layers make the same bytes, whatever the memory layout of their arrays."""
     turned = tuple(layer._replace(weight=np.asfortranarray(layer.weight)) for layer in LAYERS)
@@ -129,7 +136,8 @@ def test_tensors_that_make_no_network_are_corrupt(change: dict[str, Any]) -> Non
         {"activations": "7"},
         {"activations": "[]"},
         {"activations": '["gelu", "gelu"]'},
-        {"activations": '["gelu", "gelu", "softmax"]'},
+        {"activations": '["gelu", "gelu", "softplus"]'},
+        {"activations": '["softmax", "gelu", "sigmoid"]'},
         {"activations": '["gelu", "gelu", []]'},
         {"activations": '{"0": "gelu"}'},
     ],

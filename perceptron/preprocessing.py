@@ -1,0 +1,433 @@
+"""The one path from a table's values to the network's input, and from its output to answers."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, pairwise
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from perceptron.frames import Column, Frame, moments, spelled
+from perceptron.layers import FloatArray
+from schemas.dataset import Cell, ColumnKind, ToldCell
+from schemas.errors import InvalidField
+from schemas.preprocessing import (
+    BooleanFeature,
+    CategoricalFeature,
+    CategoricalMissing,
+    Feature,
+    Label,
+    NumericFeature,
+    NumericMissing,
+    Preprocessing,
+    PreprocessingConfig,
+    Target,
+    feature_width,
+)
+
+Row = Sequence[Cell] | Mapping[str, Cell]
+Refuse = Callable[[int, str], InvalidField]
+"""Makes the error for a row's value, and what is wrong with it."""
+
+NUMBERS = frozenset((int, float))
+NO_PLACE = -1
+"""What stands for a category that is none of the places."""
+
+BOOLEANS: Mapping[Cell, float] = {1.0: 1.0, 0.0: 0.0, "true": 1.0, "false": 0.0}
+"""What counts as true and as false; True and False equal 1 and 0."""
+
+
+class Answers(NamedTuple):
+    """What clients see of a network's output."""
+
+    predictions: tuple[Label, ...]
+    """Shape (rows,)."""
+    probabilities: tuple[float, ...] | tuple[tuple[float, ...], ...] | None
+    """Of the second class, or of every one; None for regression."""
+
+
+# Fitting
+
+
+def fit(
+    frame: Frame,
+    features: Sequence[str],
+    target: Target,
+    config: PreprocessingConfig,
+    *,
+    standardise: bool,
+) -> Preprocessing:
+    """
+    Learn from the training rows what their features need.
+
+    Raises: InvalidField where a policy does not suit its column, or its column has no values.
+    """
+    fitted = [
+        _fit_feature(frame.column(name), config, standardise=standardise) for name in features
+    ]
+    return Preprocessing(features=tuple(fitted), target=target)
+
+
+def _fit_feature(column: Column, config: PreprocessingConfig, *, standardise: bool) -> Feature:
+    policy = missing_policy(column.name, column.kind, config)
+    if policy == "error" and column.missing.any():
+        raise _no_policy(column)
+    if not (~column.missing).any():
+        raise InvalidField(
+            f"no training row has a value of {column.name!r}: leave it out", "features"
+        )
+    if column.kind == "numeric":
+        return _fit_numeric(column, policy, standardise=standardise)
+    if column.kind == "boolean":
+        return _fit_boolean(column, policy)
+    return _fit_categorical(column, policy, config)
+
+
+def missing_policy(
+    name: str, kind: ColumnKind, config: PreprocessingConfig
+) -> NumericMissing | CategoricalMissing:
+    """
+    Say what stands in for a column's missing values.
+
+    Raises: InvalidField where the policy that is asked for suits other kinds of columns only.
+    """
+    is_numeric = kind == "numeric"
+    policy = config.missing.get(
+        name, config.numeric_missing if is_numeric else config.categorical_missing
+    )
+    suited = get_args(NumericMissing if is_numeric else CategoricalMissing)
+    if policy not in suited:
+        raise InvalidField(
+            f"{policy!r} does not suit the {kind} column {name!r}: choose {', '.join(suited)}",
+            "preprocessing",
+            "missing",
+            name,
+        )
+    return policy
+
+
+def _no_policy(column: Column) -> InvalidField:
+    rows = int(column.missing.sum())
+    detail = f"{column.name!r} has no value in {rows} rows, and its policy for those is `error`"
+    return InvalidField(detail, "preprocessing")
+
+
+def _fit_numeric(column: Column, policy: str, *, standardise: bool) -> NumericFeature:
+    present = column.values[~column.missing]
+    fills: Mapping[str, Callable[[], float | None]] = {
+        "mean": lambda: moments(present)[0],
+        "median": lambda: float(np.median(present)),
+        "zero": lambda: 0.0,
+        "error": lambda: None,
+    }
+    fill = fills[policy]()
+    if not standardise:
+        return NumericFeature(name=column.name, fill=fill)
+    filled = column.values if fill is None else np.where(column.missing, fill, column.values)
+    mean, deviation = moments(filled)
+    return NumericFeature(name=column.name, mean=mean, scale=deviation or 1.0, fill=fill)
+
+
+def _fit_boolean(column: Column, policy: str) -> BooleanFeature:
+    """Fit true and false; where missing is a value of its own, it is halfway between them."""
+    present = column.values[~column.missing]
+    fills = {"category": 0.5, "most_frequent": float(present.mean() > 0.5)}
+    return BooleanFeature(name=column.name, fill=fills.get(policy))
+
+
+def _fit_categorical(
+    column: Column, policy: str, config: PreprocessingConfig
+) -> CategoricalFeature:
+    present = column.values[~column.missing]
+    counts = np.bincount(present, minlength=len(column.categories))
+    known = zip(column.categories, counts.tolist(), strict=True)
+    missing: Mapping[str, Literal["place", "zeros", "fill", "error"]] = {
+        "category": "place" if len(present) < len(column.values) else "zeros",
+        "most_frequent": "fill",
+        "error": "error",
+    }
+    return CategoricalFeature(
+        name=column.name,
+        categories=tuple(text for text, rows in known if rows),
+        missing=missing[policy],
+        fill=column.categories[int(counts.argmax())] if policy == "most_frequent" else None,
+        unknown=config.unknown_categories,
+    )
+
+
+# From columns to numbers
+
+
+def places_of(preprocessing: Preprocessing) -> tuple[slice, ...]:
+    """Say which of the network's inputs each feature becomes."""
+    ends = np.cumsum([feature_width(feature) for feature in preprocessing.features]).tolist()
+    return tuple(slice(start, end) for start, end in pairwise([0, *ends]))
+
+
+def encode(preprocessing: Preprocessing, frame: Frame) -> npt.NDArray[np.float32]:
+    """
+    Turn the rows of a frame into the network's input.
+
+    Columns are found by their names and categories by their texts, whatever the frame's own order
+    of either; categories may stand as numbers, and truths as 0 and 1 or as texts.
+
+    Shapes: → (rows, width). Raises: InvalidField for a column, or a value, that cannot be used.
+    """
+    encoded = np.empty((frame.rows, preprocessing.width), np.float32)
+    for feature, place in zip(preprocessing.features, places_of(preprocessing), strict=True):
+        column = frame.column(feature.name)
+        if isinstance(feature, CategoricalFeature):
+            _put_places(_places_of_column(feature, column), encoded[:, place])
+        else:
+            values = _values_of_column(feature, column)
+            with np.errstate(over="ignore"):
+                encoded[:, place.start] = _numbers(feature, values, _refuse_row(feature))
+    return encoded
+
+
+def _values_of_column(
+    feature: NumericFeature | BooleanFeature, column: Column
+) -> npt.NDArray[np.float64]:
+    """Give a column's numbers, or its truths as 0 and 1; NaN where missing. Shape (rows,)."""
+    if isinstance(feature, NumericFeature):
+        if column.is_coded:
+            raise InvalidField(f"the column {column.name!r} holds text: numbers are needed")
+        return np.asarray(column.values, np.float64)
+    if column.is_coded:
+        known = [BOOLEANS.get(text.lower(), -1.0) for text in column.categories]
+        values: npt.NDArray[np.float64] = np.array([*known, np.nan])[column.values]
+    else:
+        values = np.asarray(column.values, np.float64)
+    other = np.flatnonzero(~np.isnan(values) & (values != 0) & (values != 1))
+    if len(other):
+        told = column._replace(values=column.values[other[:1]]).cells()[0]
+        raise _refuse_row(feature)(int(other[0]), f"is {told!r}: true or false is needed")
+    return values
+
+
+def _refuse_row(feature: Feature) -> Refuse:
+    return lambda row, why: InvalidField(f"row {row + 1}: {feature.name!r} {why}")
+
+
+def _numbers(
+    feature: NumericFeature | BooleanFeature,
+    values: npt.NDArray[np.float64],
+    refuse: Refuse,
+) -> npt.NDArray[np.float64]:
+    """Fill what is missing, and scale. Shape (rows,)."""
+    missing = np.isnan(values)
+    if missing.any():
+        if feature.fill is None:
+            raise refuse(int(missing.argmax()), "is missing")
+        values = np.where(missing, feature.fill, values)
+    if isinstance(feature, NumericFeature):
+        return (values - feature.mean) / feature.scale
+    return values
+
+
+def _places_of_column(feature: CategoricalFeature, column: Column) -> npt.NDArray[np.int64]:
+    """Give each row's place among the categories, −1 where it has none. Shape (rows,)."""
+    values, first_rows, places = np.unique(column.values, return_index=True, return_inverse=True)
+    cells = column._replace(values=values).cells()
+    refuse = _refuse_row(feature)
+    find = _finder(feature)
+    found = [find(cell, row, refuse) for cell, row in zip(cells, first_rows.tolist(), strict=True)]
+    return np.asarray(np.array(found, np.int64)[places], np.int64)
+
+
+def _finder(feature: CategoricalFeature) -> Callable[[ToldCell, int, Refuse], int]:
+    """Give what finds a value's place among the categories, −1: it has none, or refuses it."""
+    places = {text: place for place, text in enumerate(feature.categories)}
+    places_of_missing: Mapping[str, int] = {
+        "place": len(places),
+        "zeros": NO_PLACE,
+        "fill": places.get(feature.fill or "", NO_PLACE),
+    }
+
+    def find(cell: ToldCell, row: int, refuse: Refuse) -> int:
+        if cell is None:
+            if feature.missing == "error":
+                raise refuse(row, "is missing")
+            return places_of_missing[feature.missing]
+        text = spelled(cell)
+        place = places.get(text)
+        if place is not None:
+            return place
+        if feature.unknown == "error":
+            raise refuse(row, f"is {text!r}, which training has not seen")
+        return NO_PLACE
+
+    return find
+
+
+def _put_places(places: npt.NDArray[np.int64], encoded: npt.NDArray[np.float32]) -> None:
+    """Write a 1 into each row's place, 0 elsewhere. Shapes: (rows,), (rows, places)."""
+    encoded[:] = 0
+    rows = np.flatnonzero(places >= 0)
+    encoded[rows, places[rows]] = 1
+
+
+# From a request's rows to numbers
+
+
+def encode_rows(preprocessing: Preprocessing, rows: Sequence[Row]) -> npt.NDArray[np.float32]:
+    """
+    Turn the rows of a request, by position or by name, into the network's input.
+
+    A number beyond a float32's range counts as its largest. Shapes: → (rows, width).
+    Raises: InvalidField that points at the value.
+    """
+    table = _in_order(preprocessing.feature_names, rows)
+    if all(isinstance(feature, NumericFeature) for feature in preprocessing.features):
+        numbers = _matrix(table)
+        if numbers is not None:
+            return _scaled(preprocessing, numbers)
+    return _column_by_column(preprocessing, table, rows)
+
+
+def _matrix(table: Sequence[Sequence[Cell]]) -> npt.NDArray[np.float64] | None:
+    """Take rows that are numbers throughout at once; None where they are not."""
+    if not set(map(type, chain.from_iterable(table))) <= NUMBERS:
+        return None
+    numbers = np.array(table, np.float64)
+    return None if np.isnan(numbers).any() else numbers
+
+
+def _scaled(
+    preprocessing: Preprocessing, numbers: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float32]:
+    means = [getattr(feature, "mean", 0.0) for feature in preprocessing.features]
+    scales = [getattr(feature, "scale", 1.0) for feature in preprocessing.features]
+    with np.errstate(over="ignore"):
+        return _in_range((numbers - means) / scales)
+
+
+def _in_range(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    limit = float(np.finfo(np.float32).max)
+    return np.clip(values, -limit, limit).astype(np.float32)
+
+
+def _column_by_column(
+    preprocessing: Preprocessing, table: Sequence[Sequence[Cell]], rows: Sequence[Row]
+) -> npt.NDArray[np.float32]:
+    encoded = np.empty((len(table), preprocessing.width), np.float32)
+    columns = zip(*table, strict=True)
+    places = places_of(preprocessing)
+    for index, (feature, place) in enumerate(zip(preprocessing.features, places, strict=True)):
+        cells = next(columns)
+        refuse = _refuse_input(feature, index, rows)
+        if isinstance(feature, CategoricalFeature):
+            _put_places(_places_of_cells(feature, cells, refuse), encoded[:, place])
+        else:
+            values = _values_of_cells(feature, cells, refuse)
+            with np.errstate(over="ignore"):
+                encoded[:, place.start] = _in_range(_numbers(feature, values, refuse))
+    return encoded
+
+
+def _refuse_input(feature: Feature, index: int, rows: Sequence[Row]) -> Refuse:
+    def refuse(row: int, why: str) -> InvalidField:
+        place = feature.name if isinstance(rows[row], Mapping) else index
+        return InvalidField(f"the feature {feature.name!r} {why}", "inputs", row, place)
+
+    return refuse
+
+
+def _places_of_cells(
+    feature: CategoricalFeature, cells: Sequence[Cell], refuse: Refuse
+) -> npt.NDArray[np.int64]:
+    """Give each value's place among the categories; words are not asked for as numbers."""
+    find = _finder(feature)
+    known: dict[tuple[type, Cell], int] = {}
+    places = []
+    for row, cell in enumerate(cells):
+        key = (type(cell), cell)
+        if key not in known:
+            known[key] = find(cell, row, refuse)
+            is_number = isinstance(cell, bool | int | float)
+            if is_number and known[key] == NO_PLACE and not _has_numbers(feature):
+                raise refuse(row, f"is {cell!r}: a category is needed, as text")
+        places.append(known[key])
+    return np.array(places, np.int64)
+
+
+def _has_numbers(feature: CategoricalFeature) -> bool:
+    """Whether some category is written as a number is."""
+    return any(text.lstrip("-").replace(".", "", 1).isdecimal() for text in feature.categories)
+
+
+def _values_of_cells(
+    feature: NumericFeature | BooleanFeature, cells: Sequence[Cell], refuse: Refuse
+) -> npt.NDArray[np.float64]:
+    """Give a feature's numbers, or its truths as 0 and 1; NaN where missing. Shape (rows,)."""
+    if isinstance(feature, NumericFeature) and set(map(type, cells)) <= NUMBERS:
+        return np.array(cells, np.float64)
+    return np.array(
+        [_value(feature, cell, row, refuse) for row, cell in enumerate(cells)], np.float64
+    )
+
+
+def _value(feature: NumericFeature | BooleanFeature, cell: Cell, row: int, refuse: Refuse) -> float:
+    if cell is None or cell != cell:  # noqa: PLR0124  # NaN
+        return math.nan
+    if isinstance(feature, BooleanFeature):
+        truth = BOOLEANS.get(cell.lower() if isinstance(cell, str) else cell)
+        if truth is None:
+            raise refuse(row, f"is {cell!r}: true or false is needed")
+        return truth
+    if isinstance(cell, str):
+        raise refuse(row, f"is the text {cell!r}: a number is needed")
+    if isinstance(cell, bool):
+        raise refuse(row, f"is {spelled(cell)}: a number is needed")
+    return float(cell)
+
+
+def _in_order(names: Sequence[str], rows: Sequence[Row]) -> Sequence[Sequence[Cell]]:
+    """Bring rows or records into the order of the features. Raises: InvalidField."""
+    known = frozenset(names)
+    return [
+        _from_record(row, names, known, index)
+        if isinstance(row, Mapping)
+        else _checked(row, names, index)
+        for index, row in enumerate(rows)
+    ]
+
+
+def _checked(row: Sequence[Cell], names: Sequence[str], index: int) -> Sequence[Cell]:
+    if len(row) != len(names):
+        raise InvalidField(
+            f"{len(row)} values for the {len(names)} features {', '.join(names)}", "inputs", index
+        )
+    return row
+
+
+def _from_record(
+    record: Mapping[str, Cell], names: Sequence[str], known: frozenset[str], index: int
+) -> list[Cell]:
+    if record.keys() == known:
+        return [record[name] for name in names]
+    for name in record:
+        if name not in known:
+            raise InvalidField(f"the model has no feature {name!r}", "inputs", index, name)
+    missing = next(name for name in names if name not in record)
+    raise InvalidField(f"the feature {missing!r} is missing", "inputs", index, missing)
+
+
+# From the network's output to answers
+
+
+def answers(target: Target, outputs: FloatArray) -> Answers:
+    """
+    Say what the network's output means.
+
+    Shapes: outputs (rows,) for one output unit, (rows, classes) for several.
+    """
+    if target.classes is None:
+        return Answers(tuple(outputs.tolist()), None)
+    if target.task == "binary":
+        chosen = (outputs > 0.5).tolist()
+        labels = tuple(target.classes[is_second] for is_second in chosen)
+        return Answers(labels, tuple(outputs.tolist()))
+    labels = tuple(target.classes[number] for number in outputs.argmax(1).tolist())
+    return Answers(labels, tuple(map(tuple, outputs.tolist())))

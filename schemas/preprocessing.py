@@ -1,0 +1,122 @@
+"""What turns a row of a table into numbers, and numbers into answers: part of every model."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, StringConstraints
+
+from schemas.base import Body, Record
+from schemas.network import Task
+
+FeatureName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+Label = bool | int | float | str
+"""A class as the table spells it."""
+
+NumericMissing = Literal["mean", "median", "zero", "error"]
+CategoricalMissing = Literal["category", "most_frequent", "error"]
+
+
+class PreprocessingConfig(Body):
+    """How columns become numbers; what it needs to know is fitted on the training rows only."""
+
+    standardise: bool | None = None
+    """
+    Scale numeric features, and the target of a regression, to mean 0 and standard deviation 1.
+    Null: tables are, truth tables and inline rows are not.
+    """
+    numeric_missing: NumericMissing = "mean"
+    """What stands in for a missing number; `error`: rows without one are refused."""
+    categorical_missing: CategoricalMissing = "category"
+    """What stands in for a missing category or boolean; `category`: missing is one of its own."""
+    missing: Mapping[FeatureName, NumericMissing | CategoricalMissing] = {}
+    """The same for single columns, by their names."""
+    unknown_categories: Literal["ignore", "error"] = "ignore"
+    """A category that training has not seen counts as none of them, or is refused."""
+
+
+class NumericFeature(Record):
+    """A number x that becomes (x − mean) / scale."""
+
+    kind: Literal["numeric"] = "numeric"
+    name: str
+    mean: float = 0.0
+    scale: float = 1.0
+    fill: float | None = None
+    """Stands in for a missing x; null: a missing one is refused."""
+
+
+class BooleanFeature(Record):
+    """True becomes 1, false 0."""
+
+    kind: Literal["boolean"] = "boolean"
+    name: str
+    fill: float | None = None
+    """The number for a missing value; null: a missing one is refused."""
+
+
+class CategoricalFeature(Record):
+    """A category that becomes a 1 in its place and 0 elsewhere (one-hot)."""
+
+    kind: Literal["categorical"] = "categorical"
+    name: str
+    categories: tuple[str, ...]
+    """In the order of their places."""
+    missing: Literal["place", "zeros", "fill", "error"]
+    """
+    A missing value has a place of its own behind the others (`place`), is none of them (`zeros`),
+    is taken for `fill`, or is refused (`error`).
+    """
+    fill: str | None = None
+    unknown: Literal["ignore", "error"]
+    """An unseen category is none of them, or is refused."""
+
+
+Feature = Annotated[NumericFeature | BooleanFeature | CategoricalFeature, Discriminator("kind")]
+
+
+class Target(Record):
+    """What is predicted."""
+
+    name: str
+    task: Task
+    classes: tuple[Label, ...] | None
+    """By the number that the network knows them as; null for regression."""
+
+    @property
+    def outputs(self) -> int:
+        """Units of the output layer."""
+        return len(self.classes) if self.task == "multiclass" and self.classes else 1
+
+
+class Preprocessing(Record):
+    """The one path from a row to the network's input, for training, prediction and export."""
+
+    features: tuple[Feature, ...]
+    """In the order of a row's values."""
+    target: Target
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features, in order."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def width(self) -> int:
+        """Numbers that a row becomes: inputs of the network."""
+        return sum(map(feature_width, self.features))
+
+
+def feature_width(feature: NumericFeature | BooleanFeature | CategoricalFeature) -> int:
+    """Count the numbers that a feature's value becomes."""
+    if feature.kind != "categorical":
+        return 1
+    return len(feature.categories) + (feature.missing == "place")
+
+
+def numbers_as_they_are(feature_names: tuple[str, ...]) -> Preprocessing:
+    """Give the preprocessing of a network that takes its rows as they are, with classes 0 and 1."""
+    return Preprocessing(
+        features=tuple(NumericFeature(name=name) for name in feature_names),
+        target=Target(name="y", task="binary", classes=(0, 1)),
+    )

@@ -1,0 +1,133 @@
+"""Taking tables in: from the body of a request to a stored dataset, or to nothing at all."""
+
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import orjson
+from flask import abort, request
+from pydantic import ValidationError
+
+from perceptron import datasets
+from perceptron.tables import INLINE_NAME
+from schemas.dataset import Dataset, DatasetOptions, DatasetRequest, SampleConfig
+from schemas.errors import DatasetExists, InvalidField, Unavailable
+from schemas.settings import Settings
+from service import apart, problems, uploads
+from service.context import settings, storage
+from service.parsing import ParsingRequest
+from service.requests import JsonRequest
+from service.uploads import UploadQuery
+
+FILE = "file"
+"""The field that stands for the table itself, as errors of reading it point."""
+
+_reading = threading.BoundedSemaphore()
+"""A table may be large: one API process reads and stores one at a time."""
+
+
+def take_in(query: UploadQuery) -> Dataset:
+    """
+    Store the table of the current request.
+
+    Raises: InvalidField; DatasetExists; Unavailable; what `uploads.receive` raises.
+    """
+    with tempfile.TemporaryDirectory(prefix="perceptron-") as name:
+        directory = Path(name)
+        if request.is_json:
+            uploads.refuse_query(query)
+            return _from_json(_json_body(), directory)
+        upload = uploads.receive(request, query, directory, settings().max_upload_bytes)
+        try:
+            return _read(upload.options, upload.path, upload.media_type, directory)
+        except InvalidField as error:
+            if request.mimetype != uploads.FORM:
+                _point_into_raw_body(error)
+            raise
+
+
+def _point_into_raw_body(error: InvalidField) -> None:
+    """Point at what stands for a form's field where the table is the whole body."""
+    field, *rest = error.at or (FILE,)
+    if field == FILE:
+        error.at = tuple(rest)
+    else:
+        error.at, error.parameter = None, str(field)
+
+
+def _from_json(body: DatasetRequest, directory: Path) -> Dataset:
+    options = DatasetOptions(**body.model_dump(include=set(DatasetOptions.model_fields)))
+    if body.sample is not None:
+        return _read(options, body.sample, "", directory)
+    path = directory / "records"
+    path.write_bytes(orjson.dumps(body.records))
+    try:
+        return _read(options, path, uploads.JSON, directory)
+    except InvalidField as error:
+        field, *rest = error.at or (FILE,)
+        error.at = ("records" if field == FILE else field, *rest)
+        raise
+
+
+def _json_body() -> DatasetRequest:
+    try:
+        return DatasetRequest.model_validate_json(request.get_json())
+    except ValidationError as error:
+        abort(problems.from_validation(error))
+
+
+def _read(
+    options: DatasetOptions, source: Path | SampleConfig, media_type: str, directory: Path
+) -> Dataset:
+    """Have a table read by a process of its own, and store what it wrote."""
+    _check_name(options.name)
+    limits = settings()
+    asked = ParsingRequest(
+        options=options,
+        source=source,
+        media_type=media_type,
+        destination=directory / "frame",
+        most_rows=limits.max_dataset_rows,
+        most_columns=limits.max_dataset_columns,
+        most_bytes=limits.max_dataset_bytes,
+    )
+    with _turn(limits.upload_seconds):
+        dataset = _read_apart(asked, limits)
+        return _store(dataset, asked.destination.read_bytes())
+
+
+def _read_apart(asked: ParsingRequest, limits: Settings) -> Dataset:
+    most = apart.Limits(limits.upload_seconds, limits.upload_memory_bytes)
+    try:
+        told = apart.run("service.parsing", asked.model_dump_json().encode(), most)
+    except apart.Overrun as error:
+        raise InvalidField(f"reading the table takes {error}: send a smaller one", FILE) from None
+    return Dataset.model_validate_json(told)
+
+
+def _check_name(name: str) -> None:
+    """See that the name is free, to begin with. Raises: InvalidField, DatasetExists."""
+    if name == INLINE_NAME:
+        raise InvalidField(f"{name!r} stands for rows in a job: choose another name", "name")
+    if name in datasets.dataset_names():
+        raise DatasetExists(f"{name!r} is a built-in dataset: choose another name")
+    storage().datasets.check_is_free(name)
+
+
+def _store(dataset: Dataset, data: bytes) -> Dataset:
+    if isinstance(request, JsonRequest):
+        request.body_bytes = max(request.body_bytes, len(data))  # memory worth giving back
+    return storage().datasets.create(dataset, data)
+
+
+@contextmanager
+def _turn(seconds: float) -> Iterator[None]:
+    """Wait for this request's turn. Raises: Unavailable where that takes too long."""
+    if not _reading.acquire(timeout=seconds):
+        raise Unavailable("other tables are being read: try again")
+    try:
+        yield
+    finally:
+        _reading.release()

@@ -1,0 +1,168 @@
+"""Training one network: what a job of the kind `train` does."""
+
+import time
+from collections.abc import Callable
+from functools import cache, cached_property
+from importlib.metadata import version
+
+from safetensors.numpy import load, save
+
+from perceptron import datasets, engines, layers
+from perceptron.diagnosis import diagnose, explain
+from perceptron.evaluation import evaluate
+from perceptron.frames import Frame
+from perceptron.importance import permutation_importance
+from perceptron.preparation import Prepared, Source, finish, prepare
+from perceptron.tables import Table
+from schemas.errors import Diverged, InvalidData, InvalidField, NotFound
+from schemas.job import JobRequest
+from schemas.model import Hyperparameters, ModelCard
+from schemas.settings import Settings
+from schemas.training import EpochRecord, Evaluation, Metrics
+from storage import Storage
+from storage.leases import Claim, Outcome, Progress
+from storage.models import Publication
+from workers.attempt import Attempt, Stopped
+
+PINNED_LIBRARIES = ("numba", "numpy", "torch")
+"""Libraries whose versions decide the numbers; a model's card names them."""
+
+
+class TrainAttempt(Attempt):
+    """Trains, stores the curves as they grow and checkpoints now and then, publishes the model."""
+
+    def __init__(self, storage: Storage, claim: Claim, settings: Settings) -> None:
+        super().__init__(storage, claim, settings)
+        self._epochs = 0
+        self._unstored: list[EpochRecord] = []
+        self._checkpoint_at = time.monotonic() + settings.checkpoint_seconds
+
+    @cached_property
+    def _request(self) -> JobRequest:
+        return JobRequest.model_validate_json(self.claim.request)
+
+    def work(self) -> Callable[[], None]:
+        """Train to the end and evaluate; see `Attempt.work`."""
+        progress, outcome = self.train()
+        return lambda: self.storage.leases.succeed(self.claim, progress, outcome)
+
+    def train(self) -> tuple[Progress, Outcome]:
+        """
+        Train from the last checkpoint, or from the start, to the end, and evaluate.
+
+        Raises: Stopped, Diverged, DeviceUnavailable, InvalidData.
+        """
+        prepared = self._prepare()
+        state, history = self._resume()
+        training = engines.start(
+            self._request.network, self._request.training, prepared.train, prepared.valid, state
+        )
+        try:
+            for step in training.run():
+                self._epochs = step.epochs
+                if step.record is not None:
+                    history.append(step.record)
+                    self._unstored.append(step.record)
+                self.look_up(lambda: self._progress(training))
+        except Stopped:  # another attempt may go on from here
+            self.retrying(self.flush, self._progress_with_checkpoint(training))
+            raise
+        except Diverged:
+            self.retrying(self.flush, self._progress(training))  # the curves stay, to the end
+            raise
+        return self._progress(training), self._outcome(training, prepared, history)
+
+    def _prepare(self) -> Prepared:
+        try:
+            return prepare(self._request, source_of(self.storage, self._request, self.claim))
+        except InvalidField as error:
+            raise InvalidData(error.detail) from error
+
+    def _resume(self) -> tuple[engines.State | None, list[EpochRecord]]:
+        """Read where a lost attempt was, and the curves up to there."""
+        data = self.storage.leases.checkpoint(self.claim) if self.claim.attempt > 1 else None
+        if data is None:
+            return None, []
+        state = load(data)
+        self._epochs = int(state["epochs"])
+        curves = self.storage.jobs.history(self.claim.job_id)
+        return state, [record for record in curves if record.epoch < self._epochs]
+
+    def _progress(self, training: engines.Training) -> Progress:
+        """Say how far the training is; with a checkpoint, where one is due."""
+        if time.monotonic() >= self._checkpoint_at:
+            return self._progress_with_checkpoint(training)
+        return Progress(self._epochs, tuple(self._unstored), training.engine, training.device)
+
+    def _progress_with_checkpoint(self, training: engines.Training) -> Progress:
+        """Say how far the training is, and what it needs to go on, where this step can tell."""
+        state = training.state()
+        data = None if state is None else save(dict(state))
+        return Progress(self._epochs, tuple(self._unstored), training.engine, training.device, data)
+
+    def stored(self, progress: Progress) -> None:
+        """Forget the records that are stored now."""
+        self._unstored = self._unstored[len(progress.records) :]
+        if progress.checkpoint is not None:
+            self._checkpoint_at = time.monotonic() + self.settings.checkpoint_seconds
+
+    def _outcome(
+        self, training: engines.Training, prepared: Prepared, history: list[EpochRecord]
+    ) -> Outcome:
+        request = self._request
+        found = finish(prepared, training.layers())
+        metrics = _metrics(found, prepared)
+        best = training.best_epoch
+        learned = [record for record in history if best is None or record.epoch <= best]
+        diagnosis = diagnose(request.network, prepared.train, learned, metrics)
+        card = ModelCard(
+            hyperparameters=Hyperparameters(network=request.network, training=request.training),
+            parameters=layers.parameter_counts(found),
+            feature_names=prepared.preprocessing.feature_names,
+            preprocessing=prepared.preprocessing,
+            dataset=prepared.name,
+            dataset_sha256=prepared.sha256,
+            job_id=self.claim.job_id,
+            engine=training.engine,
+            device=training.device,
+            library_versions=_library_versions(),
+            history=tuple(history),
+            best_epoch=best,
+            importance=permutation_importance(found, prepared),
+            metrics=metrics,
+            diagnosis=explain(diagnosis, "en"),
+        )
+        publication = Publication(self.claim.model, layers.to_bytes(found), card)
+        return Outcome(metrics, diagnosis, publication)
+
+
+def source_of(storage: Storage, request: JobRequest, claim: Claim) -> Source:
+    """Read the table of a job. Raises: InvalidData where it is not the one that was accepted."""
+    found = datasets.in_request(request.dataset)
+    if found is not None:
+        return found
+    name = str(request.dataset)
+    try:
+        data, sha256 = storage.datasets.data(name)
+        target = storage.datasets.get(name).target
+    except NotFound as error:
+        raise InvalidData(f"{error.detail} any more") from None
+    if sha256 != claim.dataset_sha256:
+        raise InvalidData(f"the dataset {name!r} is another one by now")
+    return Source(Frame.from_bytes(data), name, target, is_standardised=True)
+
+
+def _metrics(found: layers.Layers, prepared: Prepared) -> Metrics:
+    def judged(table: Table | None) -> Evaluation | None:
+        return None if table is None else evaluate(found, table, prepared)
+
+    return Metrics(
+        train=evaluate(found, prepared.train, prepared),
+        validation=judged(prepared.valid),
+        test=judged(prepared.test),
+    )
+
+
+@cache
+def _library_versions() -> dict[str, str]:
+    return {name: version(name) for name in PINNED_LIBRARIES}
