@@ -567,7 +567,7 @@ def test_the_how_to(deployment: Deployment, tmp_path: Path) -> None:
     bash = shutil.which("bash")
     assert bash is not None, "bash is not installed"
     finished = subprocess.run(
-        [bash, "-euo", "pipefail", "-c", "\necho\n".join(blocks)],
+        [bash, "-euo", "pipefail", "-c", "\n".join(blocks)],
         check=False,
         cwd=tmp_path,
         env={**os.environ, "PERCEPTRON": deployment.url, "NO_PROXY": "*"},
@@ -576,11 +576,23 @@ def test_the_how_to(deployment: Deployment, tmp_path: Path) -> None:
         timeout=120,
     )
     assert finished.returncode == 0, finished.stderr
-    answers = [json.loads(line) for line in finished.stdout.splitlines()]
-    kinds = [answer.get("object", answer.get("status")) for answer in answers]
-    assert kinds == [*["dataset"] * 5, "job", None]
-    assert answers[-2]["status"] == "succeeded", answers[-2]["error"]
-    assert answers[-1]["predictions"] == ["Gentoo"]
+    answers = list(documents(finished.stdout))
+    assert [answer for answer in answers if "code" in answer] == []  # no problem among them
+    jobs = [answer for answer in answers if answer.get("object") == "job"]
+    assert {job["status"] for job in jobs} == {"succeeded"}, jobs
+    datasets = {answer["name"] for answer in answers if answer.get("object") == "dataset"}
+    assert datasets == {"penguins", "penguins-2", "penguins-3", "fruit", "two-moons"}
+    predictions = [answer["predictions"] for answer in answers if "predictions" in answer]
+    assert predictions == [["Gentoo"], [1, 0]]
+
+
+def documents(text: str) -> Iterator[dict[str, Any]]:
+    """Read JSON documents that stand one after the other."""
+    decoder, rest = json.JSONDecoder(), text.strip()
+    while rest:
+        document, end = decoder.raw_decode(rest)
+        yield document
+        rest = rest[end:].strip()
 
 
 def test_a_job_whose_dataset_is_another_by_now(deployment: Deployment) -> None:
