@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, cached_property
 from importlib.metadata import version
 
@@ -14,7 +15,7 @@ from perceptron.frames import Frame
 from perceptron.importance import permutation_importance
 from perceptron.preparation import Prepared, Source, finish, prepare
 from perceptron.tables import Table
-from schemas.errors import Diverged, InvalidData, InvalidField, NotFound
+from schemas.errors import Diverged, InvalidData, InvalidField, NotFound, Unavailable
 from schemas.job import JobRequest
 from schemas.model import Hyperparameters, ModelCard
 from schemas.settings import Settings
@@ -64,10 +65,11 @@ class TrainAttempt(Attempt):
                     history.append(step.record)
                     self._unstored.append(step.record)
                 self.look_up(lambda: self._progress(training))
-        except Stopped:  # another attempt may go on from here
-            self.retrying(self.flush, self._progress_with_checkpoint(training))
-            raise
-        except Diverged:
+                if time.monotonic() >= self._checkpoint_at:
+                    self._checkpoint(training)
+        except (Stopped, Diverged) as end:
+            if isinstance(end, Stopped):  # another attempt may go on from here
+                self._checkpoint(training)
             self.retrying(self.flush, self._progress(training))  # the curves stay, to the end
             raise
         return self._progress(training), self._outcome(training, prepared, history)
@@ -89,16 +91,14 @@ class TrainAttempt(Attempt):
         return state, [record for record in curves if record.epoch < self._epochs]
 
     def _progress(self, training: engines.Training) -> Progress:
-        """Say how far the training is; with a checkpoint, where one is due."""
-        if time.monotonic() >= self._checkpoint_at:
-            return self._progress_with_checkpoint(training)
         return Progress(self._epochs, tuple(self._unstored), training.engine, training.device)
 
-    def _progress_with_checkpoint(self, training: engines.Training) -> Progress:
-        """Say how far the training is, and what it needs to go on, where this step can tell."""
+    def _checkpoint(self, training: engines.Training) -> None:
+        """Store what the training needs to go on, unless only a later step can tell."""
         state = training.state()
-        data = None if state is None else save(dict(state))
-        return Progress(self._epochs, tuple(self._unstored), training.engine, training.device, data)
+        if state is not None:
+            with suppress(Unavailable):  # the lifeline watches how long this lasts
+                self.flush(self._progress(training)._replace(checkpoint=save(dict(state))))
 
     def stored(self, progress: Progress) -> None:
         """Forget the records that are stored now."""
