@@ -1,9 +1,7 @@
 """Many networks of one shape, trained together: sixteen to a group, one in each lane."""
 
-import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,47 +9,13 @@ import numpy.typing as npt
 from perceptron.engines import fleet_kernels, kernels
 from perceptron.engines.fused_engine import flat, rates
 from perceptron.engines.pacing import chunks
+from perceptron.engines.reports import Counted, Member, check_alike
 from perceptron.engines.simd import LANES
 from perceptron.initialisation import initial_values
 from perceptron.layers import Layer, Layers
 from perceptron.tables import Table
 from schemas.network import OUTPUT_ACTIVATIONS, NetworkConfig
-from schemas.training import EpochRecord, TrainingConfig
-
-
-class Member(NamedTuple):
-    """A network of the fleet that has ended."""
-
-    number: int
-    """Which of the trainings, from 0."""
-    epochs: npt.NDArray[np.int64]
-    """The recorded epochs, up to the one before it diverged."""
-    curves: npt.NDArray[np.float64]
-    """
-    Training loss, training accuracy, validation loss, validation accuracy at those epochs; NaN
-    where there are no validation rows, or no classes. Shape (epochs, 4).
-    """
-    diverged_at: int | None
-    """The recorded epoch whose loss, or whose weights at the end, are not finite."""
-    layers: Layers
-
-    @property
-    def history(self) -> Sequence[EpochRecord]:
-        """The curves as records."""
-        return [
-            EpochRecord(
-                epoch=epoch,
-                train_loss=point[0],
-                train_accuracy=_known(point[1]),
-                valid_loss=_known(point[2]),
-                valid_accuracy=_known(point[3]),
-            )
-            for epoch, point in zip(self.epochs.tolist(), self.curves.tolist(), strict=True)
-        ]
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
+from schemas.training import TrainingConfig
 
 
 class Fleet:
@@ -69,8 +33,7 @@ class Fleet:
         valid: Table | None,
     ) -> None:
         """Raises: ValueError for trainings that differ in more."""
-        if len({_common(training) for training in trainings}) != 1:
-            raise ValueError("a fleet's trainings differ in seed, rate and weight decay alone")
+        check_alike(trainings)
         self._network = network
         self._trainings = trainings
         self._train = train
@@ -104,6 +67,7 @@ class _Group:
         self._plan, size = _plan(widths)
         self._train = flat(train)
         self._valid = flat(valid)
+        self._counted = Counted.of(train, valid)
         self._hidden = network.activation
         self._output = OUTPUT_ACTIVATIONS[train.task]
         self._task = kernels.TASKS[train.task]
@@ -158,21 +122,8 @@ class _Group:
 
     def member(self, lane: int, number: int) -> Member:
         """Describe one network after the last epoch."""
-        records = np.array(self._records)[:, :, lane]
-        epochs = np.array(self._epochs)
-        lost = np.flatnonzero(~np.isfinite(records).all(1))
-        layers = self._layers(lane)
-        diverged_at = None
-        if len(lost):
-            diverged_at = int(epochs[lost[0]])
-            records, epochs = records[: lost[0]], epochs[: lost[0]]
-        elif not np.isfinite(self._weights[lane::LANES]).all():
-            diverged_at = int(epochs[-1])
-        rows, valid_rows = self._train.size, self._valid.size or math.nan
-        curves = records / (rows, rows, valid_rows, valid_rows)
-        if self._task == kernels.REGRESSION:
-            curves[:, [1, 3]] = math.nan
-        return Member(number, epochs, curves, diverged_at, layers)
+        sums = np.array(self._records)[:, :, lane]
+        return self._counted.member(number, np.array(self._epochs), sums, self._layers(lane))
 
     def _layers(self, lane: int) -> Layers:
         found = []
@@ -198,17 +149,6 @@ class _Group:
             return np.zeros((1, 1, LANES), np.int64)
         orders = [kernels.draw_order(random, epochs, rows) for random in self._random]
         return np.stack(orders, axis=2)
-
-
-def _common(training: TrainingConfig) -> tuple[object, ...]:
-    """What a fleet's trainings share."""
-    return (
-        training.optimizer,
-        training.schedule,
-        training.epochs,
-        training.batch_size,
-        training.record_interval,
-    )
 
 
 def _plan(widths: Sequence[int]) -> tuple[npt.NDArray[np.int64], int]:

@@ -1,6 +1,5 @@
 """The fused engine: whole epochs in compiled kernels, with no Python and no PyTorch per step."""
 
-import math
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
@@ -11,13 +10,14 @@ import numpy.typing as npt
 
 from perceptron.engines import State, Step, kernels
 from perceptron.engines.pacing import chunks
+from perceptron.engines.reports import Counted
 from perceptron.engines.simd import LANES
 from perceptron.initialisation import initial_layers
 from perceptron.layers import Layer, Layers
 from perceptron.tables import Table
 from schemas.errors import Diverged
 from schemas.network import OUTPUT_ACTIVATIONS, NetworkConfig
-from schemas.training import EpochRecord, TrainingConfig
+from schemas.training import TrainingConfig
 
 
 class FusedTraining:
@@ -38,6 +38,7 @@ class FusedTraining:
         self._training = training
         self._train = flat(train)
         self._valid = flat(valid)
+        self._counted = Counted.of(train, valid)
         widths = network.widths(train.features.shape[1], train.outputs)
         self._plan, weights, transposed = _plan(widths)
         self._weights = np.zeros(weights, np.float32)
@@ -67,7 +68,8 @@ class FusedTraining:
         for first, end in chunks(training.epochs, work, rows, first=self._trained, stop_at=stop_at):
             self._trained = end
             for row in self._run(first, end):
-                record = self._record(row)
+                epoch, *sums = row.tolist()
+                record = self._counted.record(int(epoch), sums)
                 self._yielded = record.epoch + 1
                 yield Step(self._yielded, record)
             if self._yielded < end:
@@ -125,21 +127,6 @@ class FusedTraining:
             self._steps, records,
         )  # fmt: skip
         return records[:made]
-
-    def _record(self, row: npt.NDArray[np.float64]) -> EpochRecord:
-        """Make the record of one row. Raises: Diverged."""
-        epoch, train_loss, train_correct, valid_loss, valid_correct = row.tolist()
-        if not math.isfinite(train_loss + valid_loss):
-            raise Diverged(int(epoch))
-        rows, valid_rows = self._train.size, self._valid.size
-        is_classified = self._task != kernels.REGRESSION
-        return EpochRecord(
-            epoch=int(epoch),
-            train_loss=train_loss / rows,
-            train_accuracy=train_correct / rows if is_classified else None,
-            valid_loss=valid_loss / valid_rows if valid_rows else None,
-            valid_accuracy=valid_correct / valid_rows if valid_rows and is_classified else None,
-        )
 
     def _order(self, epochs: int) -> npt.NDArray[np.int64]:
         """Draw the order of the rows for some epochs; empty where the batch is full."""

@@ -1,6 +1,5 @@
 """The torch engine: one network, by the program that trains any number of them."""
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perceptron.engines import State, Step
+from perceptron.engines.reports import Counted
 from perceptron.engines.torch_devices import chosen_device
 from perceptron.engines.torch_layout import layers_of
 from perceptron.engines.torch_stack import StackedNetworks
@@ -36,7 +36,7 @@ class TorchTraining:
         self._network = network
         self._training = training
         self._train = train
-        self._valid_rows = 0 if valid is None else len(valid.targets)
+        self._counted = Counted.of(train, valid)
         self._networks = StackedNetworks(
             network, [training], train, valid, device=self.device, state=state
         )
@@ -55,19 +55,11 @@ class TorchTraining:
         return self._networks.state()
 
     def _record(self, epoch: int, sums: list[float]) -> EpochRecord:
-        """Make an epoch's record of the sums over its rows. Raises: Diverged."""
-        train_loss, train_right, valid_loss, valid_right = sums
-        rows, valid_rows = len(self._train.targets), self._valid_rows
-        if not math.isfinite(train_loss + valid_loss) or not self._ends_well(epoch):
+        """Make an epoch's record. Raises: Diverged, also for weights at the end."""
+        record = self._counted.record(epoch, sums)
+        if not self._ends_well(epoch):
             raise Diverged(epoch)
-        is_classified = self._train.task != "regression"
-        return EpochRecord(
-            epoch=epoch,
-            train_loss=train_loss / rows,
-            train_accuracy=train_right / rows if is_classified else None,
-            valid_loss=valid_loss / valid_rows if valid_rows else None,
-            valid_accuracy=valid_right / valid_rows if valid_rows and is_classified else None,
-        )
+        return record
 
     def _ends_well(self, epoch: int) -> bool:
         """Whether the weights are finite, where this is the last epoch."""

@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from perceptron.engines.fleet import Member
+from perceptron.engines.reports import Counted, Member, check_alike
 from perceptron.engines.torch_devices import chosen_device
 from perceptron.engines.torch_layout import batch_sizes, blocks_of, layers_of
 from perceptron.engines.torch_rules import SLOTS
@@ -16,9 +15,6 @@ from schemas.training import TrainingConfig
 
 GROUP_NUMBERS = 2**29
 """About how many numbers of 32 bits the networks that are trained at a time may take: 2 GiB."""
-
-OWN = {"seed", "learning_rate", "weight_decay"}
-"""What the trainings of a fleet may differ in."""
 
 
 class TorchFleet:
@@ -41,9 +37,7 @@ class TorchFleet:
 
         Raises: ValueError for trainings that differ in more; DeviceUnavailable.
         """
-        first = trainings[0].model_dump(exclude=OWN)
-        if any(training.model_dump(exclude=OWN) != first for training in trainings[1:]):
-            raise ValueError("a fleet's trainings differ in seed, rate and weight decay alone")
+        check_alike(trainings)
         self.device: str = chosen_device(trainings[0].device)
         self._network = network
         self._trainings = trainings
@@ -60,44 +54,17 @@ class TorchFleet:
         networks = StackedNetworks(
             self._network, trainings, self._train, self._valid, device=self.device
         )
+        counted = Counted.of(self._train, self._valid)
         epochs, points = [], []
         for done, sums in networks.run():
             if sums is not None:
                 epochs.append(done - 1)
-                points.append(self._means(sums))
+                points.append(sums)
             yield None
         curves = np.stack(points, 1)  # (networks, epochs, 4)
         for number, values in enumerate(networks.parameters()):
-            yield self._member(start + number, np.array(epochs), curves[number], values)
-
-    def _member(
-        self,
-        number: int,
-        epochs: npt.NDArray[np.int64],
-        curves: npt.NDArray[np.float64],
-        values: npt.NDArray[np.float32],
-    ) -> Member:
-        """Describe one network after the last epoch."""
-        diverged_at = None
-        lost = np.flatnonzero(~np.isfinite(self._losses(curves)).all(1))
-        if len(lost):
-            diverged_at = int(epochs[lost[0]])
-            epochs, curves = epochs[: lost[0]], curves[: lost[0]]
-        elif not np.isfinite(values).all():
-            diverged_at = int(epochs[-1])
-        layers = layers_of(values, self._network, self._train)
-        return Member(number, epochs, curves, diverged_at, layers)
-
-    def _losses(self, curves: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Choose the columns of losses. Shape (epochs, 1 or 2)."""
-        return curves[:, :1] if self._valid is None else curves[:, [0, 2]]
-
-    def _means(self, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Divide sums by their rows; NaN where there is no such number. Shape (networks, 4)."""
-        rows = len(self._train.targets)
-        valid_rows = np.nan if self._valid is None else len(self._valid.targets)
-        right = np.nan if self._train.task == "regression" else 1.0
-        return sums / (rows, rows, valid_rows, valid_rows) * (1.0, right, 1.0, right)
+            layers = layers_of(values, self._network, self._train)
+            yield counted.member(start + number, np.array(epochs), curves[number], layers)
 
     def _numbers(self) -> int:
         """Estimate how many numbers one network takes: parameters, values of units, order."""

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perceptron.engines import start
-from perceptron.engines.fleet import Fleet, Member
+from perceptron.engines.fleet import Fleet
+from perceptron.engines.reports import Member
 from perceptron.tables import Table
 from schemas.network import NetworkConfig
 from schemas.training import TrainingConfig

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from perceptron.engines import torch_fleet
-from perceptron.engines.fleet import Member
+from perceptron.engines.reports import Member
 from perceptron.engines.torch_engine import TorchTraining
 from perceptron.engines.torch_fleet import TorchFleet
 from perceptron.tables import Table
