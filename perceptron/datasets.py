@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from perceptron.frames import Column, Frame, categories
+from perceptron.frames import FLOAT32_MAX, Column, Frame, categories
 from perceptron.gates import NAMED_TABLES
 from perceptron.preparation import Source, inferred_task
 from perceptron.tables import INLINE_NAME
@@ -15,7 +16,6 @@ from schemas.errors import InvalidField, NotFound
 
 TARGET = "y"
 """Name of the target of truth tables and inline rows."""
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 SHOWN_ROWS = 100
 """Most rows that a dataset shows."""
 
@@ -25,6 +25,7 @@ def dataset_names() -> tuple[str, ...]:
     return tuple(NAMED_TABLES)
 
 
+@cache
 def dataset(name: str) -> Dataset:
     """
     Describe a truth table, rows included.

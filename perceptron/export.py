@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
+from perceptron.frames import FAR_FROM_ZERO
 from perceptron.layers import FloatArray, Layers
 from perceptron.onnx_nodes import Graph, add_network, onnx_type
 from schemas.preprocessing import (
@@ -43,12 +44,6 @@ IR_VERSION = 8
 
 MATRIX, PREDICTIONS, PROBABILITIES = "inputs", "predictions", "probabilities"
 MISSING = ""
-
-FAR_FROM_ZERO = 1_000
-"""
-A feature whose mean is more standard deviations than this away from 0 takes doubles: rounding it to
-a float would shift it by more than 1 / 30,000 of one.
-"""
 
 NO_PLACE, REFUSED = -1, -2
 """Stand for a category that is none of the places, and for one that is refused."""

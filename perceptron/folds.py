@@ -2,7 +2,15 @@
 
 from functools import lru_cache
 
-from perceptron.preparation import Labelled, Outline, Prepared, Source, encoded, labelled, outline
+from perceptron.preparation import (
+    Labelled,
+    Outline,
+    Prepared,
+    Source,
+    encoded,
+    labelled,
+    outline_of,
+)
 from perceptron.splitting import Parts, folds, split
 from schemas.job import JobRequest
 
@@ -18,9 +26,7 @@ class CrossValidation:
         """Divide the rows by `training.seed`. Raises: InvalidField."""
         self._request = request
         self._source = source
-        self._found: Outline = outline(
-            request, source.frame.summaries(), source.frame.rows, source.target
-        )
+        self._found: Outline = outline_of(request, source)
         self._rows: Labelled = labelled(source.frame, self._found)
         task, training = self._found.task, request.training
         kept = split(self._rows.numbers, task, training)

@@ -25,6 +25,13 @@ MAX_CATEGORIES = 100
 FEW_NUMBERS = 20
 """Most different numbers of one column that a summary lists."""
 
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+FAR_FROM_ZERO = 1_000
+"""
+Numbers whose mean is more standard deviations than this away from 0 need doubles: rounded to a
+float they are off by more than 1 / 30,000 of one.
+"""
+
 EXACT_INTEGERS = 2**53
 """Whole numbers below this are told as integers: floats hold every one of them."""
 

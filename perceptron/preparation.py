@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from perceptron.frames import Column, Frame, moments, spelled
+from perceptron.frames import FAR_FROM_ZERO, FLOAT32_MAX, Column, Frame, moments, spelled
 from perceptron.layers import Layer, Layers
 from perceptron.preprocessing import encode, fit, missing_policy, places_of
 from perceptron.splitting import Parts, counts, split
@@ -29,13 +29,6 @@ MOST_INFERRED_CLASSES = 20
 """Whole numbers with more different values than this are taken for a regression's."""
 MOST_CLASSES = 1_000
 """Classes of one model: its card holds a matrix of them."""
-
-FLOAT32_MAX = float(np.finfo(np.float32).max)
-FAR_FROM_ZERO = 1_000
-"""
-A target whose mean is more deviations than this away from 0 needs doubles: rounded to a float, it
-is off by more than 1 / 30,000 of one.
-"""
 
 
 class Source(NamedTuple):
@@ -107,6 +100,11 @@ def outline(
     _check_class_weights(request.training, task, goal)
     counts(request.training, known)
     return Outline(task, goal.name, features, inputs, outputs, known)
+
+
+def outline_of(request: JobRequest, source: Source) -> Outline:
+    """Outline a job on a table that is at hand; see `outline`."""
+    return outline(request, source.frame.summaries(), source.frame.rows, source.target)
 
 
 def _task(request: JobRequest, goal: ColumnSummary, rows: int) -> Task:
@@ -238,7 +236,11 @@ def prepare(request: JobRequest, source: Source) -> Prepared:
 
     Rows without a target are left out. Raises: InvalidField.
     """
-    found = outline(request, source.frame.summaries(), source.frame.rows, source.target)
+    return prepare_outlined(request, source, outline_of(request, source))
+
+
+def prepare_outlined(request: JobRequest, source: Source, found: Outline) -> Prepared:
+    """Prepare what `outline_of` has checked; see `prepare`."""
     rows = labelled(source.frame, found)
     parts = split(rows.numbers, found.task, request.training)
     return encoded(request, source, found, rows, parts)

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from perceptron.frames import Column, Frame, moments, spelled
+from perceptron.frames import FLOAT32_MAX, Column, Frame, moments, spelled
 from perceptron.layers import FloatArray
 from schemas.dataset import Cell, ColumnKind, ToldCell
 from schemas.errors import InvalidField
@@ -304,8 +304,7 @@ def _scaled(
 
 
 def _in_range(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    limit = float(np.finfo(np.float32).max)
-    return np.clip(values, -limit, limit).astype(np.float32)
+    return np.clip(values, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)
 
 
 def _column_by_column(

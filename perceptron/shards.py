@@ -14,10 +14,7 @@ from perceptron.tables import Table
 from schemas.errors import Diverged
 from schemas.network import NetworkConfig
 from schemas.sweep import Score, ShardGroup, SweepMember, TrainedMember
-from schemas.training import TrainingConfig
-
-NUMBERS = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
-"""What the curves hold at each point."""
+from schemas.training import CURVES, TrainingConfig
 
 
 def train(
@@ -75,7 +72,7 @@ class _Judge(NamedTuple):
         """Judge by training loss and accuracy, and those of validation; NaN where there is none."""
         if point is None:
             return TrainedMember(member=member, fold=self.fold, diverged_at=diverged_at)
-        named = zip(NUMBERS, point.tolist(), strict=True)
+        named = zip(CURVES, point.tolist(), strict=True)
         numbers = {name: None if math.isnan(value) else value for name, value in named}
         part = "train" if self.valid is None else "valid"
         score = numbers.get(f"{part}_{self.score}")
@@ -103,5 +100,5 @@ def _train_alone(
         yield judge(member, None, error.epoch or 0)
         return
     best = points[max(points) if running.best_epoch is None else running.best_epoch]
-    numbers = [getattr(best, name) for name in NUMBERS]
+    numbers = [getattr(best, name) for name in CURVES]
     yield judge(member, np.array([math.nan if x is None else x for x in numbers]), None)

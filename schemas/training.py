@@ -170,6 +170,10 @@ class TrainingConfig(Body):
         return self
 
 
+CURVES = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
+"""What a point of the training curves holds."""
+
+
 class EpochRecord(Record):
     """One point of the training curves. The loss is what training minimises."""
 

@@ -11,7 +11,7 @@ from flask_openapi3 import APIBlueprint, Tag
 
 from perceptron import datasets, diagnosis
 from perceptron.diagnosis import Language
-from perceptron.preparation import Outline, outline, prepare
+from perceptron.preparation import Outline, outline, outline_of, prepare_outlined
 from schemas.base import Identifier, Record
 from schemas.errors import InvalidField, NotFound, Unavailable
 from schemas.job import (
@@ -163,9 +163,9 @@ def _outline(body: JobRequest, stored: Storage) -> tuple[Outline, str | None]:
     """Say what the job comes to: from the rows that it brings, or from what is known of others."""
     source = datasets.in_request(body.dataset)
     if source is not None:
-        prepare(body, source)
-        frame = source.frame
-        return outline(body, frame.summaries(), frame.rows, source.target), None
+        found = outline_of(body, source)
+        prepare_outlined(body, source, found)  # its rows are here to be checked, every one
+        return found, None
     try:
         dataset = stored.datasets.get(str(body.dataset))
     except NotFound as error:

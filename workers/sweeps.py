@@ -8,7 +8,7 @@ import structlog
 
 from perceptron import search
 from perceptron.folds import CrossValidation
-from perceptron.preparation import Outline, Prepared, Source, outline, prepare
+from perceptron.preparation import Outline, Prepared, Source, outline_of, prepare
 from perceptron.shards import train
 from schemas.errors import Diverged, InvalidData, InvalidField, Unavailable
 from schemas.job import JobRequest, SweepRequest
@@ -43,9 +43,7 @@ class SweepAttempt(TrainAttempt):
 
     @cached_property
     def _outlined(self) -> Outline:
-        frame = self._source.frame
-        request = self._sweep.training_request
-        return outline(request, frame.summaries(), frame.rows, self._source.target)
+        return outline_of(self._sweep.training_request, self._source)
 
     @cached_property
     def _next_rung(self) -> int:

@@ -24,6 +24,7 @@ from perceptron.engines.kernels import (
     activate,
     judge,
     put_errors,
+    rows_of,
     update,
 )
 from perceptron.engines.simd import (
@@ -304,11 +305,8 @@ def train(
         pointer(memory[3 * room :]),
         pointer(memory[rest + TILE_ROWS * LANES * (inputs + 2) :]),
     )
-    table = Rows(pointer(features), pointer(targets), pointer(row_weights), len(row_weights) > 0)
-    valid = Rows(
-        pointer(valid_features), pointer(valid_targets), pointer(valid_weights),
-        len(valid_weights) > 0,
-    )  # fmt: skip
+    table = rows_of(features, targets, row_weights)
+    valid = rows_of(valid_features, valid_targets, valid_weights)
     is_shuffled = batch_rows < rows
     stays = not is_shuffled and rows <= TILE_ROWS
     is_placed = False

@@ -407,6 +407,12 @@ class Rows(NamedTuple):
 
 
 @inlined
+def rows_of(features: Any, targets: Any, weights: Any) -> Rows:
+    """Take the addresses of a table's arrays; the caller of the kernel keeps them alive."""
+    return Rows(pointer(features), pointer(targets), pointer(weights), len(weights) > 0)
+
+
+@inlined
 def _forward(
     kind: int,
     plan: Any,
@@ -762,11 +768,8 @@ def train(
         pointer(memory[rest + 4 * TILE_ROWS :]),
         pointer(memory[rest + (4 + outputs) * TILE_ROWS :]),
     )
-    table = Rows(pointer(features), pointer(targets), pointer(row_weights), len(row_weights) > 0)
-    valid = Rows(
-        pointer(valid_features), pointer(valid_targets), pointer(valid_weights),
-        len(valid_weights) > 0,
-    )  # fmt: skip
+    table = rows_of(features, targets, row_weights)
+    valid = rows_of(valid_features, valid_targets, valid_weights)
     is_shuffled = batch_rows < rows
     made = 0
     for epoch in range(first, end):

@@ -12,10 +12,8 @@ from torch.nn.functional import (
     mse_loss,
 )
 
+from perceptron.inference import LEAKY_SLOPE
 from schemas.network import Activation, Task
-
-LEAKY_SLOPE = 0.01
-"""Slope of leaky ReLU below zero, PyTorch's default."""
 
 ACTIVATIONS: Mapping[Activation, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
