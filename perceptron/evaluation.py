@@ -186,7 +186,8 @@ def average_precision(scores: Floats, actual: npt.NDArray[np.bool_]) -> float | 
     hits = np.cumsum(actual[order])
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)
     steps = np.diff(hits[last], prepend=0) / positives
-    return float(np.sum(steps * hits[last] / (last + 1)))
+    # The shares sum to 1, but for rounding.
+    return min(1.0, float(np.sum(steps * hits[last] / (last + 1))))
 
 
 def _averages(matrix: npt.NDArray[np.int64], weights: npt.NDArray[Any]) -> Averages:

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple, get_args
 
@@ -24,6 +25,8 @@ MAX_CATEGORIES = 100
 """Most categories of one column that a summary lists."""
 FEW_NUMBERS = 20
 """Most different numbers of one column that a summary lists."""
+LOOKED_AT = 1_000
+"""Different texts of one column among which a summary looks for numbers."""
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 FAR_FROM_ZERO = 1_000
@@ -32,8 +35,14 @@ Numbers whose mean is more standard deviations than this away from 0 need double
 float they are off by more than 1 / 30,000 of one.
 """
 
+TRUTHS: Mapping[str, bool] = {"true": True, "false": False, "yes": True, "no": False}
+"""Texts that are truths, in lower case."""
+
 EXACT_INTEGERS = 2**53
 """Whole numbers below this are told as integers: floats hold every one of them."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+")
 
 _DTYPES: dict[ColumnKind, npt.DTypeLike] = {
     "numeric": np.float64,
@@ -101,6 +110,7 @@ class Column(NamedTuple):
                 missing=missing,
                 distinct=len(counted),
                 categories=listed,
+                note=_note_on_texts([text for text, _ in counted[:LOOKED_AT]]),
             )
         values, counts = self._counted_numbers()
         listed = None
@@ -113,7 +123,7 @@ class Column(NamedTuple):
             missing=missing,
             distinct=len(values),
             categories=listed,
-            **(self._moments() if self.kind == "numeric" and len(values) else {}),
+            **(self._numeric_summary() if self.kind == "numeric" and len(values) else {}),
         )
 
     def _label(self, value: float) -> Label:
@@ -126,7 +136,7 @@ class Column(NamedTuple):
     def _counted_numbers(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         return np.unique(self.values[~self.missing], return_counts=True)
 
-    def _moments(self) -> dict[str, float]:
+    def _numeric_summary(self) -> dict[str, Any]:
         values = self.values[~self.missing]
         mean, deviation = moments(values)
         return {
@@ -134,6 +144,7 @@ class Column(NamedTuple):
             "maximum": float(values.max()),
             "mean": mean,
             "standard_deviation": deviation,
+            "note": _note_on_numbers(values),
         }
 
 
@@ -268,6 +279,26 @@ def moments(values: npt.NDArray[np.float64]) -> tuple[float, float]:
     scaled = np.ldexp(values, -exponent)
     mean = np.clip(scaled.mean(), scaled.min(), scaled.max())
     return float(np.ldexp(mean, exponent)), float(np.ldexp(scaled.std(), exponent))
+
+
+def _note_on_texts(texts: Sequence[str]) -> str | None:
+    """Say which few texts keep a column from being numbers."""
+    if not texts:
+        return "no row has a value"
+    others = [text for text in texts if not _NUMBER.fullmatch(text)]
+    if others and 2 * len(others) <= len(texts):
+        told = ", ".join(repr(text[:30]) for text in others[:3])
+        return f"numbers but for {told}: leave those cells empty where they mean that it is missing"
+    if all(map(_DECIMAL_COMMA.fullmatch, texts)):
+        return "numbers with a decimal comma are taken for texts: write them with a point"
+    return None
+
+
+def _note_on_numbers(values: npt.NDArray[np.float64]) -> str | None:
+    """Say that whole numbers are too large for floats to hold every one of them."""
+    if float(np.abs(values).max()) < EXACT_INTEGERS or (values != np.rint(values)).any():
+        return None
+    return "whole numbers beyond 2^53 are rounded: make the column categorical if they are names"
 
 
 def _most_frequent(counted: Sequence[tuple[str, int]]) -> tuple[CategoryCount, ...]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
-from perceptron.frames import Column, Frame, categories, spelled
+from perceptron.frames import TRUTHS, Column, Frame, categories, spelled
 from schemas.dataset import ColumnKind, DatasetOptions
 from schemas.errors import InvalidField
 
@@ -22,10 +22,21 @@ PARQUET = "application/vnd.apache.parquet"
 NDJSON = "application/x-ndjson"
 JSON = "application/json"
 
-MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "?")
+EXPECTED: Mapping[str, str] = {
+    CSV: "CSV: a line of names, then a line of values for each row",
+    PARQUET: "Parquet: it is something else, or damaged",
+    NDJSON: "NDJSON: an object {column: value} on each line, the values of a column of one kind",
+    JSON: "JSON: a list of objects {column: value}, the values of a column of one kind",
+}
+"""What a file of each type is."""
+
+MISSING = (
+    *("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan"),
+    *("null", "NULL", "Null", "None", "?"),
+)
 """What stands for a missing value in CSV."""
-BOOLEANS: Mapping[str, bool] = {"true": True, "false": False, "yes": True, "no": False}
-"""Texts that make a column boolean, in lower case, where all of its values are among them."""
+LEADING_ZERO = r"^\s*0\d"
+"""A whole number that is written like this is a name: a postal code, say."""
 
 MOST_CATEGORIES = 100
 """Texts with more different values, most of them once, are free text."""
@@ -44,6 +55,8 @@ class Limits(NamedTuple):
     columns: int
     size_bytes: int
     """Of the values, as they lie in memory."""
+    needed: tuple[str, ...] | None = None
+    """Columns that are taken, in this order, and must be there; None: all that are there."""
 
 
 def parse(source: Path, media_type: str, options: DatasetOptions, limits: Limits) -> Frame:
@@ -56,8 +69,10 @@ def parse(source: Path, media_type: str, options: DatasetOptions, limits: Limits
 
     Raises: InvalidField.
     """
-    with _readable():
+    with _readable(media_type):
         table = _READERS[media_type](source, options, limits)
+        if limits.needed is not None:
+            table = table.select(limits.needed)
         _check_shape(table, limits)
         for name in options.columns:
             if name not in table.columns:
@@ -67,15 +82,12 @@ def parse(source: Path, media_type: str, options: DatasetOptions, limits: Limits
 
 
 @contextmanager
-def _readable() -> Iterator[None]:
+def _readable(media_type: str) -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        raise InvalidField(f"the table cannot be read: {_first_sentence(error)}", "file") from None
-
-
-def _first_sentence(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0][:300]
+        detail = f"the table cannot be read as {EXPECTED[media_type]}"
+        raise InvalidField(detail, "file") from error
 
 
 # Readers
@@ -94,6 +106,7 @@ def _read_csv(source: Path, options: DatasetOptions, limits: Limits) -> pl.DataF
         try_parse_dates=True,
         encoding="utf8",
     )
+    table = table.with_columns(_numbers_with_leading_zeros(source, delimiter, table))
     table.columns = lines.names
     table = table.with_columns(pl.col(pl.String).str.strip_chars())
     table = table.with_columns(pl.col(pl.String).replace(dict.fromkeys(MISSING)))
@@ -103,9 +116,29 @@ def _read_csv(source: Path, options: DatasetOptions, limits: Limits) -> pl.DataF
     return table.with_columns(series.cast(pl.Float64) for series in numeric)
 
 
+def _numbers_with_leading_zeros(
+    source: Path, delimiter: str, table: pl.DataFrame
+) -> list[pl.Series]:
+    """Read the columns of whole numbers again, as texts; give those that begin with 0."""
+    whole = [index for index, dtype in enumerate(table.dtypes) if dtype.is_integer()]
+    if not whole:
+        return []
+    texts = pl.read_csv(
+        source,
+        separator=delimiter,
+        columns=whole,
+        null_values=list(MISSING),
+        infer_schema=False,
+        encoding="utf8",
+    )
+    return [series for series in texts.iter_columns() if series.str.contains(LEADING_ZERO).any()]
+
+
 def _is_padded_numbers(series: pl.Series, as_texts: Sequence[str]) -> bool:
     """Whether texts, their blanks gone, are numbers throughout."""
     if series.dtype != pl.String or series.name in as_texts or series.count() == 0:
+        return False
+    if series.str.contains(LEADING_ZERO).any():
         return False
     return series.cast(pl.Float64, strict=False).null_count() == series.null_count()
 
@@ -133,8 +166,11 @@ def _look_through(source: Path, delimiter: str, limits: Limits) -> _Lines:
     with source.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         try:
-            if len(file.readline(most)) == most:
+            first = file.readline(most)
+            if len(first) == most:
                 raise _too_wide(limits)
+            if first.endswith("\r"):
+                raise InvalidField("lines end in a carriage return: a line feed is needed", "file")
             file.seek(0)
             names = [name.strip() for name in next(reader, [])]
             _check_names(names, limits)
@@ -176,6 +212,9 @@ def _read_parquet(source: Path, _options: DatasetOptions, limits: Limits) -> pl.
     scan = pl.scan_parquet(source, glob=False)
     schema = scan.collect_schema()
     _check_names(schema.names(), limits)
+    if limits.needed is not None:
+        scan = scan.select(limits.needed)
+        schema = scan.collect_schema()
     _check_types(schema)
     rows = int(scan.select(pl.len()).collect().item())  # from the file's own description
     _check_rows(rows, limits)
@@ -221,7 +260,12 @@ def _check_names(names: Sequence[str], limits: Limits) -> None:
             )
         if name in seen:
             raise InvalidField(f"two columns are called {name!r}", "file")
+        if "\0" in name:
+            raise InvalidField(f"the name of column {number} has a NUL character", "file")
         seen.add(name)
+    for name in limits.needed or ():
+        if name not in seen:
+            raise InvalidField(f"there is no column {name!r}", "columns", name)
 
 
 def _too_wide(limits: Limits) -> InvalidField:
@@ -232,7 +276,10 @@ def _check_types(schema: Mapping[str, pl.DataType]) -> None:
     """See that each column holds single values. Raises: InvalidField."""
     for name, dtype in schema.items():
         if dtype.is_nested() or dtype in (pl.Binary, pl.Object):
-            raise InvalidField(f"the column {name!r} holds no single values: {dtype}", "file")
+            raise InvalidField(
+                f"the column {name!r} holds lists, records or bytes: single values are needed",
+                "file",
+            )
 
 
 def _check_rows(rows: int, limits: Limits) -> None:
@@ -272,7 +319,7 @@ def _kind(series: pl.Series) -> ColumnKind:
         return "text"
     texts = series.cast(pl.String)
     different = texts.drop_nulls().unique()
-    if different.str.to_lowercase().is_in(list(BOOLEANS)).all():
+    if different.str.to_lowercase().is_in(list(TRUTHS)).all():
         return "boolean"
     if different.str.slice(0, 10).str.to_date("%Y-%m-%d", strict=False).null_count() == 0:
         return "text"
@@ -298,9 +345,9 @@ def _numeric(series: pl.Series) -> Column:
 def _boolean(series: pl.Series) -> Column:
     if series.dtype == pl.String:
         texts = series.str.to_lowercase()
-        if not set(texts.drop_nulls().unique()) <= BOOLEANS.keys():
+        if not set(texts.drop_nulls().unique()) <= TRUTHS.keys():
             raise _not(series, "boolean", "true and false")
-        found = texts.replace_strict(BOOLEANS, return_dtype=pl.Boolean)
+        found = texts.replace_strict(TRUTHS, return_dtype=pl.Boolean)
     else:
         column = _numeric(series)
         if not np.isin(column.values[~column.missing], (0, 1)).all():
@@ -319,6 +366,8 @@ def _text(series: pl.Series, kind: ColumnKind) -> Column:
     is_duration = series.dtype == pl.Duration
     texts = series.dt.to_string("iso") if is_duration else series.cast(pl.String)
     known = texts.drop_nulls().unique().sort()
+    if known.str.contains("\0", literal=True).any():
+        raise InvalidField(f"the column {series.name!r} has a NUL character", "file")
     codes = texts.cast(pl.Enum(known)).to_physical().cast(pl.Int32).fill_null(-1)
     return Column(series.name, kind, codes.to_numpy().astype(np.int32), tuple(known.to_list()))
 

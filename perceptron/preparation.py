@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from perceptron.frames import FAR_FROM_ZERO, FLOAT32_MAX, Column, Frame, moments, spelled
 from perceptron.layers import Layer, Layers
-from perceptron.preprocessing import encode, fit, missing_policy, places_of
+from perceptron.preprocessing import encode, fit, missing_policy, no_policy, places_of
 from perceptron.splitting import Parts, counts, split
 from perceptron.tables import Table
 from schemas.dataset import ColumnSummary
@@ -89,7 +89,8 @@ def outline(
     known = rows - goal.missing
     if known < 2:
         place = "dataset" if rows < 2 else "target"
-        raise InvalidField(f"{known} rows have a value of {goal.name!r}: 2 are needed", place)
+        detail = f"rows with a value of {goal.name!r}: {known}, and at least 2 are needed"
+        raise InvalidField(detail, place)
     task = _task(request, goal, known)
     features = _features(request, by_name, goal.name)
     for name in request.preprocessing.missing:
@@ -109,12 +110,12 @@ def outline_of(request: JobRequest, source: Source) -> Outline:
 
 def _task(request: JobRequest, goal: ColumnSummary, rows: int) -> Task:
     task = request.task or inferred_task(goal, rows)
-    if goal.kind == "text" or task is None:
+    if goal.kind == "text":
         raise InvalidField(f"{goal.name!r} holds free text: it cannot be learned", "target")
     if task == "regression" and goal.kind != "numeric":
         raise InvalidField(f"{goal.name!r} holds no numbers: a regression needs them", "task")
     # A truth table may be constant: its other class is known all the same.
-    if goal.distinct < 2 and not (task == "binary" and _are_zero_and_one(goal)):
+    if task is None or (goal.distinct < 2 and not (task == "binary" and _are_zero_and_one(goal))):
         raise InvalidField(f"every row of {goal.name!r} is the same: nothing to learn", "target")
     if task == "binary" and goal.distinct > 2:
         raise InvalidField(f"{goal.name!r} has {goal.distinct} different values, not two", "task")
@@ -142,6 +143,8 @@ def inferred_task(goal: ColumnSummary, rows: int) -> Task | None:
     most `MOST_INFERRED_CLASSES`, and at most half as many as the rows.
     """
     if goal.kind == "text" or goal.distinct == 0:
+        return None
+    if goal.distinct == 1 and not _are_zero_and_one(goal):
         return None
     if goal.kind != "numeric":
         return "binary" if goal.distinct <= 2 else "multiclass"
@@ -174,10 +177,10 @@ def _features(
         name for name, column in columns.items() if column.kind != "text" and name != target
     )
     if not chosen:
-        raise InvalidField(f"there is no column to predict {target!r} from", "target")
+        raise InvalidField(f"there is no column to predict {target!r} from", "dataset")
     for index, name in enumerate(chosen):
         if columns[name].distinct == 0:
-            place = ("features", index) if request.features else ("features",)
+            place = ("features", index) if request.features else ("dataset",)
             raise InvalidField(
                 f"no row has a value of {name!r}: leave it out of `features`", *place
             )
@@ -195,7 +198,7 @@ def _check_features(
             raise InvalidField(f"{name!r} is the target", "features", index)
         if name in seen:
             raise InvalidField(f"{name!r} repeats", "features", index)
-        if columns[name].kind == "text":
+        if columns[name].kind == "text" and columns[name].distinct:
             raise InvalidField(f"{name!r} holds free text: it can be no feature", "features", index)
         seen.add(name)
 
@@ -204,13 +207,7 @@ def _most_inputs(column: ColumnSummary, config: PreprocessingConfig) -> int:
     """Count the numbers that a value becomes. Raises: InvalidField where a policy forbids."""
     policy = missing_policy(column.name, column.kind, config)
     if policy == "error" and column.missing:
-        own = ("missing", column.name) if column.name in config.missing else ()
-        raise InvalidField(
-            f"{column.name!r} has no value in {column.missing} rows, and its policy for those is "
-            "`error`",
-            "preprocessing",
-            *own,
-        )
+        raise no_policy(column.name, column.kind, column.missing, config)
     if column.kind != "categorical":
         return 1
     return column.distinct + (policy == "category" and column.missing > 0)

@@ -1,15 +1,17 @@
 """The one path from a table's values to the network's input, and from its output to answers."""
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, pairwise
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from perceptron.frames import FLOAT32_MAX, Column, Frame, moments, spelled
+from perceptron.frames import FLOAT32_MAX, TRUTHS, Column, Frame, as_number, moments, spelled
 from perceptron.layers import FloatArray
+from perceptron.tensors import Values
 from schemas.dataset import Cell, ColumnKind, ToldCell
 from schemas.errors import InvalidField
 from schemas.preprocessing import (
@@ -34,7 +36,7 @@ NUMBERS = frozenset((int, float))
 NO_PLACE = -1
 """What stands for a category that is none of the places."""
 
-BOOLEANS: Mapping[Cell, float] = {1.0: 1.0, 0.0: 0.0, "true": 1.0, "false": 0.0}
+BOOLEANS: Mapping[Cell, float] = {1.0: 1.0, 0.0: 0.0, **{t: float(b) for t, b in TRUTHS.items()}}
 """What counts as true and as false; True and False equal 1 and 0."""
 
 
@@ -72,10 +74,10 @@ def fit(
 def _fit_feature(column: Column, config: PreprocessingConfig, *, standardise: bool) -> Feature:
     policy = missing_policy(column.name, column.kind, config)
     if policy == "error" and column.missing.any():
-        raise _no_policy(column)
+        raise no_policy(column.name, column.kind, int(column.missing.sum()), config)
     if not (~column.missing).any():
         raise InvalidField(
-            f"no training row has a value of {column.name!r}: leave it out", "features"
+            f"no training row has a value of {column.name!r}: leave it out", "dataset"
         )
     if column.kind == "numeric":
         return _fit_numeric(column, policy, standardise=standardise)
@@ -107,10 +109,13 @@ def missing_policy(
     return policy
 
 
-def _no_policy(column: Column) -> InvalidField:
-    rows = int(column.missing.sum())
-    detail = f"{column.name!r} has no value in {rows} rows, and its policy for those is `error`"
-    return InvalidField(detail, "preprocessing")
+def no_policy(name: str, kind: ColumnKind, rows: int, config: PreprocessingConfig) -> InvalidField:
+    """Say that rows without a value are refused, where the request asks for that."""
+    detail = f"rows without a value of {name!r}: {rows}, and its policy for those is `error`"
+    if name in config.missing:
+        return InvalidField(detail, "preprocessing", "missing", name)
+    group = "numeric_missing" if kind == "numeric" else "categorical_missing"
+    return InvalidField(detail, "preprocessing", group)
 
 
 def _fit_numeric(column: Column, policy: str, *, standardise: bool) -> NumericFeature:
@@ -165,29 +170,33 @@ def places_of(preprocessing: Preprocessing) -> tuple[slice, ...]:
     return tuple(slice(start, end) for start, end in pairwise([0, *ends]))
 
 
-def encode(preprocessing: Preprocessing, frame: Frame) -> npt.NDArray[np.float32]:
+def encode(
+    preprocessing: Preprocessing, frame: Frame, *, first_row: int = 0
+) -> npt.NDArray[np.float32]:
     """
     Turn the rows of a frame into the network's input.
 
     Columns are found by their names and categories by their texts, whatever the frame's own order
-    of either; categories may stand as numbers, and truths as 0 and 1 or as texts.
+    of either; categories may stand as numbers, and truths as 0 and 1 or as texts. `first_row` is
+    the number of the frame's first row in the table that it is a part of.
 
     Shapes: → (rows, width). Raises: InvalidField for a column, or a value, that cannot be used.
     """
     encoded = np.empty((frame.rows, preprocessing.width), np.float32)
     for feature, place in zip(preprocessing.features, places_of(preprocessing), strict=True):
         column = frame.column(feature.name)
+        refuse = _refuse_row(feature, first_row)
         if isinstance(feature, CategoricalFeature):
-            _put_places(_places_of_column(feature, column), encoded[:, place])
+            _put_places(_places_of_column(feature, column, refuse), encoded[:, place])
         else:
-            values = _values_of_column(feature, column)
+            values = _values_of_column(feature, column, refuse)
             with np.errstate(over="ignore"):
-                encoded[:, place.start] = _numbers(feature, values, _refuse_row(feature))
+                encoded[:, place.start] = _numbers(feature, values, refuse)
     return encoded
 
 
 def _values_of_column(
-    feature: NumericFeature | BooleanFeature, column: Column
+    feature: NumericFeature | BooleanFeature, column: Column, refuse: Refuse
 ) -> npt.NDArray[np.float64]:
     """Give a column's numbers, or its truths as 0 and 1; NaN where missing. Shape (rows,)."""
     if isinstance(feature, NumericFeature):
@@ -202,12 +211,12 @@ def _values_of_column(
     other = np.flatnonzero(~np.isnan(values) & (values != 0) & (values != 1))
     if len(other):
         told = column._replace(values=column.values[other[:1]]).cells()[0]
-        raise _refuse_row(feature)(int(other[0]), f"is {told!r}: true or false is needed")
+        raise refuse(int(other[0]), f"is {_quoted(told)}: true or false is needed")
     return values
 
 
-def _refuse_row(feature: Feature) -> Refuse:
-    return lambda row, why: InvalidField(f"row {row + 1}: {feature.name!r} {why}")
+def _refuse_row(feature: Feature, first_row: int = 0) -> Refuse:
+    return lambda row, why: InvalidField(f"row {first_row + row + 1}: {feature.name!r} {why}")
 
 
 def _numbers(
@@ -226,11 +235,12 @@ def _numbers(
     return values
 
 
-def _places_of_column(feature: CategoricalFeature, column: Column) -> npt.NDArray[np.int64]:
+def _places_of_column(
+    feature: CategoricalFeature, column: Column, refuse: Refuse
+) -> npt.NDArray[np.int64]:
     """Give each row's place among the categories, −1 where it has none. Shape (rows,)."""
     values, first_rows, places = np.unique(column.values, return_index=True, return_inverse=True)
     cells = column._replace(values=values).cells()
-    refuse = _refuse_row(feature)
     find = _finder(feature)
     found = [find(cell, row, refuse) for cell, row in zip(cells, first_rows.tolist(), strict=True)]
     return np.asarray(np.array(found, np.int64)[places], np.int64)
@@ -304,7 +314,8 @@ def _scaled(
 
 
 def _in_range(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
-    return np.clip(values, -FLOAT32_MAX, FLOAT32_MAX).astype(np.float32)
+    # As `clip` does, in less time for one row.
+    return np.maximum(np.minimum(values, FLOAT32_MAX), -FLOAT32_MAX).astype(np.float32)
 
 
 def _column_by_column(
@@ -314,15 +325,21 @@ def _column_by_column(
     columns = zip(*table, strict=True)
     places = places_of(preprocessing)
     for index, (feature, place) in enumerate(zip(preprocessing.features, places, strict=True)):
-        cells = next(columns)
         refuse = _refuse_input(feature, index, rows)
-        if isinstance(feature, CategoricalFeature):
-            _put_places(_places_of_cells(feature, cells, refuse), encoded[:, place])
-        else:
-            values = _values_of_cells(feature, cells, refuse)
-            with np.errstate(over="ignore"):
-                encoded[:, place.start] = _in_range(_numbers(feature, values, refuse))
+        _encode_cells(feature, next(columns), refuse, encoded[:, place])
     return encoded
+
+
+def _encode_cells(
+    feature: Feature, cells: Values, refuse: Refuse, encoded: npt.NDArray[np.float32]
+) -> None:
+    """Write what a feature's values become. Shapes: (rows,), (rows, width of the feature)."""
+    if isinstance(feature, CategoricalFeature):
+        _put_places(_places_of_cells(feature, cells, refuse), encoded)
+    else:
+        values = _values_of_cells(feature, cells, refuse)
+        with np.errstate(over="ignore"):
+            encoded[:, 0] = _in_range(_numbers(feature, values, refuse))
 
 
 def _refuse_input(feature: Feature, index: int, rows: Sequence[Row]) -> Refuse:
@@ -334,9 +351,11 @@ def _refuse_input(feature: Feature, index: int, rows: Sequence[Row]) -> Refuse:
 
 
 def _places_of_cells(
-    feature: CategoricalFeature, cells: Sequence[Cell], refuse: Refuse
+    feature: CategoricalFeature, cells: Values, refuse: Refuse
 ) -> npt.NDArray[np.int64]:
     """Give each value's place among the categories; words are not asked for as numbers."""
+    if isinstance(cells, np.ndarray):
+        return _places_of_array(feature, cells, refuse)
     find = _finder(feature)
     known: dict[tuple[type, Cell], int] = {}
     places = []
@@ -346,9 +365,22 @@ def _places_of_cells(
             known[key] = find(cell, row, refuse)
             is_number = isinstance(cell, bool | int | float)
             if is_number and known[key] == NO_PLACE and not _has_numbers(feature):
-                raise refuse(row, f"is {cell!r}: a category is needed, as text")
+                raise refuse(row, f"is {_quoted(cell)}: a category is needed, as text")
         places.append(known[key])
     return np.array(places, np.int64)
+
+
+def _places_of_array(
+    feature: CategoricalFeature, values: npt.NDArray[Any], refuse: Refuse
+) -> npt.NDArray[np.int64]:
+    """Give each value's place, looking only once for those that are equal."""
+    different, first_rows, places = np.unique(values, return_index=True, return_inverse=True)
+    cells = [None if cell != cell else cell for cell in different.tolist()]  # noqa: PLR0124  # NaN
+
+    def refuse_first(number: int, why: str) -> InvalidField:
+        return refuse(int(first_rows[number]), why)
+
+    return _places_of_cells(feature, cells, refuse_first)[places]
 
 
 def _has_numbers(feature: CategoricalFeature) -> bool:
@@ -357,9 +389,13 @@ def _has_numbers(feature: CategoricalFeature) -> bool:
 
 
 def _values_of_cells(
-    feature: NumericFeature | BooleanFeature, cells: Sequence[Cell], refuse: Refuse
+    feature: NumericFeature | BooleanFeature, cells: Values, refuse: Refuse
 ) -> npt.NDArray[np.float64]:
     """Give a feature's numbers, or its truths as 0 and 1; NaN where missing. Shape (rows,)."""
+    if isinstance(cells, np.ndarray):
+        if isinstance(feature, NumericFeature) != (cells.dtype == np.bool_):
+            return cells.astype(np.float64)
+        cells = cells.tolist()
     if isinstance(feature, NumericFeature) and set(map(type, cells)) <= NUMBERS:
         return np.array(cells, np.float64)
     return np.array(
@@ -373,13 +409,18 @@ def _value(feature: NumericFeature | BooleanFeature, cell: Cell, row: int, refus
     if isinstance(feature, BooleanFeature):
         truth = BOOLEANS.get(cell.lower() if isinstance(cell, str) else cell)
         if truth is None:
-            raise refuse(row, f"is {cell!r}: true or false is needed")
+            raise refuse(row, f"is {_quoted(cell)}: true or false is needed")
         return truth
     if isinstance(cell, str):
         raise refuse(row, f"is the text {cell!r}: a number is needed")
     if isinstance(cell, bool):
         raise refuse(row, f"is {spelled(cell)}: a number is needed")
     return float(cell)
+
+
+def _quoted(cell: ToldCell) -> str:
+    """Write a value as JSON does."""
+    return json.dumps(as_number(cell) if isinstance(cell, float) else cell, ensure_ascii=False)
 
 
 def _in_order(names: Sequence[str], rows: Sequence[Row]) -> Sequence[Sequence[Cell]]:
@@ -411,6 +452,55 @@ def _from_record(
             raise InvalidField(f"the model has no feature {name!r}", "inputs", index, name)
     missing = next(name for name in names if name not in record)
     raise InvalidField(f"the feature {missing!r} is missing", "inputs", index, missing)
+
+
+# From tensors to numbers
+
+
+def encode_matrix(
+    preprocessing: Preprocessing, numbers: npt.NDArray[Any], rows: slice
+) -> npt.NDArray[np.float32]:
+    """
+    Turn some rows of numbers, by the order of features that are all numeric, into the input.
+
+    Shapes: (all rows, features) → (rows, width). Raises: InvalidField for NaN, where nothing
+    stands in for a missing value.
+    """
+    found = numbers[rows].astype(np.float64)
+    if math.isnan(np.minimum.reduce(found, axis=None)):  # NaN survives
+        _fill(preprocessing, found, rows.start)
+    return _scaled(preprocessing, found)
+
+
+def _fill(preprocessing: Preprocessing, found: npt.NDArray[np.float64], first: int) -> None:
+    """Put in what stands in for missing numbers. Shape (rows, features)."""
+    for index in np.flatnonzero(np.isnan(found).any(0)).tolist():
+        feature = preprocessing.features[index]
+        fill = getattr(feature, "fill", None)
+        missing = np.isnan(found[:, index])
+        if fill is None:
+            raise _refuse_row(feature)(first + int(missing.argmax()), "is missing")
+        found[missing, index] = fill
+
+
+def encode_columns(
+    preprocessing: Preprocessing, columns: Mapping[str, Values], rows: slice
+) -> npt.NDArray[np.float32]:
+    """
+    Turn some rows of columns, one for each feature by its name, into the network's input.
+
+    A column is an array, or cells as those of a request's rows. Shapes: → (rows, width).
+    Raises: InvalidField.
+    """
+    encoded = np.empty((rows.stop - rows.start, preprocessing.width), np.float32)
+    for feature, place in zip(preprocessing.features, places_of(preprocessing), strict=True):
+        refuse = _refuse_later_row(feature, rows.start)
+        _encode_cells(feature, columns[feature.name][rows], refuse, encoded[:, place])
+    return encoded
+
+
+def _refuse_later_row(feature: Feature, first: int) -> Refuse:
+    return lambda row, why: _refuse_row(feature)(first + row, why)
 
 
 # From the network's output to answers

@@ -132,6 +132,8 @@ class ColumnSummary(Record):
     A categorical or boolean column's values, and those of a numeric one with few, most frequent
     first; at most 100.
     """
+    note: str | None = None
+    """What may not be meant: texts among numbers, numbers too large to tell apart."""
 
 
 class DatasetSummary(Record):

@@ -28,7 +28,10 @@ class PreprocessingConfig(Body):
     numeric_missing: NumericMissing = "mean"
     """What stands in for a missing number; `error`: rows without one are refused."""
     categorical_missing: CategoricalMissing = "category"
-    """What stands in for a missing category or boolean; `category`: missing is one of its own."""
+    """
+    What stands in for a missing category or boolean; `category`: missing is a category of its own,
+    and a missing boolean halfway between false and true.
+    """
     missing: Mapping[FeatureName, NumericMissing | CategoricalMissing] = {}
     """The same for single columns, by their names."""
     unknown_categories: Literal["ignore", "error"] = "ignore"

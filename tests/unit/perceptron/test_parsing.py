@@ -55,6 +55,57 @@ def _kinds(frame: Frame) -> list[ColumnKind]:
 
 # CSV
 
+
+def test_numbers_with_leading_zeros_stay_texts(table: Any) -> None:
+    """Postal codes keep their zeros; single zeros and decimals are numbers as ever."""
+    frame = table("zip,n,x\n00123,0,0.5\n20099,10,01.5\n00123,7,2\n")
+    assert _cells(frame) == [["00123", "20099", "00123"], [0, 10, 7], [0.5, 1.5, 2]]
+    assert _kinds(frame) == ["categorical", "numeric", "numeric"]
+    asked = table("zip,n\n00123,1\n00124,2\n", zip="numeric")
+    assert _cells(asked)[0] == [123, 124]
+
+
+@pytest.mark.parametrize("text", ["n/a", "None", "#N/A", "<NA>", "Null"])
+def test_more_words_for_missing(table: Any, text: str) -> None:
+    """What other programs write for a missing number leaves the column numeric."""
+    frame = table(f"x,y\n1,0\n{text},1\n3,0\n")
+    assert _cells(frame)[0] == [1, None, 3]
+
+
+@pytest.mark.parametrize(
+    ("values", "note"),
+    [
+        (["1", "2", "-", "4"], "numbers but for '-'"),
+        (["1,5", "2,25", "1.000,0"], "decimal comma"),
+        (["9007199254740993", "9007199254740992"], "beyond 2^53"),
+        (["", ""], "no row has a value"),
+        (["a", "b"], None),
+        (["1", "2.5"], None),
+    ],
+)
+def test_summaries_note_what_may_not_be_meant(
+    table: Any, values: list[str], note: str | None
+) -> None:
+    """A column that is almost one of numbers, or too large to tell apart, says so."""
+    rows = "".join(f'"{value}";k\n' for value in values)
+    found = table(f"x;y\n{rows}").summaries()[0].note
+    assert (found is None) if note is None else (found is not None and note in found)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("a,b\r1,2\r", "carriage return"),
+        ("a,b\nx\0y,2\n", "NUL character"),
+        ("a\0,b\n1,2\n", "NUL character"),
+    ],
+)
+def test_characters_that_cannot_be_stored_are_refused(table: Any, data: str, message: str) -> None:
+    """Old Macs' line ends, and NUL in names and cells, are named."""
+    with pytest.raises(InvalidField, match=message):
+        table(data)
+
+
 PEOPLE = "age,town,ill,born\n20,Ulm,true,2001-02-03\n,Bonn,false,\n40.5,Ulm,,1980-12-31\n"
 
 
@@ -336,7 +387,9 @@ def test_types_of_parquet(table: Any) -> None:
 )
 def test_nested_columns_are_refused(table: Any, values: Any) -> None:
     """Lists, structures and bytes are no values of a table."""
-    with pytest.raises(InvalidField, match="the column 'c' holds no single values") as caught:
+    with pytest.raises(
+        InvalidField, match="the column 'c' holds lists, records or bytes"
+    ) as caught:
         table(_parquet({"n": [1], "c": values}), PARQUET)
     assert caught.value.at == ("file",)
 

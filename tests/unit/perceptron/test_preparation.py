@@ -172,9 +172,13 @@ def test_rows_without_a_target_are_left_out() -> None:
         (
             {"preprocessing": {"missing": {"age": "error"}}},
             ("preprocessing", "missing", "age"),
-            "'age' has no value in 1 rows",
+            "rows without a value of 'age': 1",
         ),
-        ({"preprocessing": {"numeric_missing": "error"}}, ("preprocessing",), "'age' has no"),
+        (
+            {"preprocessing": {"numeric_missing": "error"}},
+            ("preprocessing", "numeric_missing"),
+            "rows without a value of 'age': 1",
+        ),
     ],
 )
 def test_requests_that_the_table_cannot_serve(
@@ -192,11 +196,11 @@ def test_requests_that_the_table_cannot_serve(
     [
         (_target([7, 7, 7]), ("target",), "every row of 'y' is the same"),
         (_target(["a", "a", "a"]), ("target",), "every row of 'y' is the same"),
-        (_target([1.0]), ("dataset",), "1 rows have a value of 'y': 2 are needed"),
-        (_target([1, GAP, GAP]), ("target",), "1 rows have a value of 'y'"),
-        (_target([GAP, GAP]), ("target",), "0 rows have a value of 'y'"),
+        (_target([1.0]), ("dataset",), "rows with a value of 'y': 1, and at least 2"),
+        (_target([1, GAP, GAP]), ("target",), "rows with a value of 'y': 1"),
+        (_target([GAP, GAP]), ("target",), "rows with a value of 'y': 0"),
         (_target(["a", "b", "c"]), ("target",), "3 classes in 3 rows"),
-        (Frame((numbers("y", [0, 1]),)), ("target",), "no column to predict 'y' from"),
+        (Frame((numbers("y", [0, 1]),)), ("dataset",), "no column to predict 'y' from"),
         (
             Frame((numbers("e", [GAP, GAP]), numbers("y", [0, 1]))),
             ("features",),

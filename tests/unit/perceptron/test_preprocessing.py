@@ -132,10 +132,21 @@ def test_policies_of_missing_values() -> None:
     assert median == NumericFeature(name="age", fill=30)
 
 
+@pytest.mark.parametrize("told", ["yes", "Yes", "no", True, 0, "false"])
+def test_truths_are_taken_as_tables_spell_them(told: Any) -> None:
+    """What makes a column boolean is understood in a prediction too."""
+    preprocessing = Preprocessing(
+        features=(BooleanFeature(name="b"),),
+        target=Target(name="y", task="regression", classes=None),
+    )
+    expected = float(str(told).lower() in ("yes", "true"))
+    assert encode_rows(preprocessing, [[told]]).tolist() == [[expected]]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_missing_values_that_are_refused(name: str) -> None:
     """Where the policy is `error`, a training table with gaps is refused by the column's name."""
-    with pytest.raises(InvalidField, match=f"'{name}' has no value in 1 rows"):
+    with pytest.raises(InvalidField, match=f"rows without a value of '{name}': 1"):
         _fit(missing={name: "error"})
 
 
@@ -213,7 +224,7 @@ def test_values_of_a_request(rows: Any, expected: Any) -> None:
         ([[30, True, "Ulm"], [30, True]], (1,), "2 values for the 3 features age, smokes, town"),
         ([["30", True, "Ulm"]], (0, 0), "'age' is the text '30': a number is needed"),
         ([[True, True, "Ulm"]], (0, 0), "'age' is true: a number is needed"),
-        ([[30, "maybe", "Ulm"]], (0, 1), "'smokes' is 'maybe': true or false is needed"),
+        ([[30, "maybe", "Ulm"]], (0, 1), "'smokes' is \"maybe\": true or false is needed"),
         ([[30, 2, "Ulm"]], (0, 1), "'smokes' is 2: true or false is needed"),
         ([[30, True, 3]], (0, 2), "'town' is 3: a category is needed, as text"),
         ([{"age": 30, "smokes": True}], (0, "town"), "'town' is missing"),
@@ -304,7 +315,7 @@ def test_truths_of_other_frames() -> None:
     [
         (categories("n", ["a", "b"]), "the column 'n' holds text: numbers are needed"),
         (numbers("b", [1, 2]), "row 2: 'b' is 2: true or false is needed"),
-        (categories("b", ["true", "maybe"]), "row 2: 'b' is 'maybe': true or false is needed"),
+        (categories("b", ["true", "maybe"]), "row 2: 'b' is \"maybe\": true or false is needed"),
         (categories("c", ["x", "z"]), "row 2: 'c' is 'z', which training has not seen"),
         (categories("c", ["x", None]), "row 2: 'c' is missing"),
         (categories("d", ["x", "x"]), "there is no column 'c'"),
