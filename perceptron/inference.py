@@ -30,11 +30,16 @@ def forward(layers: Layers, features: npt.ArrayLike) -> FloatArray:
     """
     with np.errstate(over="ignore"):
         rows: FloatArray = np.asarray(features, layers[0].weight.dtype)
-    block = max(1, BLOCK_VALUES // max(layer.weight.shape[0] for layer in layers))
+    block = block_rows(layers)
     if len(rows) <= block:
         return _forward(layers, rows)
     starts = range(0, len(rows), block)
     return np.concatenate([_forward(layers, rows[start : start + block]) for start in starts])
+
+
+def block_rows(layers: Layers) -> int:
+    """Say how many rows `forward` takes at a time."""
+    return max(1, BLOCK_VALUES // max(len(layer.bias) for layer in layers))
 
 
 def _forward(layers: Layers, rows: FloatArray) -> FloatArray:

@@ -1,4 +1,4 @@
-"""A job: a training or a sweep that was asked for, from its acceptance to its end."""
+"""A job: a training, a sweep or a prediction, from its acceptance to its end."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -8,13 +8,21 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, RootModel, Tag, model_validator
 
 from schemas.base import MAX_INTEGER, Body, Record, invalid
+from schemas.batch import PredictionRequest, RowProgress
 from schemas.dataset import DatasetName, InlineDataset
 from schemas.model import ModelName, ModelReference
 from schemas.network import NetworkConfig, Task
 from schemas.page import Page
 from schemas.preprocessing import FeatureName, PreprocessingConfig
 from schemas.sweep import MAX_TRAININGS, Search, SweepReport
-from schemas.training import MAX_RECORDS, Diagnosis, EpochRecord, Metrics, TrainingConfig
+from schemas.training import (
+    MAX_RECORDS,
+    Diagnosis,
+    EpochRecord,
+    Evaluation,
+    Metrics,
+    TrainingConfig,
+)
 
 
 class JobStatus(StrEnum):
@@ -22,7 +30,7 @@ class JobStatus(StrEnum):
 
     QUEUED = "queued"  #: accepted, waits for a worker
     RUNNING = "running"  #: a worker holds its lease; or those of its shards, in a sweep
-    SUCCEEDED = "succeeded"  #: it did all that was asked; its model is published
+    SUCCEEDED = "succeeded"  #: it did all that was asked; its model, or predictions, are there
     FAILED = "failed"  #: see `error`
     CANCELLED = "cancelled"  #: the client asked for its end
 
@@ -129,30 +137,32 @@ _VALIDATION = ("training", "validation_fraction")
 def _kind(value: object) -> str | None:
     kind = value.get("kind", "train") if isinstance(value, Mapping) else "train"
     kind = getattr(value, "kind", kind)
-    return kind if kind in ("train", "sweep") else None
+    return kind if kind in ("train", "sweep", "predict") else None
 
 
 class JobSubmission(
     RootModel[
         Annotated[
-            Annotated[JobRequest, Tag("train")] | Annotated[SweepRequest, Tag("sweep")],
+            Annotated[JobRequest, Tag("train")]
+            | Annotated[SweepRequest, Tag("sweep")]
+            | Annotated[PredictionRequest, Tag("predict")],
             Discriminator(
                 _kind,
                 custom_error_type="invalid_value",
-                custom_error_message="Input should be 'train' or 'sweep'",
+                custom_error_message="Input should be 'train', 'sweep' or 'predict'",
                 custom_error_context={"at": ("kind",)},
             ),
         ]
     ]
 ):
-    """What `POST /jobs` takes: a training, or a sweep of many."""
+    """What `POST /jobs` takes: a training, a sweep of many, or a dataset to predict."""
 
 
 class Progress(Record):
     """How far a training is; of a sweep, the last one: that of the best member."""
 
     epoch: int
-    """Epochs done."""
+    """Epochs done; early stopping ends with fewer than were asked for."""
     epochs: int
     """Epochs asked for."""
 
@@ -181,6 +191,8 @@ class JobLinks(Record):
     """The published model; null until there is one."""
     results: str | None = None
     """A sweep's table of results."""
+    predictions: str | None = None
+    """A prediction's answers, once it succeeded."""
 
 
 class JobSummary(Record):
@@ -188,7 +200,7 @@ class JobSummary(Record):
 
     object: str = "job"
     id: str
-    kind: Literal["train", "sweep"]
+    kind: Literal["train", "sweep", "predict"]
     status: JobStatus
     cancel_requested: bool
     """True while a running job is being cancelled."""
@@ -200,19 +212,22 @@ class JobSummary(Record):
     How often a worker started it; more than 1 after a worker was lost, and in sweeps, which are
     taken up again for each rung and for the last training.
     """
-    progress: Progress
+    progress: Progress | RowProgress
     engine: str | None
     """The engine that computes it; null until it runs."""
     device: str | None
     """The device that it runs on; null until it runs."""
     dataset: str
     """The dataset's name, or `inline`."""
-    network: NetworkConfig
-    training: TrainingConfig
+    network: NetworkConfig | None
+    """Null for a prediction, as is the next."""
+    training: TrainingConfig | None
     metrics: Metrics | None
+    evaluation: Evaluation | None = None
+    """Of a prediction whose dataset has the model's target: how good the answers are."""
     diagnosis: Diagnosis | None
     model: ModelReference | None
-    """The published version; null until the job succeeded."""
+    """The published version; null until the job succeeded. Of a prediction: what predicts."""
     error: JobError | None
     links: JobLinks
 
@@ -262,10 +277,10 @@ class JobEvent(Record):
     data: dict[str, Any]
     """
     By type: `started`: `{"worker"}`; `planned`: `{"rung", "trainings", "shards"}`; `progress`:
-    `{"rung", "trainings"}`; `epochs`: `{"attempt", "records"}`; `requeued`:
-    `{"attempt", "reason"}`; `succeeded`: `{"model": {"name", "version"}}`, or null for the model
-    of a sweep without a refit; `failed`: `{"code", "message"}`; `queued`, `cancelling` and
-    `cancelled`: `{}`.
+    `{"rung", "trainings"}`, or `{"rows"}` in a prediction; `epochs`: `{"attempt", "records"}`;
+    `requeued`: `{"attempt", "reason"}`; `succeeded`: `{"model": {"name", "version"}}`, or null for
+    the model of a sweep without a refit, or `{"rows"}` for a prediction; `failed`:
+    `{"code", "message"}`; `queued`, `cancelling` and `cancelled`: `{}`.
     """
 
 

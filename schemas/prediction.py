@@ -7,7 +7,7 @@ from pydantic import Discriminator, Field, Tag
 from schemas.base import Body, Record
 from schemas.dataset import Cell
 from schemas.model import AliasName, ModelName, VersionNumber
-from schemas.preprocessing import Label
+from schemas.preprocessing import FeatureName, Label
 
 FeatureValues = Annotated[tuple[Cell, ...], Field(min_length=1, fail_fast=True)]
 FeatureMap = Annotated[dict[str, Cell], Field(min_length=1, fail_fast=True)]
@@ -33,6 +33,17 @@ class PredictRequest(Body):
     """A version's number or an alias; null: the latest."""
     inputs: Inputs
     """Rows of values in the order of the features, or records `{feature: value}`; null: missing."""
+
+
+class PredictQuery(Record):
+    """Which model predicts the rows of a body that is a table, and what is answered."""
+
+    model: ModelName | None = None
+    """Required where the body is a table: CSV, Parquet, NDJSON, or a JSON list of records."""
+    version: VersionNumber | AliasName | None = None
+    """A version's number or an alias; absent: the latest."""
+    keep: tuple[FeatureName, ...] = ()
+    """Column of the table to repeat before the answers, such as an identifier; once for each."""
 
 
 class PredictResponse(Record):

@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[int, Field(ge=1_024)] = 10 * 1024 * 1024
     """Largest request body."""
     max_upload_bytes: Annotated[int, Field(ge=1_024)] = 64 * 1024 * 1024
-    """Largest body of `POST /datasets` that is a file."""
+    """Largest body of `POST /datasets` and `POST /predict` that is a file."""
     max_dataset_rows: Annotated[int, Field(ge=1)] = 1_000_000
     """Most rows of a stored dataset."""
     max_dataset_columns: Annotated[int, Field(ge=1, le=4_096)] = 2_000
@@ -51,9 +51,9 @@ class Settings(BaseSettings):
     max_dataset_bytes: Annotated[int, Field(ge=1_024, le=512 * 1024 * 1024)] = 256 * 1024 * 1024
     """Largest stored dataset, as its values lie in memory."""
     upload_seconds: Annotated[float, Field(gt=0)] = 60
-    """Longest time that reading an uploaded table may take."""
+    """Longest time that reading an uploaded table, or predicting its rows, may take."""
     upload_memory_bytes: Annotated[int, Field(ge=512 * 1024 * 1024)] = 4 * 1024 * 1024 * 1024
-    """Most address space of the process that reads an uploaded table (Linux)."""
+    """Most address space of the process that reads, or predicts, an uploaded table (Linux)."""
     max_parameters: Annotated[int, Field(ge=1)] = 5_000_000
     """Largest number of weights and biases of one network."""
     max_activations: Annotated[int, Field(ge=1)] = 100_000_000

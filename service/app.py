@@ -13,9 +13,11 @@ from service import (
     exports,
     gates,
     hosts,
+    job_predictions,
     jobs,
     memory,
     models,
+    open_inference,
     predictions,
     probes,
     problems,
@@ -23,6 +25,7 @@ from service import (
 )
 from service.model_cache import ModelCache
 from service.openapi import Api
+from service.statistics import Statistics
 from storage import open_storage
 from storage.logs import configure_logging
 
@@ -50,11 +53,12 @@ def create_app(settings: Settings | None = None) -> Api:
     app.extensions["settings"] = settings
     app.extensions["storage"] = open_storage(settings)
     app.extensions["model_cache"] = ModelCache(settings.model_cache_bytes)
+    app.extensions["statistics"] = Statistics()
     hosts.init_app(app, settings)
     problems.init_app(app)
-    for resource in (jobs, sweeps, predictions, models, exports, datasets, gates):
+    for resource in (jobs, sweeps, job_predictions, predictions, models, exports, datasets):
         app.register_api(resource.blueprint)
-    for resource in (backprop, probes, problems):
+    for resource in (gates, backprop, open_inference, probes, problems):
         app.register_api(resource.blueprint)
     app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi_json")
     app.after_request(_harden)

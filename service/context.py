@@ -6,6 +6,7 @@ from flask import current_app
 
 from schemas.settings import Settings
 from service.model_cache import ModelCache
+from service.statistics import Statistics
 from storage import Storage
 
 
@@ -17,6 +18,11 @@ def storage() -> Storage:
 def settings() -> Settings:
     """The deployment's settings."""
     return cast(Settings, current_app.extensions["settings"])
+
+
+def statistics() -> Statistics:
+    """What the API counts of inference."""
+    return cast(Statistics, current_app.extensions["statistics"])
 
 
 def model_cache() -> ModelCache:

@@ -2,12 +2,19 @@
 
 import gc
 import os
+import shutil
+import tempfile
 from typing import Any
 
 from schemas.settings import Settings
 
 _settings = Settings()
 _inherited = os.environ.get("PERCEPTRON_LISTEN_FD")
+
+COUNTED = "PROMETHEUS_MULTIPROC_DIR"
+_counted = None if os.environ.get(COUNTED) else tempfile.mkdtemp(prefix="perceptron-counted-")
+if _counted:
+    os.environ[COUNTED] = _counted  # where the workers' counts lie side by side
 
 bind = [f"fd://{_inherited}" if _inherited else f"{_settings.host}:{_settings.port}"]
 workers = _settings.api_workers
@@ -30,3 +37,9 @@ def when_ready(_server: object) -> None:
     """Keep the loaded code out of garbage collection, so that workers share its memory for good."""
     gc.collect()
     gc.freeze()
+
+
+def on_exit(_server: object) -> None:
+    """Forget what the workers counted."""
+    if _counted:
+        shutil.rmtree(_counted, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""/jobs: train a network, or many in a sweep; watch it, stop it."""
+"""/jobs: train a network, or many in a sweep, or predict a dataset; watch it, stop it."""
 
 import threading
 import time
@@ -13,6 +13,7 @@ from perceptron import datasets, diagnosis
 from perceptron.diagnosis import Language
 from perceptron.preparation import Outline, outline, outline_of, prepare_outlined
 from schemas.base import Identifier, Record
+from schemas.batch import PredictionRequest, RowProgress
 from schemas.errors import InvalidField, NotFound, Unavailable
 from schemas.job import (
     EventPage,
@@ -30,7 +31,7 @@ from schemas.job import (
 from schemas.model import ModelReference
 from schemas.page import PageQuery
 from schemas.settings import Settings
-from service import sweeps
+from service import batches, sweeps
 from service.context import settings, storage
 from service.event_stream import event_stream
 from service.openapi import EVENT_STREAM, answers, headers
@@ -63,13 +64,19 @@ class JobPath(Record):
 )
 def create_job(header: SubmitHeaders, body: JobSubmission) -> Response:
     """
-    Accept a training, or a sweep of many.
+    Accept a training, a sweep of many, or a dataset to predict.
 
     `Idempotency-Key` makes it safe to repeat; `Prefer: wait=N` waits up to N seconds for the end.
     """
-    request, sha256 = check_request(body.root, settings(), storage())
-    record = storage().jobs.submit(request, header.idempotency_key, sha256)
-    _ring(storage(), queue_of(request.training))
+    key, pinned = header.idempotency_key, None
+    request: JobRequest | SweepRequest | PredictionRequest
+    if isinstance(body.root, PredictionRequest):
+        request = body.root
+        pinned, sha256 = batches.check_job(request, storage())
+    else:
+        request, sha256 = check_request(body.root, settings(), storage())
+    record = storage().jobs.submit(request, key, sha256, pinned)
+    _ring(storage(), queue_of(record.training))
     return _accepted(record, header)
 
 
@@ -112,7 +119,11 @@ def cancel_job(path: JobPath, header: LanguageHeaders) -> Response:
 
 @blueprint.delete("/jobs/<job_id>", responses={204: None, **documented(404)})
 def delete_job(path: JobPath) -> Response:
-    """Forget a job in any state, stopping it where it runs; the model that it published stays."""
+    """
+    Forget a job in any state, stopping it where it runs, and with it what it predicted.
+
+    The model that it published stays.
+    """
     storage().jobs.delete(path.job_id)
     storage().notices.tell(path.job_id)
     return no_content()
@@ -255,9 +266,10 @@ def _changed_job(record: JobRecord, language: Language) -> Job:
 def _fields(record: JobRecord, language: Language) -> dict[str, Any]:
     """Turn a stored job into what clients see, with sentences in their language."""
     fields = record._asdict()
-    search = fields.pop("search")
+    search, report = fields.pop("search"), fields.pop("report")
     epoch, epochs, version = (fields.pop(name) for name in ("epoch", "epochs", "model_version"))
-    done = record.status is JobStatus.SUCCEEDED
+    predicts = record.kind == "predict"
+    is_there = predicts and record.status is JobStatus.SUCCEEDED
     published = ModelReference(name=record.model, version=version) if version else None
     found = record.diagnosis and diagnosis.explain(record.diagnosis, language)
     at = f"/jobs/{record.id}"
@@ -267,9 +279,14 @@ def _fields(record: JobRecord, language: Language) -> dict[str, Any]:
         cancel=f"{at}/cancel",
         model=f"/models/{record.model}/versions/{version}" if version else None,
         results=f"{at}/results" if search else None,
+        predictions=f"{at}/predictions" if is_there else None,
     )
+    progress: Progress | RowProgress = Progress(epoch=epoch, epochs=epochs)
+    if predicts:
+        progress = RowProgress(rows_done=epoch, rows=epochs)
     return fields | {
-        "progress": Progress(epoch=epochs if done else epoch, epochs=epochs),
+        "progress": progress,
+        "evaluation": report and report.evaluation,
         "model": published,
         "diagnosis": found,
         "links": links,

@@ -43,6 +43,11 @@ class ModelCache:
             self._ready.move_to_end(key)
         return ready
 
+    def drop(self, name: str) -> None:
+        """Forget every version of a model."""
+        for key in [key for key in self._ready if key[0] == name]:
+            self._size_bytes -= self._ready.pop(key).size_bytes
+
     def _load(self, registry: ModelRegistry, name: str, version: int) -> ReadyModel:
         weights, card = registry.weights(name, version)
         preprocessing = card.preprocessing or numbers_as_they_are(card.feature_names)

@@ -1,17 +1,24 @@
 """/predict: ask a model."""
 
-from flask import Response
+from typing import Any
+
+from flask import Response, abort, request
 from flask_openapi3 import APIBlueprint, Tag
+from pydantic import ValidationError
 
 from perceptron import inference
 from perceptron.layers import Layers, parameter_counts
 from perceptron.preprocessing import answers, encode_rows
 from schemas.errors import InvalidField, NotFound
-from schemas.prediction import PredictRequest, PredictResponse
+from schemas.prediction import PredictQuery, PredictRequest, PredictResponse
+from service import batches, problems
 from service.context import model_cache, storage
 from service.model_cache import ReadyModel
+from service.openapi import answers as answer_forms
+from service.openapi import bodies, parameters
 from service.problems import documented
 from service.responses import json_response
+from service.uploads import CSV, JSON, NDJSON, PARQUET, refuse_query
 
 blueprint = APIBlueprint(
     "predictions", __name__, abp_tags=[Tag(name="predict", description="Predictions")]
@@ -23,11 +30,39 @@ ACTIVATION_WORK = 250
 """Multiplications that take as long as one activation."""
 
 
-@blueprint.post("/predict", responses={200: PredictResponse, **documented(404, 413, 415)})
-def predict(body: PredictRequest) -> Response:
-    """Predict the class of every row, with its probability, or the number of a regression."""
+TABLES: dict[str, Any] = {
+    CSV: {"type": "string"},
+    NDJSON: {"type": "string"},
+    PARQUET: {"type": "string", "format": "binary"},
+}
+"""Schemas of rows, and of answers, that are not JSON, for OpenAPI."""
+
+
+@blueprint.post(
+    "/predict",
+    responses={200: PredictResponse, **documented(404, 413, 415)},
+    openapi_extensions=answer_forms(
+        {200: {"content": {name: {"schema": schema} for name, schema in TABLES.items()}}}
+    )
+    | bodies(PredictRequest, TABLES)
+    | parameters(PredictQuery),
+)
+def predict() -> Response:
+    """
+    Predict the class of every row, with its probability, or the number of a regression.
+
+    The rows are `inputs` of a JSON body, or a table: CSV, Parquet, NDJSON or a JSON list of
+    records, with the model in the query. The answer is in what `Accept` asks for.
+    """
+    query = _query()
+    if query.model is not None or batches.is_table():
+        return batches.predict_table(query)
+    refuse_query(query)
+    body = _json_body()
     model = _model(body)
     check_work(model.layers, len(body.inputs))
+    if batches.answer_type() != JSON:
+        return batches.predict_inputs(body, model.version)
     rows = encode_rows(model.preprocessing, body.inputs)
     found = answers(model.preprocessing.target, inference.forward(model.layers, rows))
     return json_response(
@@ -39,6 +74,23 @@ def predict(body: PredictRequest) -> Response:
             classes=model.preprocessing.target.classes,
         )
     )
+
+
+def _query() -> PredictQuery:
+    values: dict[str, Any] = request.args.to_dict()
+    if "keep" in values:
+        values["keep"] = tuple(request.args.getlist("keep"))
+    try:
+        return PredictQuery.model_validate(values)
+    except ValidationError as error:
+        abort(problems.from_validation(error))
+
+
+def _json_body() -> PredictRequest:
+    try:
+        return PredictRequest.model_validate_json(request.get_json())
+    except ValidationError as error:
+        abort(problems.from_validation(error))
 
 
 def _model(body: PredictRequest) -> ReadyModel:

@@ -16,12 +16,15 @@ from werkzeug.http import HTTP_STATUS_CODES
 
 from schemas import errors
 from schemas.base import Identifier, Record
+from schemas.open_inference import ProtocolError
 from schemas.problem import FieldProblem, Problem, ProblemExplanation
 from service.hosts import base_url
 from service.openapi import headers
 from service.responses import json_response
 
 CONTENT_TYPE = "application/problem+json"
+PROTOCOL = "/v2"
+"""Below it, errors are those of the Open Inference Protocol, which knows no 422."""
 
 MAX_FOUND = 1_000
 """Most wrong places that are looked at one by one; more are only counted."""
@@ -42,6 +45,16 @@ class ProblemType(NamedTuple):
 INVALID = ProblemType(422, "invalid_content", "The request's content is not valid")
 MALFORMED = ProblemType(400, "malformed_json", "The body is not JSON")
 INTERNAL = ProblemType(500, "internal_error", "The service failed")
+
+JSON_TYPES: Mapping[str, str] = {
+    "a valid tuple": "a valid array",
+    "Tuple should": "Array should",
+    "a valid dictionary": "a valid object",
+    "Dictionary should": "Object should",
+}
+"""Python's types, as pydantic names them, and JSON's."""
+EXPECTED = "Input should be a valid "
+NOT_FINITE = "Input should be a finite number"
 
 FRAGMENT_CHARACTERS = "!$&'()*+,;=:@?"
 """Characters besides letters, digits and -._~ that a URI's fragment holds as they are: RFC 3986."""
@@ -161,8 +174,8 @@ def from_validation(error: ValidationError, document: Any = None) -> Response:
         return _response(MALFORMED, found[0]["msg"])
     in_body = not error.title.endswith(("Headers", "Path", "Query"))
     body = from_json(request.get_json()) if in_body and document is None else document
-    places = tuple(_place(item, body, in_body=in_body) for item in found[:MAX_LISTED])
-    return _response(INVALID, _summary(places[0], len(found)), places)
+    places = _merged([_place(item, body, in_body=in_body) for item in found])
+    return _response(INVALID, _summary(places[0], len(places)), places[:MAX_LISTED])
 
 
 def _causes(found: Sequence[ErrorDetails]) -> Sequence[ErrorDetails]:
@@ -174,6 +187,26 @@ def _causes(found: Sequence[ErrorDetails]) -> Sequence[ErrorDetails]:
         if item["type"] != "default_factory_not_called"
         and not (item["type"] == "too_short" and item["loc"] in above)
     ]
+
+
+def _merged(places: Sequence[FieldProblem]) -> tuple[FieldProblem, ...]:
+    """Say once what is wrong in one place: each branch of a union finds the value wrong."""
+    details: dict[tuple[str | None, str | None], list[str]] = {}
+    for place in places:
+        details.setdefault((place.pointer, place.parameter), []).append(place.detail)
+    return tuple(
+        FieldProblem(detail=_one_of(found), pointer=pointer, parameter=parameter)
+        for (pointer, parameter), found in details.items()
+    )
+
+
+def _one_of(details: Sequence[str]) -> str:
+    """Put what the branches expect into one sentence."""
+    different = list(dict.fromkeys(details))
+    if NOT_FINITE in different:
+        return NOT_FINITE
+    expected = [detail.removeprefix(EXPECTED) for detail in different]
+    return (EXPECTED if different[0].startswith(EXPECTED) else "") + " or ".join(expected)
 
 
 def json_pointer(at: Iterable[str | int]) -> str:
@@ -211,8 +244,15 @@ def _explanations() -> Mapping[str, ProblemExplanation]:
 def _place(item: ErrorDetails, body: Any, *, in_body: bool) -> FieldProblem:
     if in_body:
         at = (*_in_document(item, body), *item.get("ctx", {}).get("at", ()))
-        return FieldProblem(detail=item["msg"], pointer=json_pointer(at))
+        return FieldProblem(detail=_in_json_terms(item["msg"]), pointer=json_pointer(at))
     return FieldProblem(detail=item["msg"], parameter=str(item["loc"][0]))
+
+
+def _in_json_terms(message: str) -> str:
+    """Name the types of a body as JSON does."""
+    for ours, of_json in JSON_TYPES.items():
+        message = message.replace(ours, of_json)
+    return message
 
 
 def _in_document(item: ErrorDetails, document: Any) -> Iterable[str | int]:
@@ -234,6 +274,10 @@ def _summary(first: FieldProblem, count: int) -> str:
 
 
 def _response(kind: ProblemType, detail: str, places: Sequence[FieldProblem] = ()) -> Response:
+    again = {"Retry-After": "1"} if kind.status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    if request.path == PROTOCOL or request.path.startswith(f"{PROTOCOL}/"):
+        status = 400 if kind.status == INVALID.status else kind.status
+        return json_response(ProtocolError(error=detail), status, again)
     problem = Problem(
         type=f"{base_url()}problems/{kind.code}",
         title=kind.title,
@@ -243,6 +287,5 @@ def _response(kind: ProblemType, detail: str, places: Sequence[FieldProblem] = (
         instance=request.path,
         errors=tuple(places),
     )
-    again = {"Retry-After": "1"} if kind.status == HTTPStatus.SERVICE_UNAVAILABLE else None
     body = problem.model_dump_json(exclude_none=True)
     return Response(body, kind.status, again, content_type=CONTENT_TYPE)

@@ -32,8 +32,7 @@ class JsonRequest(Request):
 
         Raises: RequestEntityTooLarge, UnsupportedMediaType, BadRequest when it is not UTF-8.
         """
-        body = self._bounded_body()
-        self.body_bytes = len(body)
+        body = self.read_body()
         if not body:
             return "{}"
         if self.mimetype != "application/json" and not self.mimetype.endswith("+json"):
@@ -45,7 +44,8 @@ class JsonRequest(Request):
                 f"the body is not UTF-8: {error.reason} at byte {error.start}"
             ) from None
 
-    def _bounded_body(self) -> bytes:
+    def read_body(self) -> bytes:
+        """Read the body as it is, once. Raises: RequestEntityTooLarge."""
         limit = int(current_app.config["MAX_CONTENT_LENGTH"])
         if (self.content_length or 0) <= limit:
             # Straight from the server: Werkzeug would cut a chunked body at the limit, silently.
@@ -53,6 +53,7 @@ class JsonRequest(Request):
                 limit + 1 if self.content_length is None else self.content_length
             )
             if len(body) <= limit:
+                self.body_bytes = len(body)
                 return body
         raise RequestEntityTooLarge(f"the body is larger than {limit} bytes")
 

@@ -1,13 +1,39 @@
 """Writing answers."""
 
-from collections.abc import Mapping
-from typing import Any
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
 from urllib.parse import quote, urlencode
 
 from flask import Response, request
 from pydantic import BaseModel
 
 from schemas.page import Page
+
+PIECE_BYTES = 64 * 1024
+
+_PARAMETERS = {"text/csv": "; charset=utf-8; header=present"}
+
+
+def file_response(
+    path: Path, media_type: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Answer with a file, piece by piece; its directory may go before it is sent."""
+    file = path.open("rb")
+    response = Response(
+        _pieces(file),
+        headers=headers,
+        content_type=media_type + _PARAMETERS.get(media_type, ""),
+    )
+    response.content_length = os.fstat(file.fileno()).st_size
+    response.call_on_close(file.close)
+    return response
+
+
+def _pieces(file: IO[bytes]) -> Iterator[bytes]:
+    while piece := file.read(PIECE_BYTES):
+        yield piece
 
 
 def json_response(

@@ -118,7 +118,7 @@ def score_of(search: Search) -> Score:
 def report(stored: Storage, record: JobRecord) -> SweepReport | None:
     """Say how far a sweep is, and what it has found; None for a training."""
     search = record.search
-    if search is None:
+    if search is None or record.training is None:
         return None
     counts = stored.results.counts(record.id)
     best, marginals = _found(stored, record.id, search, counts)

@@ -190,7 +190,7 @@ def receive(request: Request, query: UploadQuery, directory: Path, limit: int) -
     return Upload(path, media_type, options)
 
 
-def refuse_query(query: UploadQuery) -> None:
+def refuse_query(query: Record) -> None:
     """See that nothing is in the query that belongs in the body. Raises: InvalidField."""
     for name in query.model_fields_set:
         raise InvalidField("belongs in the body here", parameter=name)

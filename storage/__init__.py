@@ -9,6 +9,7 @@ from storage.jobs import JobStore
 from storage.leases import LeaseStore
 from storage.models import ModelRegistry
 from storage.notices import Notices
+from storage.predictions import PredictionStore
 from storage.queue import Doorbell
 from storage.results import ResultStore
 from storage.sweeps import SweepStore
@@ -25,6 +26,7 @@ class Storage:
     datasets: DatasetStore
     sweeps: SweepStore
     results: ResultStore
+    predictions: PredictionStore
     doorbell: Doorbell
     notices: Notices
 
@@ -40,6 +42,7 @@ def open_storage(settings: Settings, *, pooled: bool = True) -> Storage:
         datasets=DatasetStore(database),
         sweeps=SweepStore(database),
         results=ResultStore(database),
+        predictions=PredictionStore(database),
         doorbell=Doorbell(settings),
         notices=Notices(settings),
     )

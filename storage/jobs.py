@@ -4,12 +4,14 @@ import hashlib
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
+from pydantic import BaseModel
 from sqlalchemy import Connection, Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from schemas.batch import PredictionReport, PredictionRequest
 from schemas.errors import AlreadyFinal, IdempotencyMismatch, NotFound
 from schemas.job import JobError, JobEvent, JobRequest, JobStatus, SweepRequest
 from schemas.network import NetworkConfig
@@ -18,6 +20,8 @@ from schemas.training import DiagnosisCode, EpochRecord, Metrics, TrainingConfig
 from storage.database import Database, clock
 from storage.tables import AnyRow, events, jobs
 from storage.transitions import apply, end, log_event
+
+Stored = TypeVar("Stored", bound=BaseModel)
 
 
 class JobRecord(NamedTuple):
@@ -36,15 +40,27 @@ class JobRecord(NamedTuple):
     engine: str | None
     device: str | None
     dataset: str
-    network: NetworkConfig
-    training: TrainingConfig
+    network: NetworkConfig | None
+    """Null for a prediction, as is the next."""
+    training: TrainingConfig | None
     metrics: Metrics | None
     diagnosis: DiagnosisCode | None
     model: str
     model_version: int | None
     error: JobError | None
     search: Search | None
-    """Null for a training."""
+    """Of a sweep."""
+    report: PredictionReport | None
+    """Of a prediction that succeeded."""
+
+
+class Pinned(NamedTuple):
+    """What a prediction is to predict, as it was when it was accepted."""
+
+    version: int
+    """Of the model."""
+    rows: int
+    """Of the dataset."""
 
 
 _RECORD_COLUMNS = tuple(jobs.c[name] for name in JobRecord._fields)
@@ -58,14 +74,15 @@ class JobStore:
 
     def submit(
         self,
-        request: JobRequest | SweepRequest,
+        request: JobRequest | SweepRequest | PredictionRequest,
         idempotency_key: str | None = None,
         dataset_sha256: str | None = None,
+        pinned: Pinned | None = None,
     ) -> JobRecord:
         """
         Accept a job; the same key with the same request answers with the job accepted first.
 
-        `dataset_sha256` is the digest of the stored dataset that it is to train on.
+        `dataset_sha256` is the digest of the stored dataset that it is to train on, or to predict.
 
         Raises: IdempotencyMismatch when the key was used with another request.
         """
@@ -74,36 +91,31 @@ class JobStore:
         try:
             with self._database.write() as connection:
                 values = {"idempotency_key": idempotency_key, "dataset_sha256": dataset_sha256}
-                return _record(self._insert(connection, request, body, digest, values))
+                own = _own_values(request, pinned)
+                return _record(self._insert(connection, request, body, digest, values | own))
         except IntegrityError:
             accepted = self._accepted_before(idempotency_key, digest)
         # A job that was deleted in between has given its key back.
-        return accepted or self.submit(request, idempotency_key, dataset_sha256)
+        return accepted or self.submit(request, idempotency_key, dataset_sha256, pinned)
 
     def _insert(
         self,
         connection: Connection,
-        request: JobRequest | SweepRequest,
+        request: JobRequest | SweepRequest | PredictionRequest,
         body: str,
         digest: str,
-        values: Mapping[str, str | None],
+        values: Mapping[str, str | int | None],
     ) -> AnyRow:
         job_id = f"job_{uuid.uuid4().hex}"
-        search = request.search if isinstance(request, SweepRequest) else None
         statement = insert(jobs).values(
             id=job_id,
             **values,
             request=body,
             request_sha256=digest,
             kind=request.kind,
-            queue=queue_of(request.training),
             dataset=request.dataset if isinstance(request.dataset, str) else "inline",
-            network=request.network.model_dump_json(),
-            training=request.training.model_dump_json(),
             model=request.model or job_id,
             status=JobStatus.QUEUED,
-            epochs=max((search and search.space.epochs) or (request.training.epochs,)),
-            search=search and search.model_dump_json(),
             event_count=1,
             created_at=clock(),
         )
@@ -199,9 +211,27 @@ class JobStore:
                 raise NotFound("job", job_id)
 
 
-def queue_of(training: TrainingConfig) -> str:
-    """Name the queue whose workers can run the training."""
-    return "gpu" if training.device.startswith("cuda") else "train"
+def queue_of(training: TrainingConfig | None) -> str:
+    """Name the queue whose workers can run the training, or a prediction."""
+    return "gpu" if training is not None and training.device.startswith("cuda") else "train"
+
+
+def _own_values(
+    request: JobRequest | SweepRequest | PredictionRequest, pinned: Pinned | None
+) -> dict[str, str | int | None]:
+    """Give the values of the columns that only one kind of job has, or that differ by kind."""
+    if isinstance(request, PredictionRequest):
+        version, rows = pinned or Pinned(0, 0)
+        nothing = {"network": "null", "training": "null"}
+        return {"queue": queue_of(None), "epochs": rows, "model_version": version, **nothing}
+    search = request.search if isinstance(request, SweepRequest) else None
+    return {
+        "queue": queue_of(request.training),
+        "network": request.network.model_dump_json(),
+        "training": request.training.model_dump_json(),
+        "epochs": max((search and search.space.epochs) or (request.training.epochs,)),
+        "search": None if search is None else search.model_dump_json(),
+    }
 
 
 _IS_OWN = jobs.c.parent.is_(None)
@@ -228,10 +258,15 @@ def _record(row: AnyRow) -> JobRecord:
         | {
             "status": JobStatus(row.status),
             "cancel_requested": bool(row.cancel_requested),
-            "network": NetworkConfig.model_validate_json(row.network),
-            "training": TrainingConfig.model_validate_json(row.training),
-            "metrics": Metrics.model_validate_json(row.metrics) if row.metrics else None,
-            "error": JobError.model_validate_json(row.error) if row.error else None,
-            "search": Search.model_validate_json(row.search) if row.search else None,
+            "network": _read(NetworkConfig, row.network),
+            "training": _read(TrainingConfig, row.training),
+            "metrics": _read(Metrics, row.metrics),
+            "error": _read(JobError, row.error),
+            "search": _read(Search, row.search),
+            "report": _read(PredictionReport, row.report),
         }
     )
+
+
+def _read(kind: type[Stored], text: str | None) -> Stored | None:
+    return None if text in (None, "null") else kind.model_validate_json(text)

@@ -7,13 +7,16 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Update, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
+from schemas.batch import PredictionReport
 from schemas.errors import LeaseLost
 from schemas.job import EventType, JobError, JobStatus
 from schemas.settings import Settings
 from schemas.training import DiagnosisCode, EpochRecord, Metrics
 from storage import models as model_registry
+from storage import predictions
 from storage.database import Database, clock
 from storage.models import Publication
+from storage.predictions import Outputs
 from storage.tables import checkpoints, jobs
 from storage.transitions import BACK_IN_QUEUE, apply, end
 
@@ -29,27 +32,31 @@ class Claim(NamedTuple):
     attempt: int
     token: str
     request: str
-    """JobRequest, SweepRequest or Shard, as JSON."""
+    """JobRequest, SweepRequest, Shard or PredictionRequest, as JSON."""
     model: str
-    """Name to publish under."""
+    """Name to publish under, or to predict with."""
+    model_version: int | None
+    """The version that a prediction was accepted with."""
     dataset_sha256: str | None
     """Digest of the stored dataset that was accepted; None for rows that need no storing."""
     kind: str
-    """`train`, `sweep` or `shard`."""
+    """`train`, `sweep`, `shard` or `predict`."""
     parent: str | None
     """The sweep that a shard is part of."""
 
 
 class Progress(NamedTuple):
-    """How far an attempt is, and the points of its curves that are not stored yet."""
+    """How far an attempt is, and what of its curves or outputs is not stored yet."""
 
     epochs: int
-    """Epochs done."""
+    """Epochs, or rows, done."""
     records: Sequence[EpochRecord]
     engine: str
     device: str
     checkpoint: bytes | None = None
     """What another attempt could go on from, after `epochs`."""
+    outputs: Outputs | None = None
+    """Of a prediction."""
 
 
 class Outcome(NamedTuple):
@@ -91,13 +98,13 @@ class LeaseStore:
                 epoch=0,
             )
         )
-        names = ("attempt", "request", "model", "dataset_sha256", "kind", "parent")
+        own = ("attempt", "request", "model", "model_version", "dataset_sha256", "kind", "parent")
         with self._database.write() as connection:
             data = {"worker": worker}
-            row = apply(connection, change, "started", data, *(jobs.c[name] for name in names))
+            row = apply(connection, change, "started", data, *(jobs.c[name] for name in own))
         if row is None:
             return None
-        return Claim(row.id, token=token, **{name: getattr(row, name) for name in names})
+        return Claim(row.id, token=token, **{name: getattr(row, name) for name in own})
 
     def checkpoint(self, claim: Claim) -> bytes | None:
         """Read what the newest checkpoint of the job's lost attempts holds."""
@@ -131,12 +138,17 @@ class LeaseStore:
             records = [record.model_dump(exclude_none=True) for record in progress.records]
             data = {"attempt": claim.attempt, "records": records}
             row = apply(connection, change, "epochs", data, jobs.c.cancel_requested)
+        elif progress.outputs is not None:
+            data = {"rows": progress.epochs}
+            row = apply(connection, change, "progress", data, jobs.c.cancel_requested)
         else:
             row = connection.execute(change.returning(jobs.c.cancel_requested)).one_or_none()
         if row is None:
             raise LeaseLost
         if progress.checkpoint is not None:
             _keep_checkpoint(connection, claim, progress.epochs, progress.checkpoint)
+        if progress.outputs is not None:
+            predictions.keep(connection, claim.job_id, progress.outputs)
         return bool(row.cancel_requested)
 
     def succeed(self, claim: Claim, progress: Progress, outcome: Outcome) -> None:
@@ -151,6 +163,15 @@ class LeaseStore:
             }
             data = {"model": {"name": claim.model, "version": version}}
             self._end_held(connection, claim, "succeeded", data, values)
+
+    def succeed_prediction(
+        self, claim: Claim, progress: Progress, report: PredictionReport
+    ) -> None:
+        """Store the last outputs and end the job, which shows them all. Raises: LeaseLost."""
+        with self._database.write() as connection:
+            self._record(connection, claim, progress)
+            values = {"report": report.model_dump_json()}
+            self._end_held(connection, claim, "succeeded", {"rows": progress.epochs}, values)
 
     def fail(self, claim: Claim, error: JobError) -> None:
         """End the job with the reason of its failure; its curves stay. Raises: LeaseLost."""

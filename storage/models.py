@@ -105,6 +105,13 @@ class ModelRegistry:
             pointing = _aliases(connection, name)
         return [_version(row, pointing) for row in rows[:limit]], len(rows) > limit
 
+    def numbers(self) -> list[tuple[str, int]]:
+        """List every version of every model, as (name, number) in order."""
+        columns = (model_versions.c.name, model_versions.c.version)
+        with self._database.read() as connection:
+            rows = connection.execute(select(*columns).order_by(*columns)).all()
+        return [(row.name, row.version) for row in rows]
+
     def version(self, name: str, reference: int | str | None) -> ModelVersion:
         """Read one version by number or alias; None: the latest. Raises: NotFound."""
         with self._database.read() as connection:

@@ -39,9 +39,9 @@ jobs = Table(
     Column("kind", String(16), nullable=False),
     Column("queue", String(16), nullable=False),
     Column("dataset", String(64), nullable=False),  # name, or "inline"
-    Column("network", Text, nullable=False),  # NetworkConfig
-    Column("training", Text, nullable=False),  # TrainingConfig
-    Column("model", String(64), nullable=False),  # name to publish under
+    Column("network", Text, nullable=False),  # NetworkConfig; null (JSON) of a prediction
+    Column("training", Text, nullable=False),  # TrainingConfig; null (JSON) of a prediction
+    Column("model", String(64), nullable=False),  # name to publish under, or to predict with
     Column("status", String(16), nullable=False),
     Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
@@ -50,18 +50,19 @@ jobs = Table(
     Column("worker", String(255)),
     Column("lease_token", String(64)),
     Column("lease_until", Double),
-    Column("epoch", Integer, nullable=False, server_default=text("0")),  # epochs done
+    Column("epoch", Integer, nullable=False, server_default=text("0")),  # epochs, or rows, done
     Column("epochs", Integer, nullable=False),
     Column("engine", String(16)),
     Column("device", String(64)),
     Column("metrics", Text),  # Metrics
     Column("diagnosis", String(64)),  # DiagnosisCode
     Column("error", Text),  # JobError
-    Column("model_version", Integer),
+    Column("model_version", Integer),  # published, or pinned to predict with
     Column("dataset_sha256", String(64)),  # of the stored dataset that was accepted
     Column("parent", ForeignKey("jobs.id", ondelete="CASCADE")),  # of a shard: its sweep
     Column("pending_shards", Integer, nullable=False, server_default=text("0")),  # it waits for
     Column("search", Text),  # Search, of a sweep
+    Column("report", Text),  # PredictionReport, of a prediction that succeeded
     Column("event_count", Integer, nullable=False, server_default=text("0")),
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
@@ -154,4 +155,13 @@ results = Table(
     Column("train_accuracy", Double),
     Column("valid_loss", Double),
     Column("valid_accuracy", Double),
+)
+
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("first_row", Integer, primary_key=True, autoincrement=False),  # of the table, from 0
+    Column("rows", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # outputs of the network, row by row
 )

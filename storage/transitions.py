@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from schemas.job import EventType, JobStatus
 from storage.database import clock
-from storage.tables import AnyRow, checkpoints, events, jobs
+from storage.tables import AnyRow, checkpoints, events, jobs, predictions
 
 ENDED: dict[str, Any] = {"finished_at": clock(), "lease_token": None, "lease_until": None}
 BACK_IN_QUEUE: dict[str, Any] = {
@@ -54,8 +54,8 @@ def end(
     """
     End one job; False when no row met the condition.
 
-    It needs no checkpoint and no shards any more. A shard that fails takes its sweep along, and so
-    all the others.
+    It needs no checkpoint and no shards any more, and no outputs unless it succeeded. A shard that
+    fails takes its sweep along, and so all the others.
     """
     parent = _locked_parent(connection, where) if status == "failed" else None
     change = update(jobs).where(where).values(status=status, **ENDED, **(values or {}))
@@ -64,6 +64,8 @@ def end(
         return False
     connection.execute(delete(checkpoints).where(checkpoints.c.job_id == row.id))
     connection.execute(delete(jobs).where(jobs.c.parent == row.id))
+    if status != "succeeded":
+        connection.execute(delete(predictions).where(predictions.c.job_id == row.id))
     if parent is not None:
         end(connection, (jobs.c.id == parent) & (jobs.c.status == "running"), status, data, values)
     return True

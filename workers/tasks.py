@@ -16,6 +16,7 @@ from storage import Storage, open_storage
 from storage.jobs import queue_of
 from workers.attempt import Attempt
 from workers.parent_death import die_with_parent
+from workers.prediction import PredictAttempt
 from workers.sweeps import ShardAttempt, SweepAttempt
 from workers.training import TrainAttempt
 
@@ -23,6 +24,7 @@ ATTEMPTS: Mapping[str, type[Attempt]] = {
     "train": TrainAttempt,
     "sweep": SweepAttempt,
     "shard": ShardAttempt,
+    "predict": PredictAttempt,
 }
 """What is done for each kind of job."""
 

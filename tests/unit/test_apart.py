@@ -88,10 +88,10 @@ def test_settings_stay_here(do: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "secret" not in told
 
 
-@pytest.mark.parametrize("module", ["exporting", "parsing"])
+@pytest.mark.parametrize("module", ["exporting", "parsing", "predicting", "writing"])
 def test_works_load_neither_flask_nor_gevent(do: Work, module: str) -> None:
     """What the modules that are run apart import leaves the API's libraries out."""
-    body = f"""import service.{module}, perceptron.export, perceptron.parsing
+    body = f"""import service.{module}, perceptron.export, perceptron.answering
 loaded = {{'flask', 'gevent', 'sqlalchemy', 'torch', 'numba'}} & set(sys.modules)
 return ' '.join(loaded).encode()"""
     assert do(body) == b""

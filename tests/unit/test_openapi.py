@@ -8,6 +8,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemas.settings import Settings
 from service.app import create_app
 
+TENSORS = {"Content-Encoding", "Inference-Header-Content-Length"}
+"""Headers that go both ways."""
+
 READ = {
     "post /jobs": {"Accept-Language", "Idempotency-Key", "Prefer"},
     "get /jobs": {"Accept-Language"},
@@ -22,6 +25,8 @@ READ = {
     "get /models/{name}/versions/{version}/safetensors": {"If-None-Match"},
     "get /models/{name}/card": {"Accept-Language"},
     "get /models/{name}/versions/{version}/card": {"Accept-Language"},
+    "post /v2/models/{name}/infer": TENSORS | {"Accept-Encoding"},
+    "post /v2/models/{name}/versions/{version}/infer": TENSORS | {"Accept-Encoding"},
     "put /models/{name}/aliases/{alias}": {"If-Match"},
     "delete /models/{name}/aliases/{alias}": {"If-Match"},
 }
@@ -34,6 +39,7 @@ GIVEN = {
     "get /jobs/{job_id} 200": {"Retry-After"},
     "get /jobs/{job_id}/events 200": {"Link"},
     "get /jobs/{job_id}/results 200": {"Link"},
+    "get /jobs/{job_id}/predictions 200": {"Content-Disposition"},
     "get /models 200": {"Link"},
     "get /models/{name}/versions 200": {"Link"},
     "get /models/{name}/onnx 200": {"Content-Disposition", "ETag"},
@@ -47,6 +53,8 @@ GIVEN = {
     "get /models/{name}/card 200": {"Content-Language"},
     "get /models/{name}/versions/{version}/card 200": {"Content-Language"},
     "get /models/{name}/aliases/{alias} 200": {"ETag"},
+    "post /v2/models/{name}/infer 200": TENSORS,
+    "post /v2/models/{name}/versions/{version}/infer 200": TENSORS,
     "put /models/{name}/aliases/{alias} 200": {"ETag"},
     "put /models/{name}/aliases/{alias} 201": {"ETag"},
     "post /datasets 201": {"Location"},
@@ -109,13 +117,13 @@ def test_results_are_a_table_too(document: dict[str, Any]) -> None:
     assert set(answer["content"]) == {"application/json", "text/csv"}
 
 
-def test_jobs_are_trainings_or_sweeps(document: dict[str, Any]) -> None:
-    """The body of `POST /jobs` is one of two schemas."""
+def test_jobs_are_trainings_sweeps_or_predictions(document: dict[str, Any]) -> None:
+    """The body of `POST /jobs` is one of three schemas."""
     content = operations(document)["post /jobs"]["requestBody"]["content"]
     reference = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
     offered = document["components"]["schemas"][reference]["oneOf"]
     names = {schema["$ref"].rpartition("/")[2] for schema in offered}
-    assert names == {"JobRequest", "SweepRequest"}
+    assert names == {"JobRequest", "SweepRequest", "PredictionRequest"}
 
 
 def test_models_are_files_and_cards_are_pages_too(document: dict[str, Any]) -> None:
@@ -137,6 +145,37 @@ def test_ways_to_send_a_table(document: dict[str, Any]) -> None:
     assert content["multipart/form-data"]["schema"]["required"] == ["file", "name"]
     query = {item["name"] for item in operation["parameters"] if item["in"] == "query"}
     assert query == {"name", "target", "columns", "description"}
+
+
+def test_tensors_are_json_or_bytes(document: dict[str, Any]) -> None:
+    """Inference takes and gives JSON or bytes; every error below `/v2` is the protocol's."""
+    both = {"application/json", "application/octet-stream"}
+    for path in ("/v2/models/{name}/infer", "/v2/models/{name}/versions/{version}/infer"):
+        operation = operations(document)[f"post {path}"]
+        assert set(operation["requestBody"]["content"]) == both
+        assert set(operation["responses"]["200"]["content"]) == both
+    error = {"application/json": {"schema": {"$ref": "#/components/schemas/ProtocolError"}}}
+    for name, operation in operations(document).items():
+        if " /v2" in name:
+            for status, answer in operation["responses"].items():
+                assert status == "200" or answer["content"] == error, name
+
+
+def test_rows_and_predictions_in_four_forms(document: dict[str, Any]) -> None:
+    """Rows are taken, and predictions given, as JSON and as three forms of tables."""
+    forms = {
+        "application/json",
+        "text/csv",
+        "application/x-ndjson",
+        "application/vnd.apache.parquet",
+    }
+    predict = operations(document)["post /predict"]
+    assert set(predict["requestBody"]["content"]) == forms
+    assert set(predict["responses"]["200"]["content"]) == forms
+    query = {item["name"] for item in predict["parameters"] if item["in"] == "query"}
+    assert query == {"model", "version", "keep"}
+    job = operations(document)["get /jobs/{job_id}/predictions"]
+    assert set(job["responses"]["200"]["content"]) == forms
 
 
 def test_no_trace_of_our_own_extension(document: dict[str, Any]) -> None:

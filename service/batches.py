@@ -1,0 +1,189 @@
+"""Predicting whole tables: the rows go into a file, a process of its own answers with another."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import orjson
+from flask import Response, request
+from werkzeug.exceptions import UnsupportedMediaType
+
+from perceptron import datasets
+from perceptron.batches import answer_names, check_kinds, check_size
+from schemas.batch import PredictionRequest
+from schemas.dataset import ColumnKind, Dataset
+from schemas.errors import InvalidField, NotFound
+from schemas.model import ModelCard
+from schemas.prediction import PredictQuery, PredictRequest
+from schemas.preprocessing import Preprocessing, numbers_as_they_are
+from schemas.settings import Settings
+from service import apart, uploads
+from service.context import settings, storage
+from service.predicting import INPUTS, PredictingRequest
+from service.responses import file_response
+from service.uploads import CSV, JSON, MEDIA_TYPES, NDJSON, PARQUET
+from storage import Storage
+from storage.jobs import Pinned
+
+ANSWER_TYPES = (JSON, CSV, NDJSON, PARQUET)
+"""What predictions are told as; JSON where the client does not say."""
+ANYTHING = "*/*"
+
+
+def is_table() -> bool:
+    """Whether the current request's body is a table by its media type."""
+    return request.mimetype in MEDIA_TYPES
+
+
+def answer_type(preferred: Sequence[str] = ANSWER_TYPES) -> str:
+    """Say which media type the client asks for; the first of these where all will do."""
+    if request.headers.get("Accept", ANYTHING) in (ANYTHING, preferred[0]):
+        return preferred[0]
+    known = dict.fromkeys((*preferred, *MEDIA_TYPES))
+    best = request.accept_mimetypes.best_match(list(known)) or preferred[0]
+    return MEDIA_TYPES.get(best, best)
+
+
+def predict_table(query: PredictQuery) -> Response:
+    """
+    Predict the rows of the table that is the current request's body.
+
+    Raises: InvalidField; NotFound; CorruptModel; Unavailable; what `uploads.Body` raises.
+    """
+    media_type = _media_type()
+    if query.model is None:
+        raise InvalidField("is required: ?model=…", parameter="model")
+    with tempfile.TemporaryDirectory(prefix="perceptron-") as name:
+        source = Path(name) / "rows"
+        _receive(source, media_type)
+        try:
+            version, _ = storage().models.resolve(query.model, query.version)
+            return _predict(query.model, version, source, media_type, query.keep)
+        except NotFound as error:
+            error.parameter = "model" if error.kind == "model" else "version"
+            raise
+
+
+def predict_inputs(body: PredictRequest, version: int) -> Response:
+    """Answer a request's rows in what the client accepts. Raises: as `predict_table`."""
+    with tempfile.TemporaryDirectory(prefix="perceptron-") as name:
+        source = Path(name) / "inputs"
+        source.write_bytes(orjson.dumps(body.inputs))
+        return _predict(body.model, version, source, INPUTS, ())
+
+
+def _media_type() -> str:
+    if request.is_json:
+        return JSON
+    found = MEDIA_TYPES.get(request.mimetype)
+    if found is None:
+        told = request.mimetype or "no media type"
+        raise UnsupportedMediaType(f"{told}: send rows as {CSV}, {PARQUET}, {NDJSON} or {JSON}")
+    return found
+
+
+def _receive(path: Path, media_type: str) -> None:
+    """Receive the body into a file. Raises: InvalidField for JSON that is no list."""
+    limits = settings()
+    most = limits.max_body_bytes if media_type == JSON else limits.max_upload_bytes
+    body = uploads.Body(request, most)
+    with path.open("wb") as file:
+        shutil.copyfileobj(body, file, uploads.PIECE_BYTES)
+    if media_type == JSON and _first_character(path) != b"[":
+        raise InvalidField(
+            "stands beside a list of records: name it in the body", parameter="model"
+        )
+
+
+def _first_character(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(uploads.PIECE_BYTES).lstrip()[:1]
+
+
+def _predict(
+    name: str, version: int, source: Path, media_type: str, keep: Sequence[str]
+) -> Response:
+    weights, card = storage().models.weights(name, version)
+    preprocessing = preprocessing_of(card)
+    wanted = answer_type()
+    _check_kept(keep, answer_names(preprocessing.target), wanted)
+    limits = settings()
+    asked = PredictingRequest(
+        model=name,
+        version=version,
+        preprocessing=preprocessing,
+        source=source,
+        media_type=media_type,
+        destination=source.with_name("answers"),
+        answer_type=wanted,
+        keep=tuple(keep),
+        most_rows=limits.max_dataset_rows,
+        most_columns=limits.max_dataset_columns,
+        most_bytes=limits.max_dataset_bytes,
+    )
+    run_apart("service.predicting", asked.with_weights(weights), limits)
+    return file_response(asked.destination, wanted)
+
+
+def preprocessing_of(card: ModelCard) -> Preprocessing:
+    """Give a version's way from rows to numbers."""
+    return card.preprocessing or numbers_as_they_are(card.feature_names)
+
+
+def _check_kept(keep: Sequence[str], answers: Sequence[str], wanted: str) -> None:
+    """See that the columns to repeat have a place in the answer. Raises: InvalidField."""
+    if keep and wanted == JSON:
+        detail = f"JSON has no place for it: send Accept: {CSV}, {NDJSON} or {PARQUET}"
+        raise InvalidField(detail, parameter="keep")
+    names = [*answers, *keep]
+    for name in keep:
+        if names.count(name) > 1:
+            detail = f"two columns of the answer would be called {name!r}"
+            raise InvalidField(detail, parameter="keep")
+
+
+def check_job(asked: PredictionRequest, stored: Storage) -> tuple[Pinned, str | None]:
+    """
+    See that a job can predict its dataset with its model, as far as columns tell.
+
+    Returns what is pinned, and the digest of the dataset where it is a stored one.
+    Raises: InvalidField.
+    """
+    version, preprocessing = _found(asked, stored)
+    dataset = _dataset(asked.dataset, stored)
+    kinds: dict[str, ColumnKind] = {  # a column without a value suits every feature
+        column.name: column.kind if column.distinct else "numeric" for column in dataset.columns
+    }
+    check_kinds(preprocessing, kinds, "dataset")
+    check_size(preprocessing.target, dataset.rows, "dataset")
+    sha256 = None if dataset.created_at is None else dataset.sha256
+    return Pinned(version, dataset.rows), sha256
+
+
+def _found(asked: PredictionRequest, stored: Storage) -> tuple[int, Preprocessing]:
+    try:
+        version = stored.models.version(asked.model, asked.version)
+    except NotFound as error:
+        place = "model" if error.kind == "model" else "version"
+        raise InvalidField(f"{error.detail}: see GET /models", place) from None
+    return version.version, preprocessing_of(version.card)
+
+
+def _dataset(name: str, stored: Storage) -> Dataset:
+    if name in datasets.dataset_names():
+        return datasets.dataset(name)
+    try:
+        return stored.datasets.get(name)
+    except NotFound as error:
+        raise InvalidField(f"{error.detail}: see GET /datasets", "dataset") from None
+
+
+def run_apart(module: str, asked: bytes, limits: Settings) -> None:
+    """Have a module's work done that writes into a file. Raises: InvalidField; as `apart.run`."""
+    most = apart.Limits(limits.upload_seconds, limits.upload_memory_bytes)
+    try:
+        apart.run(module, asked, most)
+    except apart.Overrun as error:
+        detail = f"predicting the rows takes {error}: send fewer, or as a job of the kind `predict`"
+        raise InvalidField(detail) from None
