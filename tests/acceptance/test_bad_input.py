@@ -161,6 +161,8 @@ def test_bad_job(deployment: Deployment, case: str) -> None:
         ("/jobs", '{"dataset":"xor","training":{"optimizer":"x"}}', ["#/training/optimizer"]),
         ("/predict", '{"model":"xor","inputs":[7.5,7]}', ["#/inputs/0"]),
         ("/predict", '{"model":"xor","inputs":[["0",1]]}', ["#/inputs/0/0"]),
+        ("/predict", '{"model":"xor","inputs":[[0,NaN]]}', ["#/inputs/0/1"]),
+        ("/predict", '{"model":"xor","inputs":[[0,[1]]]}', ["#/inputs/0/1"]),
     ],
 )
 def test_one_entry_for_each_wrong_place(
@@ -168,6 +170,21 @@ def test_one_entry_for_each_wrong_place(
 ) -> None:
     """What follows from another error is not told as an error of its own."""
     assert pointers(post_raw(deployment, path, body).json()) == expected
+
+
+@pytest.mark.parametrize(
+    ("inputs", "detail"),
+    [
+        ("[[0,1e999]]", "Input should be a finite number"),
+        ("[[0,[1]]]", "Input should be a valid number or string or boolean"),
+        ("[]", "Array should have at least 1 item after validation, not 0"),
+        ("7", "Input should be a valid array"),
+    ],
+)
+def test_errors_speak_of_json(deployment: Deployment, inputs: str, detail: str) -> None:
+    """What is wrong is one sentence in JSON's terms, whatever the types' branches."""
+    response = post_raw(deployment, "/predict", f'{{"model":"xor","inputs":{inputs}}}')
+    assert [place["detail"] for place in response.json()["errors"]] == [detail]
 
 
 @pytest.mark.parametrize(

@@ -501,3 +501,19 @@ def test_a_job_without_any_worker_says_so(new_deployment: Callable[..., Deployme
     alone = new_deployment("--workers", "0", name="alone")
     job_id = alone.submit(dataset="and")
     assert "`train`" in alone.job(job_id)["waiting_for"]
+
+
+def test_early_stopping_tells_how_far_it_came(deployment: Deployment) -> None:
+    """A training that stopped early counts the epochs that it did, not those asked for."""
+    training = {
+        "optimizer": "adam",
+        "epochs": 5_000,
+        "validation_fraction": 0.3,
+        "early_stopping": {"patience": 20},
+        "record_every": 1,
+    }
+    body = {"dataset": "iris", "network": {"hidden_layers": [8]}, "training": training}
+    job = deployment.client.post("/jobs", json=body, headers={"Prefer": "wait=60"}).json()
+    assert job["status"] == "succeeded", job
+    assert job["progress"]["epoch"] == job["history"][-1]["epoch"] + 1 < 5_000
+    assert job["progress"]["epochs"] == 5_000
