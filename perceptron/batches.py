@@ -7,14 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from perceptron import inference
-from perceptron.evaluation import binary, multiclass, regression
-from perceptron.frames import FLOAT32_MAX, Column, Frame, moments, numbers, spelled
+from perceptron.frames import FLOAT32_MAX, Column, Frame, numbers, spelled
 from perceptron.layers import FloatArray, Layers
 from perceptron.preprocessing import encode, places_of
 from schemas.dataset import ColumnKind
 from schemas.errors import InvalidField
 from schemas.preprocessing import CategoricalFeature, NumericFeature, Preprocessing, Target
-from schemas.training import Evaluation
 
 MOST_VALUES = 20_000_000
 """Most predictions and probabilities that one table is answered with."""
@@ -147,36 +145,3 @@ def check_kinds(preprocessing: Preprocessing, kinds: Mapping[str, ColumnKind], *
         if not is_suited or (kind == "text" and not isinstance(feature, CategoricalFeature)):
             needed = "numbers are" if isinstance(feature, NumericFeature) else "true or false is"
             raise InvalidField(f"its column {feature.name!r} is {kind}: {needed} needed", *at)
-
-
-def judge(target: Target, column: Column, found: FloatArray) -> Evaluation | None:
-    """
-    Judge outputs on the rows whose target is known; None where there is no such row.
-
-    The baseline answers with the classes' shares, or the mean, of these very rows.
-    Shapes: column (rows,); found (rows,) or (rows, classes).
-    """
-    if target.classes is None:
-        if column.kind != "numeric" or column.missing.all():
-            return None
-        known = ~column.missing
-        actual = column.values[known]
-        return regression(found[known], actual, moments(actual)[0])
-    classes = _class_numbers(target, column)
-    known = classes >= 0
-    if not known.any():
-        return None
-    found, classes = found[known], classes[known]
-    shares = np.bincount(classes, minlength=len(target.classes)) / len(classes)
-    if target.task == "binary":
-        return binary(found, classes.astype(np.float32), float(shares[1]))
-    return multiclass(found, classes, shares, target.classes)
-
-
-def _class_numbers(target: Target, column: Column) -> npt.NDArray[np.int64]:
-    """Give each row the number of its class, −1 where that is missing or none of the target's."""
-    places = {spelled(label): place for place, label in enumerate(target.classes or ())}
-    values, inverse = np.unique(column.values, return_inverse=True)
-    cells = column._replace(values=values).cells()
-    known = [-1 if cell is None else places.get(spelled(cell), -1) for cell in cells]
-    return np.array(known, np.int64)[inverse]

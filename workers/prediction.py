@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from perceptron import batches, layers
+from perceptron.judging import judge
 from perceptron.layers import FloatArray
 from schemas.batch import PredictionReport, PredictionRequest
 from schemas.errors import InvalidData, InvalidField, NotFound
@@ -58,7 +59,7 @@ class PredictAttempt(Attempt):
             shape = (-1,) if preprocessing.target.outputs == 1 else (frame.rows, -1)
             found = np.frombuffer(stored, dtype).reshape(shape)
             goal = frame.column(preprocessing.target.name)
-            evaluation = batches.judge(preprocessing.target, goal, found)
+            evaluation = judge(preprocessing.target, goal, found)
         return PredictionReport.model_validate(
             {"target": preprocessing.target, "dtype": dtype.name, "evaluation": evaluation}
         )

@@ -237,9 +237,15 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployment
     started.stop()
 
 
+def files(directory: Path) -> set[Path]:
+    """List what the deployment has in its temporary directory."""
+    return set(directory.glob("perceptron-*"))
+
+
 def test_a_million_rows(small: tuple[Deployment, Path]) -> None:
     """A large file is answered row by row, and the API process stays small and leaves nothing."""
     deployment, temporary = small
+    before = files(temporary)
     lines = [f"{number},{number // 2 % 2},{number % 2}" for number in range(1_000_000)]
     content = "\n".join(["id,x1,x2", *lines]).encode()
     api = psutil.Process(psutil.Process(deployment.api_master).children()[0].pid)
@@ -250,7 +256,7 @@ def test_a_million_rows(small: tuple[Deployment, Path]) -> None:
     np.testing.assert_array_equal(told["id"], np.arange(1_000_000))
     np.testing.assert_array_equal(told["prediction"], np.tile([0, 1, 1, 0], 250_000))
     assert api.memory_info().rss < API_BYTES
-    assert not list(temporary.glob("perceptron-*"))
+    assert files(temporary) == before
 
 
 def _bomb(kind: str) -> bytes:
@@ -269,11 +275,12 @@ def _bomb(kind: str) -> bytes:
 def test_bombs(small: tuple[Deployment, Path], kind: str) -> None:
     """A small file that unfolds into gigabytes, read or repeated, is refused without a trace."""
     deployment, temporary = small
+    before = files(temporary)
     query = {"keep": "id"} if kind == "texts" else {}
     answer = ask(deployment, _bomb(kind), PARQUET, NDJSON, model="xor", **query)
     assert answer.status_code == 422, answer.text[:200]
     assert answer.json()["errors"][0]["pointer"] == "#"
-    assert not list(temporary.glob("perceptron-*"))
+    assert files(temporary) == before
 
 
 def test_over_the_limits(small: tuple[Deployment, Path]) -> None:

@@ -13,6 +13,7 @@ from sklearn import metrics
 
 from perceptron import batches, inference
 from perceptron.frames import Column, Frame, booleans, categories, numbers
+from perceptron.judging import judge
 from perceptron.layers import FloatArray, Layer, Layers
 from perceptron.parsing import PARQUET, Limits, parse
 from perceptron.preprocessing import encode_rows
@@ -197,7 +198,7 @@ def test_kinds_that_suit() -> None:
 
 def judged(task: Task, column: Column, outputs: FloatArray) -> Any:
     """Judge, and give what is found as plain values."""
-    evaluation = batches.judge(TARGETS[task], column, outputs)
+    evaluation = judge(TARGETS[task], column, outputs)
     return None if evaluation is None else evaluation.model_dump()
 
 
