@@ -12,7 +12,7 @@ _settings = Settings()
 _inherited = os.environ.get("PERCEPTRON_LISTEN_FD")
 
 COUNTED = "PROMETHEUS_MULTIPROC_DIR"
-_counted = None if os.environ.get(COUNTED) else tempfile.mkdtemp(prefix="perceptron-counted-")
+_counted = None if os.environ.get(COUNTED) else tempfile.mkdtemp(prefix="counted-by-perceptron-")
 if _counted:
     os.environ[COUNTED] = _counted  # where the workers' counts lie side by side
 

@@ -94,7 +94,7 @@ class Statistics:
         return Path(named)
 
     def _own_directory(self) -> Path:
-        own = tempfile.mkdtemp(prefix="perceptron-statistics-")
+        own = tempfile.mkdtemp(prefix="counted-by-perceptron-")
         weakref.finalize(self, _remove, own, os.getpid())
         return Path(own)
 

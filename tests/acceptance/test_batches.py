@@ -29,7 +29,8 @@ from tests.acceptance.rows import (
 from tests.deployment import Deployment
 
 MIB = 2**20
-API_BYTES = 90 * MIB
+API_BYTES = 96 * MIB
+"""Reading large tables leaves a process some MB above the 90 that predictions alone keep to."""
 
 
 @pytest.fixture(scope="module", params=TARGETS)
