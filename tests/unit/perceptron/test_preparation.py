@@ -203,12 +203,12 @@ def test_requests_that_the_table_cannot_serve(
         (Frame((numbers("y", [0, 1]),)), ("dataset",), "no column to predict 'y' from"),
         (
             Frame((numbers("e", [GAP, GAP]), numbers("y", [0, 1]))),
-            ("features",),
+            ("dataset",),
             "no row has a value of 'e': leave it out of `features`",
         ),
         (
             Frame((categories("e", ["a", "b"], "text"), numbers("y", [0, 1]))),
-            ("target",),
+            ("dataset",),
             "no column to predict 'y' from",
         ),
     ],
