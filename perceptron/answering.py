@@ -17,7 +17,7 @@ from perceptron.batches import answer_names
 from perceptron.frames import EXACT_INTEGERS, Column
 from perceptron.layers import FloatArray
 from perceptron.parsing import CSV, JSON, NDJSON, PARQUET
-from perceptron.preprocessing import answers
+from perceptron.preprocessing import answers, chosen
 from schemas.preprocessing import Label, Target
 
 BATCH = 10_000
@@ -49,8 +49,7 @@ def table(answered: Answered) -> pl.DataFrame:
     if target.classes is None:
         return pl.DataFrame([*kept, pl.Series(names[0], outputs.astype(np.float64))])
     columns = outputs[:, None] if target.task == "binary" else outputs
-    chosen = outputs > 0.5 if target.task == "binary" else outputs.argmax(1)
-    found = _labels(names[0], target.classes, chosen.astype(np.int64))
+    found = _labels(names[0], target.classes, chosen(target, outputs))
     probabilities = [
         pl.Series(name, np.ascontiguousarray(values, np.float64))
         for name, values in zip(names[1:], columns.T, strict=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from schemas.model import Hyperparameters, ModelCard, ModelVersion
 from schemas.network import Task
-from schemas.preprocessing import Feature, Preprocessing, Target, numbers_as_they_are
+from schemas.preprocessing import Feature, Preprocessing, Target
 from schemas.training import EpochRecord, Evaluation, Importance, Metrics
 
 MOST_POINTS = 12
@@ -63,7 +63,7 @@ def markdown(version: ModelVersion) -> str:
     markup, no link and no HTML.
     """
     card = version.card
-    preprocessing = card.preprocessing or numbers_as_they_are(card.feature_names)
+    preprocessing = card.row_preprocessing
     parts = (
         f"# {escaped(version.name)}, version {version.version}",
         _purpose(card, preprocessing),

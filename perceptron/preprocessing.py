@@ -479,7 +479,7 @@ def _fill(preprocessing: Preprocessing, found: npt.NDArray[np.float64], first: i
         fill = getattr(feature, "fill", None)
         missing = np.isnan(found[:, index])
         if fill is None:
-            raise _refuse_row(feature)(first + int(missing.argmax()), "is missing")
+            raise _refuse_row(feature, first)(int(missing.argmax()), "is missing")
         found[missing, index] = fill
 
 
@@ -494,13 +494,9 @@ def encode_columns(
     """
     encoded = np.empty((rows.stop - rows.start, preprocessing.width), np.float32)
     for feature, place in zip(preprocessing.features, places_of(preprocessing), strict=True):
-        refuse = _refuse_later_row(feature, rows.start)
+        refuse = _refuse_row(feature, rows.start)
         _encode_cells(feature, columns[feature.name][rows], refuse, encoded[:, place])
     return encoded
-
-
-def _refuse_later_row(feature: Feature, first: int) -> Refuse:
-    return lambda row, why: _refuse_row(feature)(first + row, why)
 
 
 # From the network's output to answers
@@ -514,9 +510,12 @@ def answers(target: Target, outputs: FloatArray) -> Answers:
     """
     if target.classes is None:
         return Answers(tuple(outputs.tolist()), None)
-    if target.task == "binary":
-        chosen = (outputs > 0.5).tolist()
-        labels = tuple(target.classes[is_second] for is_second in chosen)
-        return Answers(labels, tuple(outputs.tolist()))
-    labels = tuple(target.classes[number] for number in outputs.argmax(1).tolist())
-    return Answers(labels, tuple(map(tuple, outputs.tolist())))
+    labels = tuple(target.classes[number] for number in chosen(target, outputs).tolist())
+    told = outputs.tolist()
+    return Answers(labels, tuple(told if target.task == "binary" else map(tuple, told)))
+
+
+def chosen(target: Target, outputs: FloatArray) -> npt.NDArray[np.int64]:
+    """Give the number of the class that each row is taken for. Shape (rows,)."""
+    numbers = outputs > 0.5 if target.task == "binary" else outputs.argmax(1)
+    return numbers.astype(np.int64)

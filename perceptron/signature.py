@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from perceptron.frames import FLOAT32_MAX, spelled
 from perceptron.layers import FloatArray
+from perceptron.preprocessing import chosen
 from perceptron.tensors import DTYPES, Values
 from schemas.open_inference import Datatype, TensorMetadata
 from schemas.preprocessing import Label, NumericFeature, Preprocessing, Target
@@ -84,20 +85,19 @@ def outputs(target: Target, found: FloatArray) -> dict[str, Output]:
     numbers = _float32(found)
     if target.classes is None:
         return {"predictions": Output("predictions", "FP32", numbers.shape, numbers)}
-    chosen = found.argmax(1) if target.task == "multiclass" else (found > 0.5).astype(np.intp)
     datatype = label_datatype(target.classes)
-    labels = _labels(target.classes, datatype, chosen)
+    labels = _labels(target.classes, datatype, chosen(target, found))
     return {
-        "predictions": Output("predictions", datatype, chosen.shape, labels),
+        "predictions": Output("predictions", datatype, found.shape[:1], labels),
         "probabilities": Output("probabilities", "FP32", numbers.shape, numbers.reshape(-1)),
     }
 
 
-def _labels(classes: tuple[Label, ...], datatype: Datatype, chosen: npt.NDArray[Any]) -> Values:
+def _labels(classes: tuple[Label, ...], datatype: Datatype, numbers: npt.NDArray[Any]) -> Values:
     if datatype == "BYTES":
         texts = [spelled(label) for label in classes]
-        return [texts[number] for number in chosen.tolist()]
-    labels: npt.NDArray[Any] = np.array(classes, DTYPES[datatype])[chosen]
+        return [texts[number] for number in numbers.tolist()]
+    labels: npt.NDArray[Any] = np.array(classes, DTYPES[datatype])[numbers]
     return labels
 
 

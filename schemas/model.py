@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 from schemas.base import MAX_INTEGER, Body, Record
 from schemas.network import LayerActivation, NetworkConfig
 from schemas.page import Page, PageLimit
-from schemas.preprocessing import Preprocessing
+from schemas.preprocessing import Preprocessing, numbers_as_they_are
 from schemas.training import Diagnosis, EpochRecord, Importance, Metrics, TrainingConfig
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -64,6 +64,11 @@ class ModelCard(Record):
     """Permutation importance of the features on the validation rows, or else the training rows."""
     metrics: Metrics | None
     diagnosis: Diagnosis | None
+
+    @property
+    def row_preprocessing(self) -> Preprocessing:
+        """How a row becomes the network's input, also where `preprocessing` is null."""
+        return self.preprocessing or numbers_as_they_are(self.feature_names)
 
 
 class ModelVersion(Record):

@@ -14,9 +14,8 @@ from perceptron.batches import answer_names, check_kinds, check_size
 from schemas.batch import PredictionRequest
 from schemas.dataset import ColumnKind, Dataset
 from schemas.errors import InvalidField, NotFound
-from schemas.model import ModelCard
 from schemas.prediction import PredictQuery, PredictRequest
-from schemas.preprocessing import Preprocessing, numbers_as_they_are
+from schemas.preprocessing import Preprocessing
 from schemas.settings import Settings
 from service import apart, uploads
 from service.context import settings, storage
@@ -105,7 +104,7 @@ def _predict(
     name: str, version: int, source: Path, media_type: str, keep: Sequence[str]
 ) -> Response:
     weights, card = storage().models.weights(name, version)
-    preprocessing = preprocessing_of(card)
+    preprocessing = card.row_preprocessing
     wanted = answer_type()
     _check_kept(keep, answer_names(preprocessing.target), wanted)
     limits = settings()
@@ -124,11 +123,6 @@ def _predict(
     )
     run_apart("service.predicting", asked.with_weights(weights), limits)
     return file_response(asked.destination, wanted)
-
-
-def preprocessing_of(card: ModelCard) -> Preprocessing:
-    """Give a version's way from rows to numbers."""
-    return card.preprocessing or numbers_as_they_are(card.feature_names)
 
 
 def _check_kept(keep: Sequence[str], answers: Sequence[str], wanted: str) -> None:
@@ -167,7 +161,7 @@ def _found(asked: PredictionRequest, stored: Storage) -> tuple[int, Preprocessin
     except NotFound as error:
         place = "model" if error.kind == "model" else "version"
         raise InvalidField(f"{error.detail}: see GET /models", place) from None
-    return version.version, preprocessing_of(version.card)
+    return version.version, version.card.row_preprocessing
 
 
 def _dataset(name: str, stored: Storage) -> Dataset:

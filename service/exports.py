@@ -10,7 +10,6 @@ from werkzeug.http import parse_etags
 from perceptron.cards import markdown
 from schemas.errors import Unavailable
 from schemas.model import ModelCard
-from schemas.preprocessing import numbers_as_they_are
 from service import apart
 from service.context import storage
 from service.exporting import ExportingRequest
@@ -92,8 +91,7 @@ def get_card(path: ModelPath, header: LanguageHeaders) -> Response:
 def _onnx(name: str, reference: int | str | None, header: FileHeaders) -> Response:
     version, _ = storage().models.resolve(name, reference)
     weights, card = storage().models.weights(name, version)
-    preprocessing = card.preprocessing or numbers_as_they_are(card.feature_names)
-    asked = ExportingRequest(name=name, version=version, preprocessing=preprocessing)
+    asked = ExportingRequest(name=name, version=version, preprocessing=card.row_preprocessing)
     try:
         data = apart.run("service.exporting", asked.with_weights(weights), LIMITS)
     except apart.Overrun as error:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,15 +34,6 @@ class Asked(NamedTuple):
     """Size of the JSON object in front of the tensors' bytes; None: the body is all JSON."""
     content_encoding: str = ""
     accept_encoding: str | None = None
-
-    @classmethod
-    def of(cls, environ: Mapping[str, Any]) -> Self:
-        """Read them from a WSGI environment."""
-        return cls(
-            environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH"),
-            environ.get("HTTP_CONTENT_ENCODING", ""),
-            environ.get("HTTP_ACCEPT_ENCODING"),
-        )
 
 
 class Answer(NamedTuple):

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 from perceptron.layers import Layers, from_bytes
-from schemas.preprocessing import Preprocessing, numbers_as_they_are
+from schemas.preprocessing import Preprocessing
 from storage.models import ModelRegistry
 
 
@@ -50,8 +50,8 @@ class ModelCache:
 
     def _load(self, registry: ModelRegistry, name: str, version: int) -> ReadyModel:
         weights, card = registry.weights(name, version)
-        preprocessing = card.preprocessing or numbers_as_they_are(card.feature_names)
-        return ReadyModel(name, version, preprocessing, from_bytes(weights), len(weights))
+        layers = from_bytes(weights)
+        return ReadyModel(name, version, card.row_preprocessing, layers, len(weights))
 
     def _keep(self, key: tuple[str, int, str], ready: ReadyModel) -> None:
         if ready.size_bytes > self._max_bytes or key in self._ready:

@@ -98,13 +98,13 @@ class LeaseStore:
                 epoch=0,
             )
         )
-        own = ("attempt", "request", "model", "model_version", "dataset_sha256", "kind", "parent")
+        names = ("attempt", "request", "model", "model_version", "dataset_sha256", "kind", "parent")
         with self._database.write() as connection:
             data = {"worker": worker}
-            row = apply(connection, change, "started", data, *(jobs.c[name] for name in own))
+            row = apply(connection, change, "started", data, *(jobs.c[name] for name in names))
         if row is None:
             return None
-        return Claim(row.id, token=token, **{name: getattr(row, name) for name in own})
+        return Claim(row.id, token=token, **{name: getattr(row, name) for name in names})
 
     def checkpoint(self, claim: Claim) -> bytes | None:
         """Read what the newest checkpoint of the job's lost attempts holds."""

@@ -10,9 +10,7 @@ from perceptron.judging import judge
 from perceptron.layers import FloatArray
 from schemas.batch import PredictionReport, PredictionRequest
 from schemas.errors import InvalidData, InvalidField, NotFound
-from schemas.job import JobRequest
 from schemas.model import ModelCard
-from schemas.preprocessing import numbers_as_they_are
 from schemas.settings import Settings
 from storage import Storage
 from storage.leases import Claim, Progress
@@ -42,8 +40,8 @@ class PredictAttempt(Attempt):
     def _predict(self) -> PredictionReport:
         """Raises: Stopped, InvalidData, InvalidField, LeaseLost."""
         weights, card = self._model()
-        preprocessing = card.preprocessing or numbers_as_they_are(card.feature_names)
-        frame = source_of(self.storage, JobRequest(dataset=self._request.dataset), self.claim).frame
+        preprocessing = card.row_preprocessing
+        frame = source_of(self.storage, self._request.dataset, self.claim).frame
         rows = batches.usable(preprocessing, frame, are_numbers_texts=False)
         network = layers.from_bytes(weights)
         dtype = network[-1].weight.dtype

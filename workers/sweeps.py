@@ -39,7 +39,7 @@ class SweepAttempt(TrainAttempt):
 
     @cached_property
     def _source(self) -> Source:
-        return source_of(self.storage, self._sweep.training_request, self.claim)
+        return source_of(self.storage, self._sweep.dataset, self.claim)
 
     @cached_property
     def _outlined(self) -> Outline:
@@ -135,7 +135,7 @@ class ShardAttempt(Attempt):
     @cached_property
     def _source(self) -> Source:
         claim = self.claim._replace(dataset_sha256=self._parent.dataset_sha256)
-        return source_of(self.storage, self._sweep.training_request, claim)
+        return source_of(self.storage, self._sweep.dataset, claim)
 
     @cached_property
     def _folds(self) -> CrossValidation:

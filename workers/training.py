@@ -15,6 +15,7 @@ from perceptron.frames import Frame
 from perceptron.importance import permutation_importance
 from perceptron.preparation import Prepared, Source, finish, prepare
 from perceptron.tables import Table
+from schemas.dataset import InlineDataset
 from schemas.errors import Diverged, InvalidData, InvalidField, NotFound, Unavailable
 from schemas.job import JobRequest
 from schemas.model import Hyperparameters, ModelCard
@@ -76,7 +77,9 @@ class TrainAttempt(Attempt):
 
     def _prepare(self) -> Prepared:
         try:
-            return prepare(self._request, source_of(self.storage, self._request, self.claim))
+            return prepare(
+                self._request, source_of(self.storage, self._request.dataset, self.claim)
+            )
         except InvalidField as error:
             raise InvalidData(error.detail) from error
 
@@ -136,12 +139,12 @@ class TrainAttempt(Attempt):
         return Outcome(metrics, diagnosis, publication)
 
 
-def source_of(storage: Storage, request: JobRequest, claim: Claim) -> Source:
+def source_of(storage: Storage, dataset: str | InlineDataset, claim: Claim) -> Source:
     """Read the table of a job. Raises: InvalidData where it is not the one that was accepted."""
-    found = datasets.in_request(request.dataset)
+    found = datasets.in_request(dataset)
     if found is not None:
         return found
-    name = str(request.dataset)
+    name = str(dataset)
     try:
         data, sha256 = storage.datasets.data(name)
         target = storage.datasets.get(name).target
