@@ -16,6 +16,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from schemas.errors import CorruptModel, InvalidData, InvalidField, PerceptronError, Unavailable
@@ -105,6 +107,7 @@ def _error(told: bytes) -> PerceptronError:
 def main(module: str, limits: str) -> int:
     """Do the work of a request on standard input; returns the exit status."""
     _limit(Limits(*json.loads(limits)))
+    _yield_to_the_api()
     request = sys.stdin.buffer.read()
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answer:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
@@ -126,6 +129,13 @@ def _limit(limits: Limits) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     if limits.memory_bytes is not None and sys.platform == "linux":  # macOS does not keep to it
         resource.setrlimit(resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
+
+
+def _yield_to_the_api() -> None:
+    """Take one core, and where memory runs out be what ends, not the API."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    os.environ["POLARS_MAX_THREADS"] = "1"  # read when Polars is imported
 
 
 def _told(error: PerceptronError) -> bytes:

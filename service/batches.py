@@ -9,16 +9,16 @@ import orjson
 from flask import Response, request
 from werkzeug.exceptions import UnsupportedMediaType
 
-from perceptron import datasets
 from perceptron.batches import answer_names, check_kinds, check_size
 from schemas.batch import PredictionRequest
-from schemas.dataset import ColumnKind, Dataset
+from schemas.dataset import ColumnKind
 from schemas.errors import InvalidField, NotFound
 from schemas.prediction import PredictQuery, PredictRequest
 from schemas.preprocessing import Preprocessing
 from schemas.settings import Settings
 from service import apart, uploads
 from service.context import settings, storage
+from service.intake import dataset_in_body
 from service.predicting import INPUTS, PredictingRequest
 from service.responses import file_response
 from service.uploads import CSV, JSON, MEDIA_TYPES, NDJSON, PARQUET
@@ -109,7 +109,7 @@ def _predict(
     _check_kept(keep, answer_names(preprocessing.target), wanted)
     limits = settings()
     asked = PredictingRequest(
-        model=name,
+        name=name,
         version=version,
         preprocessing=preprocessing,
         source=source,
@@ -145,7 +145,7 @@ def check_job(asked: PredictionRequest, stored: Storage) -> tuple[Pinned, str | 
     Raises: InvalidField.
     """
     version, preprocessing = _found(asked, stored)
-    dataset = _dataset(asked.dataset, stored)
+    dataset = dataset_in_body(asked.dataset, stored)
     kinds: dict[str, ColumnKind] = {  # a column without a value suits every feature
         column.name: column.kind if column.distinct else "numeric" for column in dataset.columns
     }
@@ -162,15 +162,6 @@ def _found(asked: PredictionRequest, stored: Storage) -> tuple[int, Preprocessin
         place = "model" if error.kind == "model" else "version"
         raise InvalidField(f"{error.detail}: see GET /models", place) from None
     return version.version, version.card.row_preprocessing
-
-
-def _dataset(name: str, stored: Storage) -> Dataset:
-    if name in datasets.dataset_names():
-        return datasets.dataset(name)
-    try:
-        return stored.datasets.get(name)
-    except NotFound as error:
-        raise InvalidField(f"{error.detail}: see GET /datasets", "dataset") from None
 
 
 def run_apart(module: str, asked: bytes, limits: Settings) -> None:

@@ -60,9 +60,7 @@ def list_datasets(query: PageQuery) -> Response:
 @blueprint.get("/datasets/<name>", responses={200: Dataset, **documented(404)})
 def get_dataset(path: DatasetPath) -> Response:
     """Report a dataset with its columns and its first rows."""
-    if path.name in datasets.dataset_names():
-        return json_response(datasets.dataset(path.name))
-    return json_response(storage().datasets.get(path.name))
+    return json_response(intake.dataset(path.name, storage()))
 
 
 @blueprint.delete("/datasets/<name>", responses={204: None, **documented(404, 409)})

@@ -12,7 +12,7 @@ from schemas.errors import Unavailable
 from schemas.model import ModelCard
 from service import apart
 from service.context import storage
-from service.exporting import ExportingRequest
+from service.exporting import ModelRequest
 from service.models import ModelPath, VersionPath, in_language
 from service.openapi import answers, headers
 from service.problems import documented
@@ -91,7 +91,7 @@ def get_card(path: ModelPath, header: LanguageHeaders) -> Response:
 def _onnx(name: str, reference: int | str | None, header: FileHeaders) -> Response:
     version, _ = storage().models.resolve(name, reference)
     weights, card = storage().models.weights(name, version)
-    asked = ExportingRequest(name=name, version=version, preprocessing=card.row_preprocessing)
+    asked = ModelRequest(name=name, version=version, preprocessing=card.row_preprocessing)
     try:
         data = apart.run("service.exporting", asked.with_weights(weights), LIMITS)
     except apart.Overrun as error:

@@ -7,14 +7,14 @@ import tempfile
 from typing import Any
 
 from schemas.settings import Settings
+from service.statistics import DIRECTORY, PREFIX
 
 _settings = Settings()
 _inherited = os.environ.get("PERCEPTRON_LISTEN_FD")
 
-COUNTED = "PROMETHEUS_MULTIPROC_DIR"
-_counted = None if os.environ.get(COUNTED) else tempfile.mkdtemp(prefix="counted-by-perceptron-")
+_counted = None if os.environ.get(DIRECTORY) else tempfile.mkdtemp(prefix=PREFIX)
 if _counted:
-    os.environ[COUNTED] = _counted  # where the workers' counts lie side by side
+    os.environ[DIRECTORY] = _counted  # where the workers' counts lie side by side
 
 bind = [f"fd://{_inherited}" if _inherited else f"{_settings.host}:{_settings.port}"]
 workers = _settings.api_workers

@@ -1,4 +1,4 @@
-"""Taking tables in: from the body of a request to a stored dataset, or to nothing at all."""
+"""Taking tables in, to a stored dataset or to nothing at all, and finding them by name."""
 
 import tempfile
 import threading
@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
-from flask import abort, request
-from pydantic import ValidationError
+from flask import request
 
 from perceptron import datasets
 from perceptron.tables import INLINE_NAME
 from schemas.dataset import Dataset, DatasetOptions, DatasetRequest, SampleConfig
-from schemas.errors import DatasetExists, InvalidField, Unavailable
+from schemas.errors import DatasetExists, InvalidField, NotFound, Unavailable
 from schemas.settings import Settings
 from service import apart, problems, uploads
 from service.context import settings, storage
 from service.parsing import ParsingRequest
 from service.requests import JsonRequest
 from service.uploads import UploadQuery
+from storage import Storage
 
 FILE = "file"
 """The field that stands for the table itself, as errors of reading it point."""
@@ -38,7 +38,7 @@ def take_in(query: UploadQuery) -> Dataset:
         directory = Path(name)
         if request.is_json:
             uploads.refuse_query(query)
-            return _from_json(_json_body(), directory)
+            return _from_json(problems.json_body(DatasetRequest), directory)
         upload = uploads.receive(request, query, directory, settings().max_upload_bytes)
         try:
             return _read(upload.options, upload.path, upload.media_type, directory)
@@ -71,13 +71,6 @@ def _from_json(body: DatasetRequest, directory: Path) -> Dataset:
         raise
 
 
-def _json_body() -> DatasetRequest:
-    try:
-        return DatasetRequest.model_validate_json(request.get_json())
-    except ValidationError as error:
-        abort(problems.from_validation(error))
-
-
 def _read(
     options: DatasetOptions, source: Path | SampleConfig, media_type: str, directory: Path
 ) -> Dataset:
@@ -94,8 +87,8 @@ def _read(
         most_bytes=limits.max_dataset_bytes,
     )
     with _turn(limits.upload_seconds):
-        dataset = _read_apart(asked, limits)
-        return _store(dataset, asked.destination.read_bytes())
+        found = _read_apart(asked, limits)
+        return _store(found, asked.destination.read_bytes())
 
 
 def _read_apart(asked: ParsingRequest, limits: Settings) -> Dataset:
@@ -107,6 +100,21 @@ def _read_apart(asked: ParsingRequest, limits: Settings) -> Dataset:
     return Dataset.model_validate_json(told)
 
 
+def dataset(name: str, stored: Storage) -> Dataset:
+    """Give a dataset, be it a truth table or stored. Raises: NotFound."""
+    if name in datasets.dataset_names():
+        return datasets.dataset(name)
+    return stored.datasets.get(name)
+
+
+def dataset_in_body(name: str, stored: Storage) -> Dataset:
+    """Give the dataset that a job names. Raises: InvalidField."""
+    try:
+        return dataset(name, stored)
+    except NotFound as error:
+        raise InvalidField(f"{error.detail}: see GET /datasets", "dataset") from None
+
+
 def _check_name(name: str) -> None:
     """See that the name is free, to begin with. Raises: InvalidField, DatasetExists."""
     if name == INLINE_NAME:
@@ -116,10 +124,10 @@ def _check_name(name: str) -> None:
     storage().datasets.check_is_free(name)
 
 
-def _store(dataset: Dataset, data: bytes) -> Dataset:
+def _store(found: Dataset, data: bytes) -> Dataset:
     if isinstance(request, JsonRequest):
         request.body_bytes = max(request.body_bytes, len(data))  # memory worth giving back
-    return storage().datasets.create(dataset, data)
+    return storage().datasets.create(found, data)
 
 
 @contextmanager

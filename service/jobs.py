@@ -14,7 +14,7 @@ from perceptron.diagnosis import Language
 from perceptron.preparation import Outline, outline, outline_of, prepare_outlined
 from schemas.base import Identifier, Record
 from schemas.batch import PredictionRequest, RowProgress
-from schemas.errors import InvalidField, NotFound, Unavailable
+from schemas.errors import InvalidField, Unavailable
 from schemas.job import (
     EventPage,
     EventQuery,
@@ -34,12 +34,13 @@ from schemas.settings import Settings
 from service import batches, sweeps
 from service.context import settings, storage
 from service.event_stream import event_stream
+from service.intake import dataset_in_body
 from service.openapi import EVENT_STREAM, answers, headers
 from service.problems import documented
 from service.requests import EventHeaders, LanguageHeaders, SubmitHeaders, wants_event_stream
 from service.responses import json_response, no_content, page_response
 from storage import Storage
-from storage.jobs import JobRecord, queue_of
+from storage.jobs import JobRecord, Pinned, queue_of
 
 blueprint = APIBlueprint("jobs", __name__, abp_tags=[Tag(name="jobs", description="Trainings")])
 
@@ -68,14 +69,8 @@ def create_job(header: SubmitHeaders, body: JobSubmission) -> Response:
 
     `Idempotency-Key` makes it safe to repeat; `Prefer: wait=N` waits up to N seconds for the end.
     """
-    key, pinned = header.idempotency_key, None
-    request: JobRequest | SweepRequest | PredictionRequest
-    if isinstance(body.root, PredictionRequest):
-        request = body.root
-        pinned, sha256 = batches.check_job(request, storage())
-    else:
-        request, sha256 = check_request(body.root, settings(), storage())
-    record = storage().jobs.submit(request, key, sha256, pinned)
+    request, sha256, pinned = check_request(body.root, settings(), storage())
+    record = storage().jobs.submit(request, header.idempotency_key, sha256, pinned)
     _ring(storage(), queue_of(record.training))
     return _accepted(record, header)
 
@@ -148,14 +143,18 @@ def list_events(path: JobPath, query: EventQuery, header: EventHeaders) -> Respo
 
 
 def check_request(
-    body: JobRequest | SweepRequest, limits: Settings, stored: Storage
-) -> tuple[JobRequest | SweepRequest, str | None]:
+    body: JobRequest | SweepRequest | PredictionRequest, limits: Settings, stored: Storage
+) -> tuple[JobRequest | SweepRequest | PredictionRequest, str | None, Pinned | None]:
     """
     Refuse what the vocabulary allows and this deployment or the data cannot do.
 
-    Returns the request, with what follows from the data filled in, and the digest of the stored
-    dataset that the job is to train on, where it is a stored one. Raises: InvalidField.
+    Returns the request, with what follows from the data filled in, the digest of the stored
+    dataset that the job is about, where it is a stored one, and what a prediction pins.
+    Raises: InvalidField.
     """
+    if isinstance(body, PredictionRequest):
+        pinned, sha256 = batches.check_job(body, stored)
+        return body, sha256, pinned
     training = body.training_request if isinstance(body, SweepRequest) else body
     outline, sha256 = _outline(training, stored)
     count = body.network.parameter_count(outline.inputs, outline.outputs)
@@ -167,7 +166,7 @@ def check_request(
         raise InvalidField(f"{body.model!r} is a built-in model: choose another name", "model")
     if isinstance(body, SweepRequest):
         body = sweeps.checked(body, outline, limits)
-    return body, sha256
+    return body, sha256, None
 
 
 def _outline(body: JobRequest, stored: Storage) -> tuple[Outline, str | None]:
@@ -177,10 +176,7 @@ def _outline(body: JobRequest, stored: Storage) -> tuple[Outline, str | None]:
         found = outline_of(body, source)
         prepare_outlined(body, source, found)  # its rows are here to be checked, every one
         return found, None
-    try:
-        dataset = stored.datasets.get(str(body.dataset))
-    except NotFound as error:
-        raise InvalidField(f"{error.detail}: see GET /datasets", "dataset") from None
+    dataset = dataset_in_body(str(body.dataset), stored)
     return outline(body, dataset.columns, dataset.rows, dataset.target), dataset.sha256
 
 
@@ -281,11 +277,13 @@ def _fields(record: JobRecord, language: Language) -> dict[str, Any]:
         results=f"{at}/results" if search else None,
         predictions=f"{at}/predictions" if is_there else None,
     )
-    progress: Progress | RowProgress = Progress(epoch=epoch, epochs=epochs)
-    if predicts:
-        progress = RowProgress(rows_done=epoch, rows=epochs)
+    rows_or_epochs = (
+        RowProgress(rows_done=epoch, rows=epochs)
+        if predicts
+        else Progress(epoch=epoch, epochs=epochs)
+    )
     return fields | {
-        "progress": progress,
+        "progress": rows_or_epochs,
         "evaluation": report and report.evaluation,
         "model": published,
         "diagnosis": found,

@@ -1,7 +1,5 @@
 """What the process that reads an uploaded table does: from a file to its stored form."""
 
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from perceptron.datasets import describe
@@ -35,8 +33,6 @@ def work(request: bytes) -> bytes:
 
     Raises: InvalidField, which points into the form of an upload: `file`, `target`, `columns`.
     """
-    with suppress(OSError):  # where memory runs out, this process ends and the API does not
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     asked = ParsingRequest.model_validate_json(request)
     if isinstance(asked.source, SampleConfig):
         frame = _drawn(asked, asked.source)
@@ -52,7 +48,6 @@ def work(request: bytes) -> bytes:
 
 
 def _read(asked: ParsingRequest, source: Path) -> Frame:
-    os.environ["POLARS_MAX_THREADS"] = "1"  # read when Polars is imported
     from perceptron.parsing import Limits, parse  # noqa: PLC0415
 
     limits = Limits(asked.most_rows, asked.most_columns, asked.most_bytes)

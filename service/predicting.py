@@ -1,16 +1,14 @@
 """What the process that predicts a table does: from a file of rows to a file of answers."""
 
 import json
-import os
 import resource
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from schemas.base import Record
 from schemas.dataset import ColumnKind, DatasetOptions
 from schemas.errors import InvalidField
-from schemas.preprocessing import CategoricalFeature, NumericFeature, Preprocessing
+from schemas.preprocessing import CategoricalFeature, NumericFeature
+from service.exporting import ModelRequest
 
 if TYPE_CHECKING:
     from perceptron.answering import Answered
@@ -22,12 +20,9 @@ MOST_ANSWER_BYTES = 2**30
 """Largest file of answers: long names and texts may repeat in every row."""
 
 
-class PredictingRequest(Record):
-    """Rows to predict, and where to put the answers; the model's weights follow."""
+class PredictingRequest(ModelRequest):
+    """Rows to predict with a model, and where to put the answers."""
 
-    model: str
-    version: int
-    preprocessing: Preprocessing
     source: Path
     media_type: str
     """Of the source."""
@@ -40,10 +35,6 @@ class PredictingRequest(Record):
     most_columns: int
     most_bytes: int
 
-    def with_weights(self, weights: bytes) -> bytes:
-        """Give the request as bytes: one line of JSON, then the weights as they are stored."""
-        return self.model_dump_json().encode() + b"\n" + weights
-
 
 def work(request: bytes) -> bytes:
     """
@@ -51,11 +42,7 @@ def work(request: bytes) -> bytes:
 
     Raises: InvalidField, which points at a column of the table, or into `inputs`; CorruptModel.
     """
-    with suppress(OSError):  # where memory runs out, this process ends and the API does not
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
-    os.environ["POLARS_MAX_THREADS"] = "1"  # read when Polars is imported
-    line, _, weights = request.partition(b"\n")
-    asked = PredictingRequest.model_validate_json(line)
+    asked, weights = PredictingRequest.read(request)
     if asked.media_type == INPUTS:
         _predict_inputs(asked, weights)
     else:
@@ -74,7 +61,7 @@ def _predict_inputs(asked: PredictingRequest, weights: bytes) -> None:
 
     rows = encode_rows(asked.preprocessing, json.loads(asked.source.read_bytes()))
     found = inference.forward(from_bytes(weights), rows)
-    answered = Answered(asked.model, asked.version, asked.preprocessing.target, found)
+    answered = Answered(asked.name, asked.version, asked.preprocessing.target, found)
     write_answers(answered, asked.destination, asked.answer_type)
 
 
@@ -97,7 +84,7 @@ def _predict_table(asked: PredictingRequest, weights: bytes) -> None:
     kept = [frame.column(name) for name in asked.keep]
     rows = batches.usable(preprocessing, frame, are_numbers_texts=asked.media_type == CSV)
     found = np.concatenate(list(batches.outputs(preprocessing, from_bytes(weights), rows)))
-    answered = Answered(asked.model, asked.version, preprocessing.target, found, kept)
+    answered = Answered(asked.name, asked.version, preprocessing.target, found, kept)
     write_answers(answered, asked.destination, asked.answer_type)
 
 

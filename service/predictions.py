@@ -58,7 +58,7 @@ def predict() -> Response:
     if query.model is not None or batches.is_table():
         return batches.predict_table(query)
     refuse_query(query)
-    body = _json_body()
+    body = problems.json_body(PredictRequest)
     model = _model(body)
     check_work(model.layers, len(body.inputs))
     if batches.answer_type() != JSON:
@@ -82,13 +82,6 @@ def _query() -> PredictQuery:
         values["keep"] = tuple(request.args.getlist("keep"))
     try:
         return PredictQuery.model_validate(values)
-    except ValidationError as error:
-        abort(problems.from_validation(error))
-
-
-def _json_body() -> PredictRequest:
-    try:
-        return PredictRequest.model_validate_json(request.get_json())
     except ValidationError as error:
         abort(problems.from_validation(error))
 

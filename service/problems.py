@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import structlog
-from flask import Flask, Response, request
+from flask import Flask, Response, abort, request
 from flask_openapi3 import APIBlueprint, Tag
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as NoSuchRoute
@@ -32,6 +32,9 @@ MAX_LISTED = 100
 """Most wrong places that one problem lists."""
 
 log = structlog.get_logger(__name__)
+
+
+Body = TypeVar("Body", bound=BaseModel)
 
 
 class ProblemType(NamedTuple):
@@ -176,6 +179,14 @@ def from_validation(error: ValidationError, document: Any = None) -> Response:
     body = from_json(request.get_json()) if in_body and document is None else document
     places = _merged([_place(item, body, in_body=in_body) for item in found])
     return _response(INVALID, _summary(places[0], len(places)), places[:MAX_LISTED])
+
+
+def json_body(model: type[Body]) -> Body:
+    """Read the current request's JSON, for a view that does so itself; what is wrong is told."""
+    try:
+        return model.model_validate_json(request.get_json())
+    except ValidationError as error:
+        abort(from_validation(error))
 
 
 def _causes(found: Sequence[ErrorDetails]) -> Sequence[ErrorDetails]:

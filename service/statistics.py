@@ -22,6 +22,7 @@ from prometheus_client.mmap_dict import MmapedDict
 from schemas.open_inference import DurationStatistics, InferenceStatistics, VersionStatistics
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+PREFIX = "counted-by-perceptron-"
 SUFFIX = ".statistics"
 """Not `.db`: Prometheus' own collector leaves such files alone."""
 
@@ -94,7 +95,7 @@ class Statistics:
         return Path(named)
 
     def _own_directory(self) -> Path:
-        own = tempfile.mkdtemp(prefix="counted-by-perceptron-")
+        own = tempfile.mkdtemp(prefix=PREFIX)
         weakref.finalize(self, _remove, own, os.getpid())
         return Path(own)
 

@@ -1,6 +1,5 @@
 """What the process that writes a job's predictions does: from stored outputs to a file."""
 
-import os
 from pathlib import Path
 
 from schemas.base import Record
@@ -25,7 +24,6 @@ class WritingRequest(Record):
 
 def work(request: bytes) -> bytes:
     """Write the answers into the destination; answers with nothing."""
-    os.environ["POLARS_MAX_THREADS"] = "1"  # read when Polars is imported
     # Here alone: the API, which imports this module, goes without Polars.
     import numpy as np  # noqa: PLC0415
 
