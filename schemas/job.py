@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, RootModel, Tag, model_validator
 
-from schemas.base import MAX_INTEGER, Body, Record, invalid
+from schemas.base import MAX_INTEGER, Body, Identifier, Record, invalid
 from schemas.batch import PredictionRequest, RowProgress
 from schemas.dataset import DatasetName, InlineDataset
 from schemas.model import ModelName, ModelReference
@@ -71,6 +71,12 @@ class _Work(Body):
     training: TrainingConfig = TrainingConfig()
     model: ModelName | None = None
     """Name to publish the trained model under, as its next version; null: the job's id."""
+
+
+class JobPath(Record):
+    """Which job."""
+
+    job_id: Identifier
 
 
 class JobRequest(_Work):

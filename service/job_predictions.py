@@ -7,9 +7,9 @@ import numpy as np
 from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
 
-from schemas.base import Identifier, Record
 from schemas.batch import PredictionReport
 from schemas.errors import Conflict, NotFound
+from schemas.job import JobPath
 from schemas.prediction import PredictResponse
 from service import batches
 from service.context import settings, storage
@@ -29,12 +29,6 @@ blueprint = APIBlueprint(
 )
 
 
-class PredictionsPath(Record):
-    """Which prediction."""
-
-    job_id: Identifier
-
-
 @blueprint.get(
     "/jobs/<job_id>/predictions",
     responses={200: PredictResponse, **documented(404, 409)},
@@ -47,7 +41,7 @@ class PredictionsPath(Record):
         }
     ),
 )
-def list_predictions(path: PredictionsPath) -> Response:
+def list_predictions(path: JobPath) -> Response:
     """
     Give the predictions of a dataset, a row for each of its rows, in order.
 

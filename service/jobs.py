@@ -12,7 +12,6 @@ from flask_openapi3 import APIBlueprint, Tag
 from perceptron import datasets, diagnosis
 from perceptron.diagnosis import Language
 from perceptron.preparation import Outline, outline, outline_of, prepare_outlined
-from schemas.base import Identifier, Record
 from schemas.batch import PredictionRequest, RowProgress
 from schemas.errors import InvalidField, Unavailable
 from schemas.job import (
@@ -21,6 +20,7 @@ from schemas.job import (
     Job,
     JobLinks,
     JobPage,
+    JobPath,
     JobRequest,
     JobStatus,
     JobSubmission,
@@ -45,12 +45,6 @@ from storage.jobs import JobRecord, Pinned, queue_of
 blueprint = APIBlueprint("jobs", __name__, abp_tags=[Tag(name="jobs", description="Trainings")])
 
 log = structlog.get_logger(__name__)
-
-
-class JobPath(Record):
-    """Which job."""
-
-    job_id: Identifier
 
 
 @blueprint.post(

@@ -9,9 +9,8 @@ from flask import Response, stream_with_context
 from flask_openapi3 import APIBlueprint, Tag
 
 from perceptron.preparation import Outline
-from schemas.base import Identifier, Record
 from schemas.errors import InvalidField, NotFound
-from schemas.job import SweepRequest
+from schemas.job import JobPath, SweepRequest
 from schemas.settings import Settings
 from schemas.sweep import (
     DEFAULT_SCORES,
@@ -42,12 +41,6 @@ blueprint = APIBlueprint(
 )
 
 
-class SweepPath(Record):
-    """Which sweep."""
-
-    job_id: Identifier
-
-
 @blueprint.get(
     "/jobs/<job_id>/results",
     responses={200: ResultPage, **documented(404)},
@@ -55,7 +48,7 @@ class SweepPath(Record):
         {200: {**headers("Link"), "content": {CSV: {"schema": {"type": "string"}}}}}
     ),
 )
-def list_results(path: SweepPath, query: ResultQuery) -> Response:
+def list_results(path: JobPath, query: ResultQuery) -> Response:
     """
     List what a sweep has found so far, the best first or sorted by a column.
 
