@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, pairwise
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,7 @@ Refuse = Callable[[int, str], InvalidField]
 """Makes the error for a row's value, and what is wrong with it."""
 
 NUMBERS = frozenset((int, float))
+SEQUENCES = frozenset((list, tuple))
 NO_PLACE = -1
 """What stands for a category that is none of the places."""
 
@@ -300,7 +301,8 @@ def _matrix(table: Sequence[Sequence[Cell]]) -> npt.NDArray[np.float64] | None:
     """Take rows that are numbers throughout at once; None where they are not."""
     if not set(map(type, chain.from_iterable(table))) <= NUMBERS:
         return None
-    numbers = np.array(table, np.float64)
+    count = len(table)
+    numbers = np.fromiter(chain.from_iterable(table), np.float64).reshape(count, -1)
     return None if np.isnan(numbers).any() else numbers
 
 
@@ -425,6 +427,8 @@ def _quoted(cell: ToldCell) -> str:
 
 def _in_order(names: Sequence[str], rows: Sequence[Row]) -> Sequence[Sequence[Cell]]:
     """Bring rows or records into the order of the features. Raises: InvalidField."""
+    if set(map(type, rows)) <= SEQUENCES and set(map(len, rows)) == {len(names)}:
+        return cast(Sequence[Sequence[Cell]], rows)
     known = frozenset(names)
     return [
         _from_record(row, names, known, index)
@@ -510,7 +514,7 @@ def answers(target: Target, outputs: FloatArray) -> Answers:
     """
     if target.classes is None:
         return Answers(tuple(outputs.tolist()), None)
-    labels = tuple(target.classes[number] for number in chosen(target, outputs).tolist())
+    labels = tuple(map(target.classes.__getitem__, chosen(target, outputs).tolist()))
     told = outputs.tolist()
     return Answers(labels, tuple(told if target.task == "binary" else map(tuple, told)))
 

@@ -35,6 +35,15 @@ class PredictRequest(Body):
     """Rows of values in the order of the features, or records `{feature: value}`; null: missing."""
 
 
+class NumbersRequest(PredictRequest):
+    """The same of rows that are numbers throughout, which are read in less time."""
+
+    inputs: Annotated[
+        tuple[Annotated[tuple[float, ...], Field(min_length=1, fail_fast=True)], ...],
+        Field(min_length=1, fail_fast=True),
+    ]
+
+
 class PredictQuery(Record):
     """Which model predicts the rows of a body that is a table, and what is answered."""
 

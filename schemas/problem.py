@@ -27,6 +27,8 @@ class Problem(Record):
     """Short name of the type, for programs."""
     instance: str
     """Path of the request."""
+    request_id: str | None = None
+    """Identifier of the request, as in the header `X-Request-Id` and in the service's log."""
     errors: tuple[FieldProblem, ...] = ()
     """Each wrong place, for problems with the request's content."""
 

@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     """Queue that `perceptron worker` serves."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least severe log line to write."""
+    log_requests: bool = False
+    """Whether to write a log line for every request; those that failed (5xx) always have one."""
     max_body_bytes: Annotated[int, Field(ge=1_024)] = 10 * 1024 * 1024
     """Largest request body."""
     max_upload_bytes: Annotated[int, Field(ge=1_024)] = 64 * 1024 * 1024

@@ -5,11 +5,14 @@ from gevent import monkey
 
 monkey.patch_all()
 
+import os
 import resource
 import sys
 from pathlib import Path
 
 sys.modules["rich"] = None  # type: ignore[assignment]  # structlog would load it for nothing: 5 MB
+if not any(name.startswith("OTEL_EXPORTER_OTLP_") for name in os.environ):
+    sys.modules["opentelemetry"] = None  # type: ignore[assignment]  # as redis would, where it is
 
 from gunicorn.app.wsgiapp import run
 

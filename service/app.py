@@ -2,7 +2,6 @@
 
 from importlib.metadata import version
 
-from flask import Response
 from flask_openapi3 import Info
 
 from schemas.problem import Problem
@@ -23,11 +22,16 @@ from service import (
     problems,
     sweeps,
 )
+from service.lane import Lane, Parts
+from service.metrics import Metrics
 from service.model_cache import ModelCache
+from service.observing import Observed, name_route
 from service.openapi import Api
+from service.responses import harden
 from service.statistics import Statistics
 from storage import open_storage
 from storage.logs import configure_logging
+from storage.spans import open_telemetry
 
 DESCRIPTION = """Train a small neural network with `POST /jobs`, watch it at `/jobs/<id>` and
 `/jobs/<id>/events`, and predict with it at `/predict`. Every error is an
@@ -51,9 +55,14 @@ def create_app(settings: Settings | None = None) -> Api:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.strict_slashes = False
     app.extensions["settings"] = settings
-    app.extensions["storage"] = open_storage(settings)
-    app.extensions["model_cache"] = ModelCache(settings.model_cache_bytes)
-    app.extensions["statistics"] = Statistics()
+    storage = open_storage(settings)
+    metrics = Metrics(storage)
+    cache = ModelCache(storage.models, storage.notices, metrics, settings.model_cache_bytes)
+    statistics = Statistics()
+    app.extensions["storage"] = storage
+    app.extensions["metrics"] = metrics
+    app.extensions["model_cache"] = cache
+    app.extensions["statistics"] = statistics
     hosts.init_app(app, settings)
     problems.init_app(app)
     for resource in (jobs, sweeps, job_predictions, predictions, models, exports, datasets):
@@ -61,13 +70,13 @@ def create_app(settings: Settings | None = None) -> Api:
     for resource in (gates, backprop, open_inference, probes, problems):
         app.register_api(resource.blueprint)
     app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi_json")
-    app.after_request(_harden)
+    app.after_request(harden)
     app.after_request(memory.trim_after_large)
+    app.after_request(name_route)
+    app.wsgi_app = Observed(  # type: ignore[method-assign]
+        Lane(app.wsgi_app, Parts(cache, metrics, statistics, settings)),
+        metrics,
+        open_telemetry("perceptron-api"),
+        logs_all=settings.log_requests,
+    )
     return app
-
-
-def _harden(response: Response) -> Response:
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("Cache-Control", "no-store")
-    response.vary.update(("Accept", "Accept-Language"))
-    return response

@@ -2,9 +2,10 @@
 
 from typing import cast
 
-from flask import current_app
+from flask import current_app, request
 
 from schemas.settings import Settings
+from service.metrics import Metrics
 from service.model_cache import ModelCache
 from service.statistics import Statistics
 from storage import Storage
@@ -23,6 +24,16 @@ def settings() -> Settings:
 def statistics() -> Statistics:
     """What the API counts of inference."""
     return cast(Statistics, current_app.extensions["statistics"])
+
+
+def metrics() -> Metrics:
+    """What Prometheus is told of."""
+    return cast(Metrics, current_app.extensions["metrics"])
+
+
+def traceparent() -> str | None:
+    """The span that the current request is, for what goes on after it."""
+    return cast(str | None, request.environ.get("perceptron.traceparent"))
 
 
 def model_cache() -> ModelCache:

@@ -2,19 +2,17 @@
 
 import gc
 import os
-import shutil
-import tempfile
 from typing import Any
 
+import gevent
+
 from schemas.settings import Settings
-from service.statistics import DIRECTORY, PREFIX
+from service.counting import make_directory, remove_directory
 
 _settings = Settings()
 _inherited = os.environ.get("PERCEPTRON_LISTEN_FD")
 
-_counted = None if os.environ.get(DIRECTORY) else tempfile.mkdtemp(prefix=PREFIX)
-if _counted:
-    os.environ[DIRECTORY] = _counted  # where the workers' counts lie side by side
+_counted = make_directory()  # before Prometheus' client is imported
 
 bind = [f"fd://{_inherited}" if _inherited else f"{_settings.host}:{_settings.port}"]
 workers = _settings.api_workers
@@ -33,13 +31,24 @@ logconfig_dict: dict[str, Any] = {
 }
 
 
+def post_request(_worker: object, _request: object, _environ: object, _response: object) -> None:
+    """Let the other connections have their turn: a busy one would never wait, and keep them off."""
+    gevent.sleep(0)
+
+
 def when_ready(_server: object) -> None:
     """Keep the loaded code out of garbage collection, so that workers share its memory for good."""
     gc.collect()
     gc.freeze()
 
 
+def child_exit(_server: object, worker: Any) -> None:
+    """Forget what a worker that has ended kept in memory; what it counted counts on."""
+    from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  # see above
+
+    mark_process_dead(worker.pid)
+
+
 def on_exit(_server: object) -> None:
     """Forget what the workers counted."""
-    if _counted:
-        shutil.rmtree(_counted, ignore_errors=True)
+    remove_directory(_counted)

@@ -6,6 +6,7 @@ the browser's help, whatever listens there. Its requests carry that name in Host
 """
 
 import ipaddress
+from urllib.parse import urlsplit
 
 from flask import Flask, current_app, request
 from werkzeug.exceptions import BadRequest
@@ -38,14 +39,33 @@ def base_url() -> str:
 
 
 def _refuse_untrusted_host() -> None:
+    if _names_no_host():
+        raise BadRequest("the request names no Host, or another one than its target")
     if not _is_trusted():
         raise BadRequest("the Host is not trusted: see PERCEPTRON_TRUSTED_HOSTS")
 
 
+def _names_no_host() -> bool:
+    """
+    Whether Host is missing or contradicts an absolute target, either of which may be meant.
+
+    Source: RFC 9112, 3.2 and 3.2.2.
+    """
+    host = request.environ.get("HTTP_HOST")
+    if host is None:
+        return request.environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
+    target = str(request.environ.get("RAW_URI", "/"))
+    return not target.startswith(("/", "*")) and urlsplit(target).netloc.lower() != host.lower()
+
+
 def _is_trusted() -> bool:
     # Not Flask's TRUSTED_HOSTS: Werkzeug 3.1 never finds an IPv6 address in it.
-    trusted: frozenset[str] | None = current_app.extensions["trusted_hosts"]
-    return trusted is None or _without_port(request.host.lower()) in trusted
+    return is_trusted(request.host, current_app.extensions["trusted_hosts"])
+
+
+def is_trusted(host: str, trusted: frozenset[str] | None) -> bool:
+    """Whether a Host header names one of these; None: whether it may name any."""
+    return trusted is None or _without_port(host.lower()) in trusted
 
 
 def _is_loopback(host: str) -> bool:

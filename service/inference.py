@@ -42,6 +42,8 @@ class Answer(NamedTuple):
     status: int
     headers: dict[str, str]
     body: bytes
+    rows: int = 0
+    """Rows that were predicted."""
 
 
 def answer(
@@ -54,21 +56,20 @@ def answer(
     """
     began = time.perf_counter_ns()
     try:
-        done, rows, spent = infer(model, asked, body, limit)
+        return infer(model, asked, body, limit, statistics)
     except Exception as error:
         statistics.failed(model.name, model.version, time.perf_counter_ns() - began)
         refusal = _refusal(error)
         if refusal is None:
             raise
         return refusal
-    total = time.perf_counter_ns() - began
-    statistics.succeeded(model.name, model.version, rows, total, spent)
-    return done
 
 
-def infer(model: ReadyModel, asked: Asked, body: bytes, limit: int) -> tuple[Answer, int, Spent]:
+def infer(
+    model: ReadyModel, asked: Asked, body: bytes, limit: int, statistics: Statistics
+) -> Answer:
     """
-    Compute an answer; returns with it the number of rows, and what the steps took.
+    Compute an answer, and count it.
 
     `limit` is the most bytes of a body, decoded. Raises: InvalidField, ValidationError, or the
     HTTPException of a body that cannot be decoded.
@@ -82,12 +83,15 @@ def infer(model: ReadyModel, asked: Asked, body: bytes, limit: int) -> tuple[Ans
         found.append(forward(model.layers, inputs))
         infer_ns += time.perf_counter_ns() - started
     computed = time.perf_counter_ns()
+    rows = request.table.rows
     outputs = signature.outputs(
         model.preprocessing.target, found[0] if len(found) == 1 else np.concatenate(found)
     )
-    done = _written(model, request, outputs, asked.accept_encoding)
-    spent = Spent(computed - began - infer_ns, infer_ns, time.perf_counter_ns() - computed)
-    return done, request.table.rows, spent
+    headers, written = _written(model, request, outputs, asked.accept_encoding)
+    ended = time.perf_counter_ns()
+    spent = Spent(computed - began - infer_ns, infer_ns, ended - computed)
+    statistics.succeeded(model.name, model.version, rows, ended - began, spent)
+    return Answer(HTTPStatus.OK, headers, written, rows)
 
 
 def failure(status: int, detail: str) -> Answer:
@@ -128,7 +132,8 @@ def _written(
     request: TensorRequest,
     outputs: Mapping[str, Output],
     accept_encoding: str | None,
-) -> Answer:
+) -> tuple[dict[str, str], bytes]:
+    """Write the answer's headers and its body."""
     told: dict[str, Any] = {"model_name": model.name, "model_version": str(model.version)}
     if request.id is not None:
         told["id"] = request.id
@@ -149,7 +154,7 @@ def _written(
     if encoding is not None:
         headers |= {"Content-Encoding": encoding, "Vary": "Accept-Encoding"}
         body = encoded(body, encoding)
-    return Answer(HTTPStatus.OK, headers, body)
+    return headers, body
 
 
 def _tensor(output: Output, data: bytes | None) -> dict[str, Any]:

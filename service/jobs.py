@@ -3,6 +3,7 @@
 import threading
 import time
 from contextlib import suppress
+from contextvars import copy_context
 from typing import Any
 
 import structlog
@@ -32,7 +33,7 @@ from schemas.model import ModelReference
 from schemas.page import PageQuery
 from schemas.settings import Settings
 from service import batches, sweeps
-from service.context import settings, storage
+from service.context import settings, storage, traceparent
 from service.event_stream import event_stream
 from service.intake import dataset_in_body
 from service.openapi import EVENT_STREAM, answers, headers
@@ -64,7 +65,8 @@ def create_job(header: SubmitHeaders, body: JobSubmission) -> Response:
     `Idempotency-Key` makes it safe to repeat; `Prefer: wait=N` waits up to N seconds for the end.
     """
     request, sha256, pinned = check_request(body.root, settings(), storage())
-    record = storage().jobs.submit(request, header.idempotency_key, sha256, pinned)
+    stored = storage().jobs
+    record = stored.submit(request, header.idempotency_key, sha256, pinned, traceparent())
     _ring(storage(), queue_of(record.training))
     return _accepted(record, header)
 
@@ -191,7 +193,7 @@ def _ring(stored: Storage, queue: str) -> None:
         except Unavailable as error:
             log.warning("bell not rung", error=error.detail)
 
-    threading.Thread(target=ring, daemon=True).start()
+    threading.Thread(target=copy_context().run, args=(ring,), daemon=True).start()
 
 
 def _accepted(record: JobRecord, header: SubmitHeaders) -> Response:

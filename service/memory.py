@@ -23,11 +23,12 @@ def trim_after_large(response: Response) -> Response:
     received = request.body_bytes if isinstance(request, JsonRequest) else 0
     sent = response.calculate_content_length() if response.is_sequence else None  # not of a stream
     if max(received, sent or 0) > LARGE_BYTES:
-        response.call_on_close(_trim)
+        response.call_on_close(trim)
     return response
 
 
-def _trim() -> None:
+def trim() -> None:
+    """Give memory back."""
     malloc_trim = _malloc_trim()
     if malloc_trim is not None:
         gc.collect()  # a refused body hangs in the cycle of its error and the error's traceback

@@ -29,7 +29,7 @@ from schemas.open_inference import (
     TensorConfiguration,
     TensorMetadata,
 )
-from service.context import model_cache, settings, statistics, storage
+from service.context import metrics, model_cache, settings, statistics, storage
 from service.encodings import decoded
 from service.inference import Asked, answer, described
 from service.model_cache import ReadyModel
@@ -252,7 +252,7 @@ def unload_model(path: ModelPath) -> Response:
 
 
 def _ready(name: str, reference: int | str | None = None) -> ReadyModel:
-    return model_cache().get(storage().models, name, reference)
+    return model_cache().get(name, reference)
 
 
 def _infer(model: ReadyModel, header: InferenceHeaders) -> Response:
@@ -262,6 +262,8 @@ def _infer(model: ReadyModel, header: InferenceHeaders) -> Response:
         header.accept_encoding,
     )
     done = answer(model, asked, _sent(), settings().max_body_bytes, statistics())
+    if done.rows:
+        metrics().predicted(done.rows)
     return Response(done.body, done.status, done.headers)
 
 

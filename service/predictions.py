@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 from flask import Response, abort, request
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import ValidationError
@@ -12,12 +13,11 @@ from perceptron.preprocessing import answers, encode_rows
 from schemas.errors import InvalidField, NotFound
 from schemas.prediction import PredictQuery, PredictRequest, PredictResponse
 from service import batches, problems
-from service.context import model_cache, storage
+from service.context import metrics, model_cache
 from service.model_cache import ReadyModel
 from service.openapi import answers as answer_forms
 from service.openapi import bodies, parameters
 from service.problems import documented
-from service.responses import json_response
 from service.uploads import CSV, JSON, NDJSON, PARQUET, refuse_query
 
 blueprint = APIBlueprint(
@@ -63,16 +63,23 @@ def predict() -> Response:
     check_work(model.layers, len(body.inputs))
     if batches.answer_type() != JSON:
         return batches.predict_inputs(body, model.version)
+    metrics().predicted(len(body.inputs))
+    return Response(predicted(model, body), content_type=JSON)
+
+
+def predicted(model: ReadyModel, body: PredictRequest) -> bytes:
+    """Write what a model says of a request's rows: a PredictResponse. Raises: InvalidField."""
+    target = model.preprocessing.target
     rows = encode_rows(model.preprocessing, body.inputs)
-    found = answers(model.preprocessing.target, inference.forward(model.layers, rows))
-    return json_response(
-        PredictResponse(
-            model=model.name,
-            version=model.version,
-            predictions=found.predictions,
-            probabilities=found.probabilities,
-            classes=model.preprocessing.target.classes,
-        )
+    found = answers(target, inference.forward(model.layers, rows))
+    return orjson.dumps(
+        {
+            "model": model.name,
+            "version": model.version,
+            "predictions": found.predictions,
+            "probabilities": found.probabilities,
+            "classes": target.classes,
+        }
     )
 
 
@@ -88,7 +95,7 @@ def _query() -> PredictQuery:
 
 def _model(body: PredictRequest) -> ReadyModel:
     try:
-        return model_cache().get(storage().models, body.model, body.version)
+        return model_cache().get(body.model, body.version)
     except NotFound as error:
         error.at = ("model",) if error.kind == "model" else ("version",)
         raise

@@ -296,6 +296,7 @@ def _response(kind: ProblemType, detail: str, places: Sequence[FieldProblem] = (
         detail=detail,
         code=kind.code,
         instance=request.path,
+        request_id=request.environ.get("perceptron.request_id"),
         errors=tuple(places),
     )
     body = problem.model_dump_json(exclude_none=True)

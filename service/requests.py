@@ -5,9 +5,15 @@ from functools import cached_property
 from typing import Annotated, Any
 
 from flask import Request, current_app, request
+from gunicorn.http.errors import NoMoreData, ParseException
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
 from werkzeug.datastructures import ETags, LanguageAccept
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import (
+    BadRequest,
+    ClientDisconnected,
+    RequestEntityTooLarge,
+    UnsupportedMediaType,
+)
 from werkzeug.http import parse_accept_header, parse_etags
 
 from perceptron.diagnosis import Language
@@ -45,17 +51,26 @@ class JsonRequest(Request):
             ) from None
 
     def read_body(self) -> bytes:
-        """Read the body as it is, once. Raises: RequestEntityTooLarge."""
+        """Read the body as it is, once. Raises: RequestEntityTooLarge, BadRequest if damaged."""
         limit = int(current_app.config["MAX_CONTENT_LENGTH"])
         if (self.content_length or 0) <= limit:
-            # Straight from the server: Werkzeug would cut a chunked body at the limit, silently.
-            body: bytes = self.environ["wsgi.input"].read(
-                limit + 1 if self.content_length is None else self.content_length
-            )
+            body = self._read(limit + 1 if self.content_length is None else self.content_length)
             if len(body) <= limit:
                 self.body_bytes = len(body)
                 return body
         raise RequestEntityTooLarge(f"the body is larger than {limit} bytes")
+
+    def _read(self, most: int) -> bytes:
+        # Straight from the server: Werkzeug would cut a chunked body at the limit, silently.
+        try:
+            body: bytes = self.environ["wsgi.input"].read(most)
+        except ParseException as error:
+            raise BadRequest(f"the body's chunks cannot be read: {error}") from None
+        except NoMoreData:
+            raise ClientDisconnected from None
+        if len(body) < (self.content_length or 0):
+            raise ClientDisconnected
+        return body
 
 
 def wants(media_type: str) -> bool:

@@ -13,6 +13,11 @@ from schemas.page import Page
 
 PIECE_BYTES = 64 * 1024
 
+HARDENED: Mapping[str, str] = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+"""Headers of every answer that does not say otherwise."""
+VARY = ("Accept", "Accept-Language")
+"""Headers of a request that change answers."""
+
 _PARAMETERS = {"text/csv": "; charset=utf-8; header=present"}
 
 
@@ -49,6 +54,14 @@ def page_response(page: Page[Any, Any]) -> Response:
         return json_response(page)
     query = urlencode(request.args.to_dict() | {"after": page.last_id})
     return json_response(page, headers={"Link": f'<{quote(request.path)}?{query}>; rel="next"'})
+
+
+def harden(response: Response) -> Response:
+    """Add the headers that every answer has; an `after_request` function."""
+    for name, value in HARDENED.items():
+        response.headers.setdefault(name, value)
+    response.vary.update(VARY)
+    return response
 
 
 def no_content() -> Response:

@@ -20,9 +20,8 @@ from typing import NamedTuple
 from prometheus_client.mmap_dict import MmapedDict
 
 from schemas.open_inference import DurationStatistics, InferenceStatistics, VersionStatistics
+from service.counting import DIRECTORY, PREFIX
 
-DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
-PREFIX = "counted-by-perceptron-"
 SUFFIX = ".statistics"
 """Not `.db`: Prometheus' own collector leaves such files alone."""
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from schemas.settings import Settings
+from storage.census import CensusStore
 from storage.database import Database
 from storage.datasets import DatasetStore
 from storage.jobs import JobStore
@@ -27,6 +28,7 @@ class Storage:
     sweeps: SweepStore
     results: ResultStore
     predictions: PredictionStore
+    census: CensusStore
     doorbell: Doorbell
     notices: Notices
 
@@ -34,15 +36,17 @@ class Storage:
 def open_storage(settings: Settings, *, pooled: bool = True) -> Storage:
     """Bring the parts together; nothing connects yet."""
     database = Database(settings.database_location, pooled=pooled)
+    notices = Notices(settings)
     return Storage(
         database=database,
         jobs=JobStore(database),
-        leases=LeaseStore(database, settings),
-        models=ModelRegistry(database),
+        leases=LeaseStore(database, settings, notices),
+        models=ModelRegistry(database, notices),
         datasets=DatasetStore(database),
         sweeps=SweepStore(database),
         results=ResultStore(database),
         predictions=PredictionStore(database),
+        census=CensusStore(database),
         doorbell=Doorbell(settings),
-        notices=Notices(settings),
+        notices=notices,
     )

@@ -78,11 +78,13 @@ class JobStore:
         idempotency_key: str | None = None,
         dataset_sha256: str | None = None,
         pinned: Pinned | None = None,
+        traceparent: str | None = None,
     ) -> JobRecord:
         """
         Accept a job; the same key with the same request answers with the job accepted first.
 
-        `dataset_sha256` is the digest of the stored dataset that it is to train on, or to predict.
+        `dataset_sha256` is the digest of the stored dataset that it is to train on, or to predict;
+        `traceparent` the span that it continues, which makes no other request of it.
 
         Raises: IdempotencyMismatch when the key was used with another request.
         """
@@ -90,13 +92,19 @@ class JobStore:
         digest = hashlib.sha256(body.encode()).hexdigest()
         try:
             with self._database.write() as connection:
-                values = {"idempotency_key": idempotency_key, "dataset_sha256": dataset_sha256}
+                values = {
+                    "idempotency_key": idempotency_key,
+                    "dataset_sha256": dataset_sha256,
+                    "traceparent": traceparent,
+                }
                 own = _own_values(request, pinned)
                 return _record(self._insert(connection, request, body, digest, values | own))
         except IntegrityError:
             accepted = self._accepted_before(idempotency_key, digest)
         # A job that was deleted in between has given its key back.
-        return accepted or self.submit(request, idempotency_key, dataset_sha256, pinned)
+        return accepted or self.submit(
+            request, idempotency_key, dataset_sha256, pinned, traceparent
+        )
 
     def _insert(
         self,

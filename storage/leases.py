@@ -16,6 +16,7 @@ from storage import models as model_registry
 from storage import predictions
 from storage.database import Database, clock
 from storage.models import Publication
+from storage.notices import Notices
 from storage.predictions import Outputs
 from storage.tables import checkpoints, jobs
 from storage.transitions import BACK_IN_QUEUE, apply, end
@@ -43,6 +44,8 @@ class Claim(NamedTuple):
     """`train`, `sweep`, `shard` or `predict`."""
     parent: str | None
     """The sweep that a shard is part of."""
+    traceparent: str | None
+    """The span of the request that made the job."""
 
 
 class Progress(NamedTuple):
@@ -70,8 +73,9 @@ class Outcome(NamedTuple):
 class LeaseStore:
     """The jobs that attempts hold, in the database."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, notices: Notices) -> None:
         self._database = database
+        self._notices = notices
         self._lease_seconds = settings.lease_seconds
         self._max_attempts = settings.max_attempts
 
@@ -98,7 +102,7 @@ class LeaseStore:
                 epoch=0,
             )
         )
-        names = ("attempt", "request", "model", "model_version", "dataset_sha256", "kind", "parent")
+        names = [name for name in Claim._fields if name not in ("job_id", "token")]
         with self._database.write() as connection:
             data = {"worker": worker}
             row = apply(connection, change, "started", data, *(jobs.c[name] for name in names))
@@ -153,6 +157,7 @@ class LeaseStore:
 
     def succeed(self, claim: Claim, progress: Progress, outcome: Outcome) -> None:
         """Store the last points, publish the model, end the job: all at once. Raises: LeaseLost."""
+        self._notices.announce(outcome.publication.name)
         with self._database.write() as connection:
             self._record(connection, claim, progress)
             version = model_registry.publish(connection, outcome.publication)

@@ -5,6 +5,7 @@ import logging
 import structlog
 
 from schemas.settings import Settings
+from storage.trace_context import say
 
 CHATTY = ("alembic", "httpx", "rq")
 """Libraries that report every step at the level `info`."""
@@ -15,6 +16,7 @@ def configure_logging(settings: Settings) -> None:
     level = getattr(logging, settings.log_level.upper())
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
+        say,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -20,6 +20,7 @@ from schemas.errors import (
 )
 from schemas.model import ModelCard, ModelSummary, ModelVersion
 from storage.database import Database, clock
+from storage.notices import Notices
 from storage.tables import AnyRow, aliases, model_versions, models
 
 LATEST = "latest"
@@ -44,8 +45,9 @@ class StoredAlias(NamedTuple):
 class ModelRegistry:
     """Models, versions and aliases in the database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, notices: Notices) -> None:
         self._database = database
+        self._notices = notices
 
     def install_built_in(self, publication: Publication) -> None:
         """
@@ -143,6 +145,7 @@ class ModelRegistry:
 
     def delete(self, name: str) -> None:
         """Delete every version and alias. Raises: NotFound, BuiltInModel."""
+        self._notices.announce(name)
         with self._database.write() as connection:
             _begin_change(connection, name)
             _resolve(connection, name, None)
@@ -151,6 +154,7 @@ class ModelRegistry:
 
     def delete_version(self, name: str, version: int) -> None:
         """Delete one version and the aliases that point at it. Raises: NotFound, BuiltInModel."""
+        self._notices.announce(name)
         with self._database.write() as connection:
             _begin_change(connection, name)
             pointing = (aliases.c.model == name, aliases.c.version == version)
@@ -182,6 +186,7 @@ class ModelRegistry:
         InvalidField for a version that is not there.
         """
         etag = secrets.token_hex(8)
+        self._notices.announce(name)
         with self._database.write() as connection:
             _begin_change(connection, name)
             _resolve(connection, name, None)
@@ -204,6 +209,7 @@ class ModelRegistry:
 
         Raises: NotFound, BuiltInModel, PreconditionRequired, PreconditionFailed.
         """
+        self._notices.announce(name)
         with self._database.write() as connection:
             _begin_change(connection, name)
             stored = _stored_alias(connection, name, alias)

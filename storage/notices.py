@@ -1,22 +1,35 @@
-"""Notices: Valkey's pub/sub tells whoever watches a job that it moved. They carry no truth."""
+"""Notices: Valkey's pub/sub tells who watches that a job moved, or that a model is about to."""
 
+import re
+import secrets
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from redis.exceptions import RedisError
 
 from schemas.settings import Settings
 from storage.queue import connect
 
-_PREFIX = "perceptron:job:"
+_JOB = "perceptron:job:"
+_MODEL = "perceptron:model:"
+_HEARD = "perceptron:heard:"
+_TOKEN = re.compile(rb"[0-9a-f]{16}")
+
+ANSWER_SECONDS = 0.5
+"""How long Valkey may take for an answer, and all listeners for theirs."""
 RECONNECT_SECONDS = 0.5
+
+Forget = Callable[[str | None], None]
+"""Lets go of what a model's name stands for; of all names where it is None."""
 
 
 class Notices:
     """
-    Says and hears that jobs moved.
+    Says and hears that jobs moved, and that models are about to; notices carry no truth.
 
     One thread per process listens, started by the first watcher. While Valkey is away watchers
     are not woken: they must look for themselves now and then (`patience`).
@@ -24,17 +37,44 @@ class Notices:
 
     def __init__(self, settings: Settings) -> None:
         self._url = settings.valkey_location
-        self._speaker = connect(self._url, timeout_seconds=0.5)
+        self._speaker = connect(self._url, timeout_seconds=ANSWER_SECONDS)
         self._watchers: dict[str, set[threading.Event]] = defaultdict(set)
+        self._forget: Forget = lambda _: None
         self._listener: threading.Thread | None = None
         self._listening = False
 
     def tell(self, job_id: str) -> None:
         """Say that a job moved; nobody may hear it."""
         try:
-            self._speaker.publish(f"{_PREFIX}{job_id}", b"")
+            self._speaker.publish(f"{_JOB}{job_id}", b"")
         except (RedisError, OSError):
             return  # the watchers look for themselves
+
+    def announce(self, model: str) -> None:
+        """
+        Have every process let go of a model's name, before a transaction that changes it.
+
+        Returns when all of them have, or after `ANSWER_SECONDS`, or where Valkey is away.
+        """
+        token = secrets.token_hex(8)
+        give_up_at = time.monotonic() + ANSWER_SECONDS
+        try:
+            for _ in range(int(self._speaker.publish(f"{_MODEL}{model}", token))):
+                left = give_up_at - time.monotonic()
+                if left <= 0 or self._speaker.blpop([_HEARD + token], left * 0.9) is None:
+                    return
+        except (RedisError, OSError):
+            return  # what they keep is old in a second
+
+    def on_announcement(self, forget: Forget) -> None:
+        """Have this process let go of names as they are announced; it listens from now on."""
+        self._forget = forget
+        self._start_listening()
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether announcements are heard at this moment, as far as this process knows."""
+        return self._listening
 
     @contextmanager
     def watch(self, job_id: str) -> Iterator[threading.Event]:
@@ -65,18 +105,38 @@ class Notices:
                 self._hear()
             except (RedisError, OSError):
                 self._listening = False
+                self._forget(None)
             threading.Event().wait(RECONNECT_SECONDS)
 
     def _hear(self) -> None:
         client = connect(self._url, timeout_seconds=None)
         with client.pubsub() as channel:  # type: ignore[no-untyped-call]
-            channel.psubscribe(f"{_PREFIX}*")
+            channel.psubscribe(f"{_JOB}*", f"{_MODEL}*")
             for message in channel.listen():
-                self._listening = True
-                if message["type"] == "psubscribe":
-                    self._wake_all()  # something may have moved while nobody listened
-                else:
-                    self._wake(message["channel"].decode().removeprefix(_PREFIX))
+                self._hear_message(message)
+
+    def _hear_message(self, message: dict[str, Any]) -> None:
+        if message["type"] == "psubscribe":
+            # Something may have moved while nobody listened. The count is that of all patterns.
+            self._listening = message["data"] == 2
+            self._wake_all()
+            self._forget(None)
+            return
+        name: str = message["channel"].decode(errors="replace")
+        if name.startswith(_JOB):
+            self._wake(name.removeprefix(_JOB))
+        else:
+            self._forget(name.removeprefix(_MODEL))
+            self._confirm(message["data"])
+
+    def _confirm(self, token: bytes) -> None:
+        if _TOKEN.fullmatch(token) is None:
+            return
+        key = _HEARD + token.decode()
+        with suppress(RedisError, OSError), self._speaker.pipeline(transaction=False) as commands:
+            commands.rpush(key, b"")
+            commands.expire(key, 10)
+            commands.execute()
 
     def _wake(self, job_id: str) -> None:
         for moved in tuple(self._watchers.get(job_id, ())):

@@ -63,12 +63,23 @@ jobs = Table(
     Column("pending_shards", Integer, nullable=False, server_default=text("0")),  # it waits for
     Column("search", Text),  # Search, of a sweep
     Column("report", Text),  # PredictionReport, of a prediction that succeeded
+    Column("traceparent", String(55)),  # of the request that made the job
     Column("event_count", Integer, nullable=False, server_default=text("0")),
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),
     Column("finished_at", Double),
     Index("jobs_waiting", "status", "queue", "seq"),
     Index("jobs_shards", "parent"),
+)
+
+ended_jobs = Table(  # a count that only grows, also where jobs are deleted
+    "ended_jobs",
+    metadata,
+    Column("kind", String(16), primary_key=True),
+    Column("status", String(16), primary_key=True),
+    Column("jobs", BigInteger, nullable=False, server_default=text("0")),
+    Column("started_jobs", BigInteger, nullable=False, server_default=text("0")),
+    Column("seconds", Double, nullable=False, server_default=text("0")),  # from start to end
 )
 
 events = Table(

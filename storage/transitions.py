@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from schemas.job import EventType, JobStatus
 from storage.database import clock
-from storage.tables import AnyRow, checkpoints, events, jobs, predictions
+from storage.tables import AnyRow, checkpoints, ended_jobs, events, jobs, predictions
 
 ENDED: dict[str, Any] = {"finished_at": clock(), "lease_token": None, "lease_until": None}
 BACK_IN_QUEUE: dict[str, Any] = {
@@ -59,7 +59,8 @@ def end(
     """
     parent = _locked_parent(connection, where) if status == "failed" else None
     change = update(jobs).where(where).values(status=status, **ENDED, **(values or {}))
-    row = apply(connection, change, status, data or {})
+    seconds = (jobs.c.finished_at - jobs.c.started_at).label("seconds")
+    row = apply(connection, change, status, data or {}, jobs.c.kind, seconds)
     if row is None:
         return False
     connection.execute(delete(checkpoints).where(checkpoints.c.job_id == row.id))
@@ -68,7 +69,22 @@ def end(
         connection.execute(delete(predictions).where(predictions.c.job_id == row.id))
     if parent is not None:
         end(connection, (jobs.c.id == parent) & (jobs.c.status == "running"), status, data, values)
+    _count(connection, row.kind, status, row.seconds)
     return True
+
+
+def _count(connection: Connection, kind: str, status: EventType, seconds: float | None) -> None:
+    """
+    Count an ended job, and how long it took from its first start on, if there was one.
+
+    The last statement of its transaction: all that end alike wait here for each other.
+    """
+    values: dict[str, Any] = {"jobs": ended_jobs.c.jobs + 1}
+    if seconds is not None:
+        values["started_jobs"] = ended_jobs.c.started_jobs + 1
+        values["seconds"] = ended_jobs.c.seconds + max(0.0, seconds)
+    at = (ended_jobs.c.kind == kind) & (ended_jobs.c.status == status)
+    connection.execute(update(ended_jobs).where(at).values(**values))
 
 
 def _locked_parent(connection: Connection, where: ColumnElement[bool]) -> str | None:

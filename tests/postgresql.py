@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
+import psycopg
 import pytest
 
 from tests.deployment import eventually
@@ -49,7 +50,15 @@ class PostgreSQL:
             self.process = subprocess.Popen(
                 command, user=self._user, stderr=log, stdout=log, cwd=self._directory
             )
-        eventually((self._directory / ".s.PGSQL.5432").exists, 30)
+        eventually(self._answers, 30)
+
+    def _answers(self) -> bool:
+        """Whether it takes connections: its socket is there a moment before."""
+        try:
+            psycopg.connect(self.url.replace("+psycopg", "")).close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def stop(self) -> None:
         """End every connection and the server."""

@@ -24,7 +24,7 @@ from schemas.job import JobError
 from schemas.settings import Settings
 from storage import Storage
 from storage.leases import Claim, Progress
-from workers.lifeline import Lifeline
+from workers.lifeline import Lifeline, StopReason
 
 FLUSH_SECONDS = 0.1
 """Time between two writes of what an attempt has made."""
@@ -58,6 +58,8 @@ class Attempt(ABC):
             reraise=True,
         )
         self._flush_at = time.monotonic() + FLUSH_SECONDS
+        self.outcome = "lost"
+        """`done`, why it stopped, or the code of its failure, once that is stored."""
 
     @abstractmethod
     def work(self) -> Callable[[], None]:
@@ -86,12 +88,13 @@ class Attempt(ABC):
             with self._lifeline:
                 store_success = self.work()
             self.retrying(store_success)
+            self.outcome = "done"
         except Stopped:
-            self.retrying(self._lifeline.end, self._lifeline.stop_reason)
+            self._stop(self._lifeline.stop_reason)
         except tuple(_CODES) as error:
             self._fail(_CODES[type(error)], error)
         except JobTimeoutException:
-            self.retrying(self._lifeline.end, "deadline")  # RQ's own limit, behind the lifeline's
+            self._stop("deadline")  # RQ's own limit, behind the lifeline's
         except (LeaseLost, Unavailable):
             raise
         except Exception as error:
@@ -119,11 +122,16 @@ class Attempt(ABC):
     def stored(self, progress: Progress) -> None:
         """Forget what is stored now."""
 
+    def _stop(self, reason: StopReason | None) -> None:
+        self.retrying(self._lifeline.end, reason)
+        self.outcome = reason or self.outcome
+
     def _fail(self, code: str, error: Exception) -> None:
         known = isinstance(error, PerceptronError)
         message = str(error) if known else f"{type(error).__name__} (see the worker's log)"
         failure = JobError.model_validate({"code": code, "message": message})
         self.retrying(self.storage.leases.fail, self.claim, failure)
+        self.outcome = code
 
     def _shut_down(self, _signal: int, _frame: FrameType | None) -> None:
         self._lifeline.stop("shutdown")

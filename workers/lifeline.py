@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from contextvars import copy_context
 from types import TracebackType
 from typing import Literal, Self
 
@@ -43,7 +44,12 @@ class Lifeline:
         self._parent_pid = os.getppid()
         self._wake = threading.Event()
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True, name="lifeline")
+        self._thread = threading.Thread(
+            target=copy_context().run,  # its log lines name the job, too
+            args=(self._run,),
+            daemon=True,
+            name="lifeline",
+        )
         self.stop_reason: StopReason | None = None
 
     def __enter__(self) -> Self:

@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
@@ -14,11 +14,16 @@ from schemas.settings import Settings
 from schemas.training import TrainingConfig
 from storage import Storage, open_storage
 from storage.jobs import queue_of
+from storage.spans import open_telemetry
 from workers.attempt import Attempt
 from workers.parent_death import die_with_parent
 from workers.prediction import PredictAttempt
 from workers.sweeps import ShardAttempt, SweepAttempt
+from workers.tracing import name_job, traced
 from workers.training import TrainAttempt
+
+if TYPE_CHECKING:
+    from storage.telemetry import Telemetry
 
 ATTEMPTS: Mapping[str, type[Attempt]] = {
     "train": TrainAttempt,
@@ -37,6 +42,8 @@ class Prepared(NamedTuple):
     settings: Settings
     storage: Storage
     """Connected to nothing."""
+    telemetry: "Telemetry | None"
+    """None where no spans are exported."""
 
 
 @cache
@@ -54,7 +61,7 @@ def prepared() -> Prepared:
         log.warning("not rehearsed", error=error.detail)
     finally:
         storage.database.close()
-    return Prepared(settings, storage)
+    return Prepared(settings, storage, open_telemetry("perceptron-worker"))
 
 
 def _rehearse(storage: Storage, settings: Settings) -> None:
@@ -75,8 +82,11 @@ def _rehearse(storage: Storage, settings: Settings) -> None:
 def run_next(queue: str) -> None:
     """Claim the queue's oldest job and run it to its end; safe to run twice, or for nothing."""
     die_with_parent(int(os.environ["PERCEPTRON_WORKER_PID"]))
-    settings, storage = prepared()
+    settings, storage, telemetry = prepared()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until the attempt listens
     claim = storage.leases.claim(queue, os.environ["RQ_WORKER_ID"])
     if claim is not None:
-        ATTEMPTS[claim.kind](storage, claim, settings).run()
+        name_job(claim)
+        attempt = ATTEMPTS[claim.kind](storage, claim, settings)
+        with traced(claim, attempt, telemetry):
+            attempt.run()

@@ -14,6 +14,7 @@ from schemas.settings import Settings
 from schemas.training import DiagnosisCode
 from service.app import create_app
 from service.problems import INTERNAL, INVALID, MALFORMED, PROBLEM_TYPES
+from storage.migrations import migrate
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -48,6 +49,24 @@ def test_every_route_is_in_the_http_reference(tmp_path: Path) -> None:
     headings = re.findall(r"^### `([A-Z]+ /\S*)`$", reference("http.md"), re.MULTILINE)
     assert set(headings) == operations
     assert len(headings) == len(operations)
+
+
+def test_every_metric_is_in_the_reference(tmp_path: Path) -> None:
+    """Each metric has a row with its type and labels, and each row a metric."""
+    settings = Settings(data_dir=tmp_path)
+    migrate(settings.database_location)
+    rows = re.findall(
+        r"^\| `(perceptron_\w+)` \| (\w+) \|([^|]*)\|", reference("metrics.md"), re.MULTILINE
+    )
+    text = create_app(settings).test_client().get("/metrics").text
+    families = dict(re.findall(r"^# TYPE (perceptron_\w+) (\w+)$", text, re.MULTILINE))
+    assert {name: kind for name, kind, _ in rows} == {
+        name: kind for name, kind in families.items() if not name.endswith("_created")
+    }
+    for name, _, labels in rows:
+        told = re.findall(rf"^{name}(?:_count)?{{(.*)}}", text, re.MULTILINE)
+        if told:
+            assert re.findall(r"(\w+)=", told[0]) == re.findall(r"`(\w+)`", labels), name
 
 
 def test_every_problem_has_a_section() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from service.statistics import DIRECTORY, Spent, Statistics, told
+from service.counting import DIRECTORY
+from service.statistics import Spent, Statistics, told
 
 PROGRAM = """
 import os

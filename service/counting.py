@@ -1,0 +1,25 @@
+"""Where the API's processes put what they count, for any one of them to add up."""
+
+import os
+import shutil
+import tempfile
+
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+"""Set before Prometheus' client is imported: it looks once whether it counts in files."""
+PREFIX = "counted-by-perceptron-"
+
+
+def make_directory() -> str | None:
+    """Make a directory for these files; None where the environment names one, or to end with."""
+    named = os.environ.get(DIRECTORY)
+    if named:
+        os.makedirs(named, exist_ok=True)  # noqa: PTH103
+        return None
+    os.environ[DIRECTORY] = tempfile.mkdtemp(prefix=PREFIX)
+    return os.environ[DIRECTORY]
+
+
+def remove_directory(made: str | None) -> None:
+    """Forget what was counted in a directory that was made."""
+    if made:
+        shutil.rmtree(made, ignore_errors=True)
