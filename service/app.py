@@ -21,6 +21,7 @@ from service import (
     probes,
     problems,
     sweeps,
+    ui,
 )
 from service.lane import Lane, Parts
 from service.metrics import Metrics
@@ -51,6 +52,7 @@ def create_app(settings: Settings | None = None) -> Api:
         doc_prefix="/docs",
         validation_error_model=Problem,
         validation_error_callback=problems.from_validation,
+        static_folder=None,  # `ui` gives the pages' files
     )
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.strict_slashes = False
@@ -69,6 +71,7 @@ def create_app(settings: Settings | None = None) -> Api:
         app.register_api(resource.blueprint)
     for resource in (gates, backprop, open_inference, probes, problems):
         app.register_api(resource.blueprint)
+    app.register_blueprint(ui.blueprint)
     app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi_json")
     app.after_request(harden)
     app.after_request(memory.trim_after_large)
