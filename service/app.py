@@ -13,6 +13,7 @@ from service import (
     gates,
     hosts,
     job_predictions,
+    job_rows,
     jobs,
     memory,
     models,
@@ -69,7 +70,7 @@ def create_app(settings: Settings | None = None) -> Api:
     problems.init_app(app)
     for resource in (jobs, sweeps, job_predictions, predictions, models, exports, datasets):
         app.register_api(resource.blueprint)
-    for resource in (gates, backprop, open_inference, probes, problems):
+    for resource in (job_rows, gates, backprop, open_inference, probes, problems):
         app.register_api(resource.blueprint)
     app.register_blueprint(ui.blueprint)
     app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi_json")
