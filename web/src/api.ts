@@ -32,6 +32,8 @@ export interface DatasetSummary {
   feature_names: string[];
   target: string;
   task: Task | null;
+  /** Null for truth tables. */
+  created_at: string | null;
 }
 
 export interface Dataset extends DatasetSummary {

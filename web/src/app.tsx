@@ -1,10 +1,13 @@
 /** The frame around every page, and which page the address means. */
 
 import { useEffect, useRef } from "preact/hooks";
+import { Playground } from "./playground";
 import { type Address, Choosing, type Theme, useAddress, useChoices } from "./shell";
 import type { Language, Texts } from "./texts";
 
-const PAGES: Record<string, (address: Address) => preact.JSX.Element> = {};
+const PAGES: Record<string, (address: Address) => preact.JSX.Element> = {
+  playground: (address) => <Playground {...address} />,
+};
 const NAMES = ["playground", "gates", "backprop", "sweep", "jobs", "models"] as const;
 
 export function App() {

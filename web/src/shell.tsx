@@ -100,6 +100,17 @@ export function parseAddress(hash: string): Address {
   return { page: page || "playground", rest: rest.filter(Boolean), parameters: new URLSearchParams(query) };
 }
 
+/** Go to an address; in place of the last one, where it is only a setting that changed. */
+export function navigate(hash: string, replace = false): void {
+  if (hash === location.hash) return;
+  if (!replace) {
+    location.hash = hash;
+    return;
+  }
+  history.replaceState(null, "", hash);
+  dispatchEvent(new HashChangeEvent("hashchange"));
+}
+
 export function useAddress(): Address {
   const [hash, setHash] = useState(location.hash);
   useEffect(() => {
