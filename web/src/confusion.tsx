@@ -96,7 +96,7 @@ export function Several({ matrix, classes }: { matrix: number[][]; classes: stri
   return (
     <>
       <div class="scroll-x" tabIndex={0} role="group" aria-label={texts.confusion}>
-        <svg class="matrix" viewBox={`0 0 ${side} ${side}`} style={{ maxWidth: `${side}px` }} role="img" aria-label={`${texts.confusion}: ${matrix.map((line, at) => `${classes[at]}: ${line.join(" ")}`).join("; ")}`}>
+        <svg class="matrix" viewBox={`0 0 ${side + 30} ${side}`} style={{ maxWidth: `${side + 30}px` }} role="img" aria-label={`${texts.confusion}: ${matrix.map((line, at) => `${classes[at]}: ${line.join(" ")}`).join("; ")}`}>
           {matrix.map((line, row) =>
             line.map((count, column) => (
               <g transform={`translate(${edge + column * size} ${edge + row * size})`}>

@@ -11,6 +11,8 @@ const SHOWN = 8;
 const PICTURE = 18;
 const UNIT = 30;
 const GAP = 44;
+/** Room for the names of inputs and outputs. */
+const MARGIN = 96;
 
 export interface DiagramProps {
   /** Units of every layer from the input to the output. */
@@ -31,18 +33,19 @@ function places(units: number[], width: number, height: number): Place[][] {
   const last = Math.max(1, units.length - 1);
   return units.map((count, layer) => {
     const shown = Math.min(count, SHOWN);
-    const x = 74 + (layer * (width - 148)) / last;
+    const x = MARGIN + (layer * (width - 2 * MARGIN)) / last;
     return Array.from({ length: shown }, (_, unit) => ({ x, y: height / 2 + (unit - (shown - 1) / 2) * GAP }));
   });
 }
 
-/** What every unit answers over the plane, as small images. */
+/** What every input is, and every unit answers, over the plane: small images, layer by layer. */
 function pictures(layers: Layer[], plane: NonNullable<DiagramProps["plane"]>): string[][] {
   const { features, x, y, scale } = plane;
-  const outputs = forwardAll(layers, grid(features, x.at, y.at, x.range, y.range, PICTURE));
+  const inputs = grid(features, x.at, y.at, x.range, y.range, PICTURE);
   const canvas = document.createElement("canvas");
-  return outputs.map((values, at) => {
-    const { outputs: width, activation } = layers[at]!;
+  return [inputs, ...forwardAll(layers, inputs)].map((values, at) => {
+    const width = values.length / (PICTURE * PICTURE);
+    const activation = layers[at - 1]?.activation;
     return Array.from({ length: Math.min(width, SHOWN) }, (_, unit) => {
       const own = new Float32Array(PICTURE * PICTURE);
       for (let cell = 0; cell < own.length; cell++) own[cell] = values[cell * width + unit]!;
@@ -65,7 +68,7 @@ export function Diagram({ units, inputs, outputs, layers, plane }: DiagramProps)
   const fits = layers !== null && layers.length === units.length - 1 && layers.every((layer, at) => layer.outputs === units[at + 1]);
   const known = fits ? layers : null;
   const most = Math.min(SHOWN, Math.max(...units));
-  const width = Math.max(420, 120 * units.length);
+  const width = Math.max(440, 118 * units.length + 40);
   const height = most * GAP + 40;
   const found = useMemo(() => places(units, width, height), [units.join("-"), width, height]);
   const drawn = useMemo(() => (known && plane ? pictures(known, plane) : null), [known, plane]);
@@ -98,7 +101,7 @@ export function Diagram({ units, inputs, outputs, layers, plane }: DiagramProps)
             <g>
               {column.map(({ x, y }, unit) => {
                 const bias = layer > 0 ? (known?.[layer - 1]?.bias[unit] ?? null) : null;
-                const picture = layer > 0 ? drawn?.[layer - 1]?.[unit] : null;
+                const picture = drawn?.[layer]?.[unit];
                 return (
                   <g
                     transform={`translate(${x - UNIT / 2} ${y - UNIT / 2})`}

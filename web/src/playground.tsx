@@ -390,7 +390,7 @@ function Results(parts: Parts) {
               <div class="row small">
                 <ClassKeys scale={scale} />
                 <PartKeys parts={new Set(rows.rows.map((row) => row.part))} />
-                <Check label={texts.hard} checked={setup.hard} onChange={(hard) => update({ hard })} />
+                {scale.task !== "regression" && <Check label={texts.hard} checked={setup.hard} onChange={(hard) => update({ hard })} />}
               </div>
               {rows.preprocessing.features.length > 2 && <p class="small soft">{texts.othersFixed}</p>}
               {!setup.job && <p class="small soft">{texts.pressTrain}</p>}
