@@ -1,11 +1,15 @@
 /** The frame around every page, and which page the address means. */
 
 import { useEffect, useRef } from "preact/hooks";
+import { Backprop } from "./backprop";
+import { Gates } from "./gates";
 import { Playground } from "./playground";
 import { type Address, Choosing, type Theme, useAddress, useChoices } from "./shell";
 import type { Language, Texts } from "./texts";
 
 const PAGES: Record<string, (address: Address) => preact.JSX.Element> = {
+  gates: () => <Gates />,
+  backprop: (address) => <Backprop {...address} />,
   playground: (address) => <Playground {...address} />,
 };
 const NAMES = ["playground", "gates", "backprop", "sweep", "jobs", "models"] as const;

@@ -33,7 +33,8 @@ export function NumberField(
 ) {
   const written = props.value === null ? "" : String(props.value);
   const [text, setText] = useState(written);
-  useEffect(() => setText(written), [written]);
+  // What is being typed stays as it is ("0.") while it means the same.
+  useEffect(() => setText((last) => (last.trim() !== "" && Number(last) === props.value ? last : written)), [written]);
   const valid = (value: string) => {
     if (value.trim() === "") return props.empty !== undefined;
     const number = Number(value);
