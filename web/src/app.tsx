@@ -3,11 +3,17 @@
 import { useEffect, useRef } from "preact/hooks";
 import { Backprop } from "./backprop";
 import { Gates } from "./gates";
+import { Jobs } from "./jobs";
+import { Models } from "./models";
 import { Playground } from "./playground";
+import { Sweep } from "./sweep";
 import { type Address, Choosing, type Theme, useAddress, useChoices } from "./shell";
 import type { Language, Texts } from "./texts";
 
 const PAGES: Record<string, (address: Address) => preact.JSX.Element> = {
+  jobs: (address) => <Jobs {...address} />,
+  models: (address) => <Models {...address} />,
+  sweep: (address) => <Sweep {...address} />,
   gates: () => <Gates />,
   backprop: (address) => <Backprop {...address} />,
   playground: (address) => <Playground {...address} />,

@@ -257,7 +257,7 @@ function Composed({ xor }: { xor: Gate }) {
   );
 }
 
-const XOR_SETUP: Setup = { ...DEFAULTS, dataset: "xor", layers: [3], rate: 0.1, epochs: 300 };
+const XOR_SETUP: Setup = { ...DEFAULTS, dataset: "xor", layers: [4], rate: 0.1, epochs: 400 };
 
 function Trained() {
   const { texts, language } = useChoices();
