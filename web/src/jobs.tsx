@@ -438,7 +438,7 @@ function Differences({ jobs, colours }: { jobs: Job[]; colours: string[] }) {
   const names = columns.find((column) => column.length > 6)?.map(([name]) => name) ?? [];
   const value = (at: number, name: string) => columns[at]!.find(([own]) => own === name)?.[1] ?? "–";
   return (
-    <div class="card scroll" tabIndex={0} role="region" aria-label={texts.difference}>
+    <div class="card scroll tall" tabIndex={0} role="region" aria-label={texts.difference}>
       <table>
         <thead>
           <tr>

@@ -133,13 +133,15 @@ function Versions({ summary, shown, again }: { summary: ModelSummary; shown: num
                   </span>
                 ))}
               </td>
-              <td class="row end">
+              <td>
+                <div class="row end">
                 {alias && <button type="button" onClick={() => move(alias, version)}>{texts.setAlias}</button>}
                 {!summary.built_in && (
                   <button type="button" class="quiet danger" onClick={() => setAsking({ question: texts.removeVersion(version), call: { method: "DELETE", path: pathOf(summary.name, `/versions/${version}`) } })}>
                     {texts.remove}
                   </button>
                 )}
+                </div>
               </td>
             </tr>
           ))}

@@ -243,7 +243,7 @@ function HeatMap({ job, rows }: { job: Job; rows: SweepRow[] }) {
               </tr>
             ))}
             <tr>
-              <th scope="row" class="small">{texts.hiddenUnitCounts} ↑ / {texts.rates} →</th>
+              <th scope="row" class="corner">{texts.hiddenUnitCounts} ↑<br />{texts.rates} →</th>
               {rates.map((rate) => <th scope="col" class="number">{rate}</th>)}
             </tr>
           </tbody>
