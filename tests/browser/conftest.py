@@ -61,7 +61,9 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 class Opened:
     """A page of the service, in one language and width, with what went wrong in it."""
 
-    def __init__(self, browser: Browser, url: str, language: str, width: int, **options: Any):
+    def __init__(
+        self, browser: Browser, url: str, language: str, width: int, **options: Any
+    ) -> None:
         self.context = browser.new_context(
             base_url=url,
             locale=language,
@@ -80,7 +82,7 @@ class Opened:
         self.requests: list[Request] = []
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("request", self.requests.append)
+        self.page.on("request", self._request)
 
     def go(self, address: str) -> Page:
         """Open an address below `/`."""
@@ -111,6 +113,9 @@ class Opened:
         self.context.close()
         assert violations == []
         assert self.errors == []
+
+    def _request(self, request: Request) -> None:
+        self.requests.append(request)
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type != "error":

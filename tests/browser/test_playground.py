@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Opened
-from tests.deployment import Deployment
+from tests.deployment import Deployment, eventually
 
 WORDS = {
     "en": {"train": "Train", "stop": "Stop", "cancelled": "cancelled", "scrub": "Epoch that is"},
@@ -98,7 +98,7 @@ def test_the_region_is_scrubbed_along_the_epochs(opened: Callable[..., Opened]) 
     assert epoch(page) == 0
     assert page.evaluate(picture) == first
     page.get_by_role("button", name="Play", exact=True).click()
-    expect(page.locator(".epoch strong")).to_have_text("399")
+    expect(page.locator(".epoch strong")).to_have_text("399", timeout=30_000)
     assert page.evaluate(picture) == last
     page.locator(".u-over").first.click(position={"x": 30, "y": 40})
     assert 0 < epoch(page) < 200
@@ -129,10 +129,10 @@ def test_a_stream_is_resumed_by_a_reload_and_stopped(
     page = view.go(LONG)
     page.wait_for_selector(".points path")
     train(page, language)
-    page.wait_for_function("Number(document.querySelector('.epoch strong')?.textContent) > 0")
+    eventually(lambda: epoch(page) > 0)
     seen = epoch(page)
     page.reload()
-    page.wait_for_function(f"Number(document.querySelector('.epoch strong')?.textContent) > {seen}")
+    eventually(lambda: epoch(page) > seen)
     page.get_by_role("button", name=WORDS[language]["stop"]).click()
     page.wait_for_selector(".status.cancelled")
     expect(page.locator(".status")).to_have_text(WORDS[language]["cancelled"])
@@ -150,13 +150,12 @@ def test_a_broken_stream_goes_on_after_its_last_event(
     page = view.go(LONG)
     page.wait_for_selector(".points path")
     train(page)
-    shown = "Number(document.querySelector('.epoch strong')?.textContent)"
-    page.wait_for_function(f"{shown} > 0")
+    eventually(lambda: epoch(page) > 0)
     seen = epoch(page)
     view.refusals.add(502)
     for child in psutil.Process(own.api_master).children():
         os.kill(child.pid, 9)
-    page.wait_for_function(f"{shown} > {seen} + 5000")
+    eventually(lambda: epoch(page) > seen + 5_000)
     streams = [r for r in view.requests if r.url.endswith("/events")]
     assert len(streams) >= 2
     assert int(streams[-1].all_headers()["last-event-id"]) > 1
@@ -237,8 +236,8 @@ def test_a_table_is_uploaded_and_trained_on(
     assert name.startswith(f"my-table-{language}")
     stored = deployment.get(f"/datasets/{name}").json()
     assert (stored["rows"], stored["target"]) == (40, "kind")
-    page.get_by_label(re.compile("colour$")).select_option("target")
-    page.get_by_label(re.compile("kind$")).select_option("unused")
+    page.get_by_role("combobox", name=re.compile("colour$")).select_option("target")
+    page.get_by_role("combobox", name=re.compile("kind$")).select_option("unused")
     train(page, language)
     page.wait_for_selector(".status.succeeded")
     told = deployment.get(f"/jobs/{job_of(page, deployment)['id']}/rows").json()

@@ -138,7 +138,7 @@ function Movable({ gate, start, name }: { gate: Gate; start: Line; name: string 
           {(["w1", "w2", "b"] as const).map((part) => (
             <label class="slider">
               <span class="number">{part}</span>
-              <input type="range" min="-2" max="2" step="0.05" value={line[part]} onInput={(event) => setLine({ ...line, [part]: Number(event.currentTarget.value) })} />
+              <input type="range" aria-label={part} min="-2" max="2" step="0.05" value={line[part]} onInput={(event) => setLine({ ...line, [part]: Number(event.currentTarget.value) })} />
               <output class="number">{line[part].toFixed(2)}</output>
             </label>
           ))}
