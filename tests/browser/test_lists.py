@@ -71,7 +71,7 @@ def test_jobs_are_compared_and_opened(
     page.get_by_role("link", name="Open in the playground").click()
     page.wait_for_selector(".status.succeeded")
     assert page.get_by_label("Seed", exact=True).input_value() in ("1", "2")
-    page.wait_for_selector(".diagram image")
+    page.wait_for_selector(".matrix")
 
 
 def test_a_failed_job_says_why(opened: Callable[..., Opened], deployment: Deployment) -> None:

@@ -1,6 +1,6 @@
 /** A network as units and edges: colour and width tell the weights, pictures what units answer. */
 
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { short } from "./curves";
 import { forwardAll, grid, type Layer } from "./network";
 import { type Axis, paint, type Scale } from "./region";
@@ -11,6 +11,8 @@ const SHOWN = 8;
 const PICTURE = 18;
 const UNIT = 30;
 const GAP = 44;
+/** Pixels of the pictures' canvas for each unit of length. */
+const SHARPNESS = 2;
 /** Room for the names of inputs and outputs. */
 const MARGIN = 96;
 
@@ -38,20 +40,22 @@ function places(units: number[], width: number, height: number): Place[][] {
   });
 }
 
-/** What every input is, and every unit answers, over the plane: small images, layer by layer. */
-function pictures(layers: Layer[], plane: NonNullable<DiagramProps["plane"]>): string[][] {
+/** Draw what every input is, and every unit answers, over the plane: into the unit's square. */
+function draw(canvas: HTMLCanvasElement, at: Place[][], layers: Layer[], plane: NonNullable<DiagramProps["plane"]>): void {
   const { features, x, y, scale } = plane;
   const inputs = grid(features, x.at, y.at, x.range, y.range, PICTURE);
-  const canvas = document.createElement("canvas");
-  return [inputs, ...forwardAll(layers, inputs)].map((values, at) => {
+  const small = document.createElement("canvas");
+  const context = canvas.getContext("2d")!;
+  const side = UNIT - 4;
+  [inputs, ...forwardAll(layers, inputs)].forEach((values, layer) => {
     const width = values.length / (PICTURE * PICTURE);
-    const activation = layers[at - 1]?.activation;
-    return Array.from({ length: Math.min(width, SHOWN) }, (_, unit) => {
-      const own = new Float32Array(PICTURE * PICTURE);
+    const activation = layers[layer - 1]?.activation;
+    const own = new Float32Array(PICTURE * PICTURE);
+    at[layer]!.forEach((place, unit) => {
       for (let cell = 0; cell < own.length; cell++) own[cell] = values[cell * width + unit]!;
       const range = activation === "sigmoid" || activation === "softmax" ? { low: 0, high: 1 } : spread(own);
-      paint(canvas, own, PICTURE, { ...scale, task: "regression", values: range }, false, 0.5);
-      return canvas.toDataURL();
+      paint(small, own, PICTURE, { ...scale, task: "regression", values: range }, false, 0.5);
+      context.drawImage(small, SHARPNESS * (place.x - side / 2), SHARPNESS * (place.y - side / 2), SHARPNESS * side, SHARPNESS * side);
     });
   });
 }
@@ -71,13 +75,18 @@ export function Diagram({ units, inputs, outputs, layers, plane }: DiagramProps)
   const width = Math.max(440, 118 * units.length + 40);
   const height = most * GAP + 40;
   const found = useMemo(() => places(units, width, height), [units.join("-"), width, height]);
-  const drawn = useMemo(() => (known && plane ? pictures(known, plane) : null), [known, plane]);
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useEffect(() => {
+    canvas.current?.getContext("2d")?.clearRect(0, 0, SHARPNESS * width, SHARPNESS * height);
+    if (canvas.current && known && plane) draw(canvas.current, found, known, plane);
+  }, [known, plane, found]);
   const name = (layer: number, unit: number) =>
     layer === 0 ? (inputs[unit] ?? `x${unit + 1}`) : layer === units.length - 1 ? (outputs[unit] ?? "y") : `h${layer}.${unit + 1}`;
   return (
     <div class="diagram">
       <div class="scroll-x" tabIndex={0} role="group" aria-label={texts.network}>
-        <svg viewBox={`0 0 ${width} ${height}`} role="img" aria-label={`${texts.network}: ${units.join("–")}`} style={{ minWidth: `${Math.min(width, 82 * units.length)}px` }}>
+        <div class="drawing" style={{ aspectRatio: `${width} / ${height}`, maxWidth: `${(430 * width) / height}px`, minWidth: `${Math.min(width, 82 * units.length)}px` }}>
+        <svg viewBox={`0 0 ${width} ${height}`} role="img" aria-label={`${texts.network}: ${units.join("–")}`}>
           {found.slice(1).map((targets, at) =>
             targets.map((to, unit) =>
               found[at]!.map((from, input) => {
@@ -101,14 +110,12 @@ export function Diagram({ units, inputs, outputs, layers, plane }: DiagramProps)
             <g>
               {column.map(({ x, y }, unit) => {
                 const bias = layer > 0 ? (known?.[layer - 1]?.bias[unit] ?? null) : null;
-                const picture = drawn?.[layer]?.[unit];
                 return (
                   <g
                     transform={`translate(${x - UNIT / 2} ${y - UNIT / 2})`}
                     onPointerEnter={() => setTold(`${name(layer, unit)}${bias === null ? "" : ` · ${texts.bias} ${short(bias, 5)}`}`)}
                   >
                     <rect width={UNIT} height={UNIT} rx="5" fill="var(--field)" stroke="var(--soft)" stroke-width="1.5" />
-                    {picture && <image href={picture} x="2" y="2" width={UNIT - 4} height={UNIT - 4} preserveAspectRatio="none" />}
                     {layer === 0 && <text x={-6} y={UNIT / 2 + 4} text-anchor="end" class="unit">{clipped(name(0, unit))}</text>}
                     {layer === units.length - 1 && layer > 0 && (
                       <text x={UNIT + 6} y={UNIT / 2 + 4} class="unit">{clipped(name(layer, unit))}</text>
@@ -122,6 +129,8 @@ export function Diagram({ units, inputs, outputs, layers, plane }: DiagramProps)
             </g>
           ))}
         </svg>
+        <canvas ref={canvas} width={SHARPNESS * width} height={SHARPNESS * height} aria-hidden="true" />
+        </div>
       </div>
       <p class="readout small soft" aria-hidden="true">{told || texts.edgeHint}</p>
       {known && known.every((layer) => layer.weight.length <= 400) && <Numbers layers={known} name={name} />}
