@@ -58,5 +58,5 @@ web/node_modules/.package-lock.json: web/package-lock.json | $(VENV)/ready
 	web/with-node npm ci --no-progress
 	touch $@
 
-$(PAGES): web/node_modules/.package-lock.json web/build.mjs $(wildcard web/src/*)
+$(PAGES): web/node_modules/.package-lock.json web/build.mjs $(wildcard web/src/* web/test/*)
 	web/with-node npm run --silent build

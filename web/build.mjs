@@ -1,4 +1,4 @@
-// Bundles the pages into service/static, or with `tests` the tests of pure functions into .build.
+// Bundles the pages into service/static, and the tests of their pure functions into .build.
 import { mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -122,4 +122,4 @@ async function buildTests() {
   });
 }
 
-await (process.argv[2] === "tests" ? buildTests() : buildPages());
+await Promise.all([buildPages(), buildTests()]);

@@ -15,7 +15,7 @@ import type { Texts } from "./texts";
 const PAGE = 20;
 /** Browsers open six connections to a host at most: some are left for everything else. */
 const WATCHED = 3;
-const REFRESH_MILLISECONDS = 5_000;
+export const REFRESH_MILLISECONDS = 5_000;
 
 export function Jobs(address: Address) {
   const compared = address.parameters.get("compare");
@@ -228,6 +228,7 @@ function JobPage({ id }: { id: string }) {
         </div>
       </div>
       {!run.connected && <p class="bad">{texts.reconnecting}</p>}
+      {job.waiting_for && <p class="bad">{texts.waitingFor} {job.waiting_for}</p>}
       {job.error && <p class="trouble" role="alert"><strong>{job.error.code}</strong>: {job.error.message}</p>}
       <div class="two">
         <div>

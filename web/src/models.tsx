@@ -1,9 +1,9 @@
 /** Models: versions and aliases, cards, files to take away, and a form to predict with. */
 
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { all, type Call, type Card, type Feature, get, type ModelSummary, type ModelVersion, type Prediction, Problem, send } from "./api";
 import { CurvesCard } from "./playground";
-import { Facts, MetricsCard, settingsOf } from "./jobs";
+import { Facts, MetricsCard, REFRESH_MILLISECONDS, settingsOf } from "./jobs";
 import { short } from "./curves";
 import { spelled } from "./network";
 import type { Run } from "./run";
@@ -20,6 +20,11 @@ function pathOf(name: string, rest = ""): string {
 function ModelList() {
   const texts = useTexts();
   const models = useLoaded(() => all<ModelSummary>("/models", 500), []);
+  useEffect(() => {
+    // Models come from jobs of anybody, and have no stream of their own.
+    const timer = setInterval(() => document.visibilityState === "visible" && models.again(), REFRESH_MILLISECONDS);
+    return () => clearInterval(timer);
+  }, [models.again]);
   return (
     <>
       <div class="row between"><h1>{texts.models}</h1><CopyCurl call={{ path: "/models" }} /></div>

@@ -45,8 +45,9 @@ function table(colour: (share: number) => Colour): Uint32Array {
   });
 }
 
-const SHARES = table(between);
-const SURE = CLASSES.map((colour) => table((share) => mixed(MIDDLE, colour, share)));
+/** Paler than the rows, which are seen on them. */
+const SHARES = table((share) => between(0.1 + 0.8 * share));
+const SURE = CLASSES.map((colour) => table((share) => mixed(MIDDLE, colour, 0.8 * share)));
 
 function step(share: number): number {
   return Math.min(STEPS - 1, Math.max(0, Math.round(share * (STEPS - 1))));

@@ -186,7 +186,7 @@ export function Sweep({ parameters }: Address) {
           ) : (
             <button type="button" class="primary" onClick={run}>{texts.run}</button>
           )}
-          <CopyCurl call={call} />
+          <CopyCurl call={running ? { method: "POST", path: `/jobs/${jobId}/cancel` } : call} />
           {job && <span role="status" class="row">
             <span class={`badge status ${job.status}`}>{texts.status[job.status]}</span>
             {job.sweep && <span class="number">{texts.trainingsDone(job.sweep.done, job.sweep.trainings)}</span>}
