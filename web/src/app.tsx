@@ -1,13 +1,14 @@
 /** The frame around every page, and which page the address means. */
 
-import { useEffect, useRef } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import { useEffect, useErrorBoundary, useRef } from "preact/hooks";
 import { Backprop } from "./backprop";
 import { Gates } from "./gates";
 import { Jobs } from "./jobs";
 import { Models } from "./models";
 import { Playground } from "./playground";
 import { Sweep } from "./sweep";
-import { type Address, Choosing, type Theme, useAddress, useChoices } from "./shell";
+import { type Address, Choosing, type Theme, Trouble, useAddress, useChoices } from "./shell";
 import type { Language, Texts } from "./texts";
 
 const PAGES: Record<string, (address: Address) => preact.JSX.Element> = {
@@ -44,8 +45,21 @@ function Frame() {
       <a class="skip" href="#main" onClick={(event) => (event.preventDefault(), main.current?.focus())}>{texts.skip}</a>
       <Header page={address.page} />
       <main id="main" ref={main} tabIndex={-1}>
-        {name && PAGES[name] ? PAGES[name](address) : <p>{texts.notFound}</p>}
+        <Guarded key={address.page}>{name && PAGES[name] ? PAGES[name](address) : <p>{texts.notFound}</p>}</Guarded>
       </main>
+    </>
+  );
+}
+
+/** Says what went wrong in a page, whose frame stays. */
+function Guarded({ children }: { children: ComponentChildren }) {
+  const { texts } = useChoices();
+  const [error, reset] = useErrorBoundary((found: unknown) => console.error(found));
+  if (error === undefined || error === null) return <>{children}</>;
+  return (
+    <>
+      <Trouble of={error} />
+      <button type="button" onClick={reset}>{texts.retry}</button>
     </>
   );
 }

@@ -1,6 +1,6 @@
 /** Choosing what to learn from: a gate, drawn points, a built-in table, or a file of one's own. */
 
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { all, type Call, type Dataset, type DatasetSummary, get, type Page, Problem, send } from "./api";
 import { NumberField, Scroll } from "./fields";
 import { spelled } from "./network";
@@ -137,6 +137,16 @@ function Upload({ onStored }: { onStored: (dataset: Dataset) => void }) {
       setState({ file, busy: false, problem, stored: null });
     }
   };
+  useEffect(() => {
+    // A file that misses the place would be opened instead of the page.
+    const ignore = (event: DragEvent) => event.preventDefault();
+    addEventListener("dragover", ignore);
+    addEventListener("drop", ignore);
+    return () => {
+      removeEventListener("dragover", ignore);
+      removeEventListener("drop", ignore);
+    };
+  }, []);
   return (
     <>
       <label

@@ -8,7 +8,7 @@ import { Several } from "./confusion";
 import { spelled } from "./network";
 import { CurvesCard } from "./playground";
 import { useRun } from "./run";
-import { DEFAULTS, type Setup, toAddress } from "./setup";
+import { DEFAULTS, fromDatasetName, type Setup, toAddress } from "./setup";
 import { type Address, CopyCurl, Dialog, navigate, Trouble, useChoices, useDark, useTexts, Waiting, useLoaded } from "./shell";
 import type { Texts } from "./texts";
 
@@ -190,7 +190,7 @@ export function setupOf(job: Job): Setup {
   const stopping = (training as { early_stopping?: { patience: number } | null }).early_stopping;
   return {
     ...DEFAULTS,
-    dataset: job.dataset,
+    ...fromDatasetName(job.dataset),
     layers: job.network.hidden_layers,
     activation: job.network.activation,
     optimizer: training.optimizer,
@@ -208,7 +208,7 @@ export function setupOf(job: Job): Setup {
 function JobPage({ id }: { id: string }) {
   const { texts, language } = useChoices();
   const moment = useMoment();
-  const run = useRun(id, language);
+  const run = useRun(id, language, false);
   const [log, setLog] = useState(true);
   const job = run.job;
   if (!job) return run.problem ? <><h1>{texts.jobs}</h1><Trouble of={run.problem} /></> : <p role="status">{texts.loading}</p>;

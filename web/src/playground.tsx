@@ -29,12 +29,15 @@ export function Playground({ parameters }: Address) {
   }, [name]);
   const current = dataset.value?.name === name ? dataset.value : null;
   const run = useRun(setup.job, language);
+  const running = isRunning(setup, run);
   return (
     <>
       <h1 class="hidden">{texts.playground}</h1>
       <div class="playground">
         <div class="side">
-          <DataPanel setup={setup} update={update} dataset={{ ...dataset, value: current }} />
+          <fieldset class="plain" disabled={running}>
+            <DataPanel setup={setup} update={update} dataset={{ ...dataset, value: current }} />
+          </fieldset>
         </div>
         <div class="middle">
           <Controls setup={setup} update={update} dataset={current} run={run} />
@@ -43,6 +46,10 @@ export function Playground({ parameters }: Address) {
       </div>
     </>
   );
+}
+
+function isRunning(setup: Setup, run: Run): boolean {
+  return Boolean(setup.job) && !run.done && run.job !== null && !isFinal(run.job.status);
 }
 
 interface Parts {
@@ -75,7 +82,7 @@ function Controls({ setup, update, dataset, run }: Parts) {
   const outputs = dataset ? guessedOutputs(dataset, setup.target || dataset.target) : 1;
   const weights = recordsWeights(setup, inputs, outputs);
   const call = trainCall(setup, dataset && chosenFeatures(setup, dataset), weights);
-  const running = Boolean(setup.job) && !run.done && run.job !== null && !isFinal(run.job.status);
+  const running = isRunning(setup, run);
   const cancelCall = { method: "POST", path: `/jobs/${setup.job}/cancel` } as const;
   const guarded = async (work: () => Promise<void>) => {
     setProblem(null);
@@ -112,9 +119,10 @@ function Controls({ setup, update, dataset, run }: Parts) {
         </div>
       </div>
       <Trouble of={problem} />
-      <Layers layers={setup.layers} onChange={(layers) => set({ layers })} />
+      <fieldset class="plain" disabled={running}>
+      <Layers layers={setup.layers} onChange={(layers) => set({ layers, job: "" })} />
       <div class="fields">
-        <Choice label={texts.activation} value={setup.activation} among={ACTIVATIONS.map((one) => [one, one] as const)} onChoose={(activation) => set({ activation })} />
+        <Choice label={texts.activation} value={setup.activation} among={ACTIVATIONS.map((one) => [one, one] as const)} onChoose={(activation) => set({ activation, job: "" })} />
         <Choice
           label={texts.optimizer}
           value={setup.optimizer}
@@ -142,6 +150,7 @@ function Controls({ setup, update, dataset, run }: Parts) {
           <TextField label={texts.modelName} value={setup.model} placeholder={texts.modelNameHint} onChange={(model) => set({ model })} />
         </div>
       </details>
+      </fieldset>
       {!weights && <p class="small soft">{texts.heatTooLarge}</p>}
     </section>
   );

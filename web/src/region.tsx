@@ -11,6 +11,7 @@ type Colour = [number, number, number];
 /** Class 0 and class 1, and then more: told apart also by people who see fewer colours. */
 const CLASSES: Colour[] = [
   [245, 147, 34], [8, 119, 189], [0, 158, 115], [204, 121, 167], [240, 228, 66], [86, 180, 233], [213, 94, 0], [120, 120, 120],
+  [148, 103, 189], [140, 86, 75],
 ];
 const MIDDLE: Colour = [245, 246, 247];
 

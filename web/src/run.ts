@@ -29,8 +29,12 @@ export function follow(known: EpochRecord[], added: EpochRecord[]): EpochRecord[
   return [...known.slice(0, end), ...added];
 }
 
-/** Follow a job from its first event, also when the page is loaded anew; an empty id: none. */
-export function useRun(jobId: string, language: string): Run {
+/**
+ * Follow a job from its first event, also when the page is loaded anew; an empty id: none.
+ *
+ * With `wantsRows`, the rows of a training come too.
+ */
+export function useRun(jobId: string, language: string, wantsRows = true): Run {
   const [run, setRun] = useState<Run>(NOTHING);
   useEffect(() => {
     setRun(NOTHING);
@@ -60,13 +64,15 @@ export function useRun(jobId: string, language: string): Run {
         const job = await get<Job>(path);
         change({ job });
         if (last) change({ done: isFinal(job.status) });
+        return job;
       } catch (problem) {
         change({ problem });
+        return null;
       }
     };
     const start = async () => {
-      await look(false);
-      if (ended) return;
+      const job = await look(false);
+      if (ended || !wantsRows || job?.kind !== "train") return;
       get<JobRows>(`${path}/rows?limit=2000`).then((rows) => change({ rows }), () => change({ rows: null }));
     };
     void start();

@@ -170,6 +170,13 @@ export function sampleName(sample: Sample): string {
   return `${sample.kind}-${sample.rows}-n${noise}-c${sample.classes}-s${sample.seed}`;
 }
 
+/** Read a dataset's name: a sample's says how it was drawn. */
+export function fromDatasetName(name: string): Pick<Setup, "dataset" | "sample"> {
+  const [, kind = "", rows = "", noise = "", classes = "", seed = ""] = /^([a-z]+)-(\d+)-n([\d_em]+)-c(\d+)-s(\d+)$/.exec(name) ?? [];
+  const sample = readSample([kind, rows, noise.replace("em", "e-").replace("_", "."), classes, seed].join("~"));
+  return sample && sampleName(sample) === name ? { dataset: "", sample } : { dataset: name, sample: DEFAULTS.sample };
+}
+
 export function datasetName(setup: Setup): string {
   return setup.dataset || sampleName(setup.sample);
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { nameOf } from "../src/data";
 import { best, follow } from "../src/run";
-import { DEFAULTS, fromParameters, recordEvery, recordsWeights, sampleName, type Setup, toAddress, trainCall } from "../src/setup";
+import { DEFAULTS, fromDatasetName, fromParameters, recordEvery, recordsWeights, sampleName, type Setup, toAddress, trainCall } from "../src/setup";
 import { parseAddress } from "../src/shell";
 
 const OTHER: Setup = {
@@ -52,6 +52,14 @@ test("the same draw has the same name, which a dataset may have", () => {
     assert.match(sampleName({ ...OTHER.sample, noise }), /^[a-z0-9][a-z0-9_-]{0,63}$/);
   }
   assert.notEqual(sampleName(OTHER.sample), sampleName({ ...OTHER.sample, noise: 0.06 }));
+});
+
+test("a sample is known again by its name, and only by that", () => {
+  for (const noise of [0, 0.1, 1e-7, 10]) {
+    const sample = { ...OTHER.sample, noise };
+    assert.deepEqual(fromDatasetName(sampleName(sample)), { dataset: "", sample });
+  }
+  for (const name of ["iris", "moons-200", "moons-1-n0_1-c2-s0"]) assert.equal(fromDatasetName(name).dataset, name);
 });
 
 test("a file's name becomes a dataset's", () => {
