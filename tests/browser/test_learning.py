@@ -151,3 +151,10 @@ def test_any_number_can_be_typed(opened: Callable[..., Opened], deployment: Depl
     field = page.get_by_label("W2", exact=True)
     field.fill("x")
     assert field.get_attribute("aria-invalid") == "true"
+
+
+def test_an_address_that_holds_no_network(opened: Callable[..., Opened]) -> None:
+    """What nobody could have typed is the slides' example."""
+    view = opened()
+    page = view.go('#/backprop?network={"inputs":[1],"targets":[],"layers":[{}]}')
+    expect(page.get_by_label("W8", exact=True)).to_have_value("0.6")

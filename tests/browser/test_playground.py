@@ -14,8 +14,20 @@ from tests.browser.conftest import Opened
 from tests.deployment import Deployment, eventually
 
 WORDS = {
-    "en": {"train": "Train", "stop": "Stop", "cancelled": "cancelled", "scrub": "Epoch that is"},
-    "ko": {"train": "학습", "stop": "멈춤", "cancelled": "취소됨", "scrub": "보여 주는 에포크"},
+    "en": {
+        "train": "Train",
+        "stop": "Stop",
+        "cancelled": "cancelled",
+        "scrub": "Epoch that is",
+        "layer": "One unit more in hidden layer 1",
+    },
+    "ko": {
+        "train": "학습",
+        "stop": "멈춤",
+        "cancelled": "취소됨",
+        "scrub": "보여 주는 에포크",
+        "layer": "은닉층 1에 뉴런 하나 더하기",
+    },
 }
 LONG = "#/playground?data=spirals~2000~0.1~2~0&layers=20-20-20&epochs=1000000"
 """Hours of training: it ends only when it is stopped."""
@@ -137,6 +149,7 @@ def test_a_stream_is_resumed_by_a_reload_and_stopped(
     seen = epoch(page)
     page.reload()
     eventually(lambda: epoch(page) > seen)
+    assert page.get_by_label(WORDS[language]["layer"]).is_disabled()
     page.get_by_role("button", name=WORDS[language]["stop"]).click()
     page.wait_for_selector(".status.cancelled")
     expect(page.locator(".status")).to_have_text(WORDS[language]["cancelled"])
@@ -308,3 +321,17 @@ def test_regressions_and_wide_networks(opened: Callable[..., Opened]) -> None:
     page.wait_for_selector(".status.succeeded")
     page.wait_for_selector("svg.matrix")
     assert colours(page, ".drawing canvas") > 20
+
+
+def test_another_network_begins_anew(opened: Callable[..., Opened]) -> None:
+    """When the shape is changed the weights of the last training are gone, its settings stay."""
+    view = opened()
+    page = view.go("#/playground?epochs=50")
+    page.wait_for_selector(".diagram")
+    train(page)
+    page.wait_for_selector(".verdict")
+    page.get_by_role("button", name="One unit more in hidden layer 1").click()
+    expect(page.locator(".verdict")).to_have_count(0)
+    assert "job=" not in page.url
+    assert page.get_by_label("Epochs", exact=True).input_value() == "50"
+    expect(page.locator(".diagram rect")).to_have_count(2 + 5 + 3 + 1)

@@ -23,10 +23,16 @@ const SLIDES: BackpropRequest = {
   learning_rate: 0.5,
 };
 
+function isRow(values: unknown): values is number[] {
+  return Array.isArray(values) && values.length > 0 && values.every((value) => typeof value === "number");
+}
+
+/** Read the address; what is no network is the slides' example. */
 function read(parameters: URLSearchParams): BackpropRequest {
   try {
     const found = JSON.parse(parameters.get("network") ?? "") as BackpropRequest;
-    return Array.isArray(found.layers) && Array.isArray(found.inputs) && Array.isArray(found.targets) ? found : SLIDES;
+    const whole = isRow(found.inputs) && isRow(found.targets) && Array.isArray(found.layers) && found.layers.length > 0;
+    return whole && found.layers.every(({ weights }) => Array.isArray(weights) && weights.length > 0 && weights.every(isRow)) ? found : SLIDES;
   } catch {
     return SLIDES;
   }

@@ -192,6 +192,30 @@ export function grid(features: Feature[], x: number, y: number, xs: Range, ys: R
   return rows;
 }
 
+const FEW_VALUES = 20;
+
+/**
+ * Say how much of a target's variance a feature tells: the share between the classes (η²), or for
+ * numbers with many values the squared correlation. 0 where nothing varies.
+ */
+export function explained(values: number[], targets: Label[]): number {
+  const rows = values.map((value, at) => [value, targets[at]!] as const).filter(([value]) => Number.isFinite(value));
+  const mean = (numbers: number[]) => numbers.reduce((sum, number) => sum + number, 0) / Math.max(1, numbers.length);
+  const middle = mean(rows.map(([value]) => value));
+  const total = rows.reduce((sum, [value]) => sum + (value - middle) ** 2, 0);
+  if (!total) return 0;
+  const groups = new Map<Label, number[]>();
+  for (const [value, target] of rows) groups.set(target, [...(groups.get(target) ?? []), value]);
+  if (groups.size > FEW_VALUES) {
+    const goal = mean(rows.map(([, target]) => Number(target)));
+    const spread = rows.reduce((sum, [, target]) => sum + (Number(target) - goal) ** 2, 0);
+    const joint = rows.reduce((sum, [value, target]) => sum + (value - middle) * (Number(target) - goal), 0);
+    return spread ? joint ** 2 / (total * spread) : 0;
+  }
+  const between = [...groups.values()].reduce((sum, group) => sum + group.length * (mean(group) - middle) ** 2, 0);
+  return between / total;
+}
+
 export interface Counts {
   true_positive: number;
   false_negative: number;

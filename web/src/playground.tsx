@@ -7,7 +7,7 @@ import { Curves, short } from "./curves";
 import { chosenFeatures, DataPanel, storeSample, usable } from "./data";
 import { Diagram } from "./diagram";
 import { Check, Choice, NumberField, TextField } from "./fields";
-import { fromParameters as layersOf, fromSnapshot, inputNames, inputWidth, type Layer, padded, spelled, widths } from "./network";
+import { explained, fromParameters as layersOf, fromSnapshot, inputNames, inputWidth, type Layer, padded, spelled, widths } from "./network";
 import { asNumber, type Axis, classColour, between, PartKeys, type Point, Region, type Scale } from "./region";
 import { best, type Run, useRun } from "./run";
 import {
@@ -308,20 +308,30 @@ function useScale(rows: Rows | null): Scale {
   }, [rows]);
 }
 
-function useAxes(setup: Setup, rows: Rows | null): { x: Axis; y: Axis; names: string[] } | null {
+/** Put the features that tell most of the target first, by the rows that the dataset shows. */
+function ranked(names: string[], dataset: Dataset | null, rows: Rows): string[] {
+  const target = rows.preprocessing.target.name;
+  const known = (dataset?.records ?? []).filter((record) => record[target] != null);
+  const told = (name: string) => explained(known.map((record) => asNumber(record[name])), known.map((record) => record[target]!));
+  const shares = new Map(names.map((name) => [name, told(name)]));
+  return [...names].sort((a, b) => shares.get(b)! - shares.get(a)!);
+}
+
+function useAxes(setup: Setup, dataset: Dataset | null, rows: Rows | null): { x: Axis; y: Axis; names: string[] } | null {
   return useMemo(() => {
     if (!rows) return null;
     const { features } = rows.preprocessing;
     const names = features.filter((feature) => feature.kind !== "categorical").map((feature) => feature.name);
     if (names.length < 2) return null;
-    const xName = names.includes(setup.x) ? setup.x : names[0]!;
-    const yName = names.includes(setup.y) && setup.y !== xName ? setup.y : names.find((name) => name !== xName)!;
+    const telling = names.length > 2 ? ranked(names, dataset, rows) : names;
+    const xName = names.includes(setup.x) ? setup.x : telling.find((name) => name !== setup.y)!;
+    const yName = names.includes(setup.y) && setup.y !== xName ? setup.y : telling.find((name) => name !== xName)!;
     const axis = (name: string): Axis => {
       const at = features.findIndex((feature) => feature.name === name);
       return { name, at, range: padded(rows.rows.map((row) => asNumber(row.inputs[at])), 0.15) };
     };
     return { x: axis(xName), y: axis(yName), names };
-  }, [rows, setup.x, setup.y]);
+  }, [rows, dataset, setup.x, setup.y]);
 }
 
 function usePoints(rows: Rows | null, axes: { x: Axis; y: Axis } | null, scale: Scale): Point[] {
@@ -346,7 +356,7 @@ function Results(parts: Parts) {
   const record = run.records[replay.shown];
   const layers = useLayers(run, rows, record?.epoch);
   const scale = useScale(rows);
-  const axes = useAxes(setup, rows);
+  const axes = useAxes(setup, dataset, rows);
   const points = usePoints(rows, axes, scale);
   const [threshold, setThreshold] = useState(0.5);
   const network = run.job?.network;
@@ -380,7 +390,7 @@ function Results(parts: Parts) {
           {axes && plane && rows ? (
             <>
               {axes.names.length > 2 && (
-                <div class="fields">
+                <div class="fields axes">
                   <Choice label={texts.horizontal} value={axes.x.name} among={axes.names.map((name) => [name, name] as const)} onChoose={(x) => update({ x })} />
                   <Choice label={texts.vertical} value={axes.y.name} among={axes.names.filter((name) => name !== axes.x.name).map((name) => [name, name] as const)} onChoose={(y) => update({ y })} />
                 </div>
@@ -418,7 +428,7 @@ function ClassKeys({ scale }: { scale: Scale }) {
   if (scale.task === "regression") return null;
   return (
     <>
-      {(scale.classes ?? []).slice(0, 8).map((label, at) => (
+      {(scale.classes ?? []).slice(0, 10).map((label, at) => (
         <span class="key">
           <svg width="12" height="12" aria-hidden="true"><circle cx="6" cy="6" r="5" fill={classColour(at)} /></svg>
           {spelled(label)}

@@ -181,11 +181,12 @@ const SHAPES: Record<Part, string> = {
 };
 
 function Points({ points, x, y }: { points: Point[]; x: Range; y: Range }) {
+  const size = points.length <= 20 ? 1.8 : 1;
   return useMemo(() => <svg class="points" viewBox="0 0 400 400" aria-hidden="true">
     {points.map((point) => (
       <path
         d={SHAPES[point.part]}
-        transform={`translate(${(400 * (point.x - x.low)) / (x.high - x.low)} ${(400 * (y.high - point.y)) / (y.high - y.low)})`}
+        transform={`translate(${(400 * (point.x - x.low)) / (x.high - x.low)} ${(400 * (y.high - point.y)) / (y.high - y.low)}) scale(${size})`}
         fill={point.colour}
         stroke={point.part === "train" ? "#fff" : "#10161c"}
         stroke-width={point.part === "train" ? 1.2 : 1.6}

@@ -129,7 +129,7 @@ export function Trouble({ of }: { of: unknown }) {
   const places = of.places.filter((place) => place.pointer || place.parameter);
   return (
     <div class="trouble" role="alert">
-      <p><strong>{of.status === 0 ? texts.unreachable : of.title}</strong></p>
+      <p><strong>{of.status === 0 ? texts.unreachable : (texts.refusals[of.status] ?? of.title)}</strong></p>
       {places.length === 0 && of.detail && <p>{of.detail}</p>}
       {places.length > 0 && (
         <ul>

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Feature } from "../src/api";
 import {
-  confusion, confusions, encode, forward, fromParameters, fromSnapshot, grid, inputNames, inputWidth, padded, ratios, widths,
+  confusion, confusions, encode, explained, forward, fromParameters, fromSnapshot, grid, inputNames, inputWidth, padded, ratios, widths,
 } from "../src/network";
 
 const XOR = fromParameters([
@@ -55,6 +55,15 @@ test("a range has room beside its values, also where they are all the same or no
   assert.deepEqual(padded([0, 1], 0.5), { low: -0.5, high: 1.5 });
   assert.deepEqual(padded([3, 3], 0.1), { low: 2.9, high: 3.1 });
   assert.deepEqual(padded([NaN]), { low: -1, high: 1 });
+});
+
+test("a feature tells as much as its classes' means are apart, or as it is correlated", () => {
+  assert.equal(explained([1, 1, 3, 3], ["a", "a", "b", "b"]), 1);
+  assert.equal(explained([1, 3, 1, 3], ["a", "a", "b", "b"]), 0);
+  assert.equal(explained([0, 1, 1, 2], ["a", "a", "b", "b"]), 0.5);
+  assert.equal(explained([5, 5, NaN], ["a", "b", "b"]), 0);
+  const numbers = Array.from({ length: 30 }, (_, at) => at);
+  assert.ok(Math.abs(explained(numbers, numbers.map((value) => 3 - 2 * value)) - 1) < 1e-9);
 });
 
 test("a threshold divides rows as the confusion matrix says", () => {
