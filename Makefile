@@ -8,8 +8,11 @@ BIN := $(VENV)/bin
 demo: $(VENV)/ready
 	$(BIN)/perceptron demo
 
+# Deployments wait more than they work: more processes than cores. tests/conftest.py shares them out.
+TEST_PROCESSES ?= 4
+
 test: $(VENV)/ready-to-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadgroup --no-loadscope-reorder
 
 check: $(VENV)/ready-to-test
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from schemas.prediction import PredictQuery, PredictRequest
 from schemas.preprocessing import Preprocessing
 from schemas.settings import Settings
 from service import apart, uploads
-from service.context import settings, storage
+from service.context import model_cache, settings, storage
 from service.intake import dataset_in_body
 from service.predicting import INPUTS, PredictingRequest
 from service.responses import file_response
@@ -57,8 +57,8 @@ def predict_table(query: PredictQuery) -> Response:
         source = Path(name) / "rows"
         _receive(source, media_type)
         try:
-            version, _ = storage().models.resolve(query.model, query.version)
-            return _predict(query.model, version, source, media_type, query.keep)
+            model = model_cache().choice(query.model, query.version).of(request.environ)
+            return _predict(query.model, model.version, source, media_type, query.keep)
         except NotFound as error:
             error.parameter = "model" if error.kind == "model" else "version"
             raise

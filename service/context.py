@@ -7,6 +7,7 @@ from flask import current_app, request
 from schemas.settings import Settings
 from service.metrics import Metrics
 from service.model_cache import ModelCache
+from service.shadowing import Counts
 from service.statistics import Statistics
 from storage import Storage
 
@@ -29,6 +30,11 @@ def statistics() -> Statistics:
 def metrics() -> Metrics:
     """What Prometheus is told of."""
     return cast(Metrics, current_app.extensions["metrics"])
+
+
+def counts() -> Counts:
+    """Where it is counted what came of asking shadows."""
+    return Counts(metrics(), statistics())
 
 
 def traceparent() -> str | None:

@@ -1,5 +1,6 @@
 """/predict: ask a model."""
 
+from functools import partial
 from typing import Any
 
 import orjson
@@ -8,16 +9,17 @@ from flask_openapi3 import APIBlueprint, Tag
 from pydantic import ValidationError
 
 from perceptron import inference
-from perceptron.layers import Layers, parameter_counts
+from perceptron.layers import FloatArray, Layers, parameter_counts
 from perceptron.preprocessing import answers, encode_rows
 from schemas.errors import InvalidField, NotFound
-from schemas.prediction import PredictQuery, PredictRequest, PredictResponse
+from schemas.prediction import Inputs, PredictQuery, PredictRequest, PredictResponse
 from service import batches, problems
-from service.context import metrics, model_cache
-from service.model_cache import ReadyModel
+from service.context import counts, metrics, model_cache
+from service.model_cache import Choice, ReadyModel
 from service.openapi import answers as answer_forms
 from service.openapi import bodies, parameters
 from service.problems import documented
+from service.shadowing import ask_shadows
 from service.uploads import CSV, JSON, NDJSON, PARQUET, refuse_query
 
 blueprint = APIBlueprint(
@@ -59,19 +61,26 @@ def predict() -> Response:
         return batches.predict_table(query)
     refuse_query(query)
     body = problems.json_body(PredictRequest)
-    model = _model(body)
+    choice = _choice(body)
+    model = choice.of(request.environ)
     check_work(model.layers, len(body.inputs))
     if batches.answer_type() != JSON:
         return batches.predict_inputs(body, model.version)
+    answer = Response(predicted(model, body), content_type=JSON)
     metrics().predicted(len(body.inputs))
-    return Response(predicted(model, body), content_type=JSON)
+    ask_shadows(model, choice.shadows, partial(computed, inputs=body.inputs), counts())
+    return answer
+
+
+def computed(model: ReadyModel, inputs: Inputs) -> FloatArray:
+    """Compute a model's outputs for a request's rows. Raises: InvalidField."""
+    return inference.forward(model.layers, encode_rows(model.preprocessing, inputs))
 
 
 def predicted(model: ReadyModel, body: PredictRequest) -> bytes:
     """Write what a model says of a request's rows: a PredictResponse. Raises: InvalidField."""
     target = model.preprocessing.target
-    rows = encode_rows(model.preprocessing, body.inputs)
-    found = answers(target, inference.forward(model.layers, rows))
+    found = answers(target, computed(model, body.inputs))
     return orjson.dumps(
         {
             "model": model.name,
@@ -93,9 +102,9 @@ def _query() -> PredictQuery:
         abort(problems.from_validation(error))
 
 
-def _model(body: PredictRequest) -> ReadyModel:
+def _choice(body: PredictRequest) -> Choice:
     try:
-        return model_cache().get(body.model, body.version)
+        return model_cache().choice(body.model, body.version)
     except NotFound as error:
         error.at = ("model",) if error.kind == "model" else ("version",)
         raise

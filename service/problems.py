@@ -82,6 +82,9 @@ PROBLEM_TYPES: dict[type[errors.PerceptronError], ProblemType] = {
     errors.AlreadyFinal: ProblemType(409, "already_final", "The job has ended already"),
     errors.PreconditionRequired: ProblemType(428, "precondition_required", "If-Match is missing"),
     errors.PreconditionFailed: ProblemType(412, "precondition_failed", "It has changed since"),
+    errors.NothingToRollBackTo: ProblemType(
+        409, "nothing_to_roll_back_to", "The alias cannot be rolled back"
+    ),
     errors.Unavailable: ProblemType(503, "unavailable", "A dependency does not answer"),
     errors.CorruptModel: ProblemType(500, "corrupt_model", "What is stored is damaged"),
     errors.InvalidData: INTERNAL,

@@ -8,6 +8,7 @@ import pytest
 
 from schemas.errors import Conflict, PerceptronError, PreconditionFailed, PreconditionRequired
 from schemas.job import JobRequest
+from schemas.model import AliasUpdate
 from storage import Storage
 from storage.models import Publication
 from tests.integration.test_jobs import PROGRESS, claimed, outcome
@@ -28,7 +29,9 @@ def _at_once(
 ) -> list[bool | PerceptronError]:
     def move(number: int) -> bool | PerceptronError:
         try:
-            return stored.models.set_alias(name, "champion", 1 + number % 2, if_match)[1]
+            return stored.models.set_alias(
+                name, "champion", AliasUpdate(version=1 + number % 2), if_match
+            )[1]
         except PerceptronError as error:
             return error
 
@@ -47,7 +50,7 @@ def test_one_of_many_makes_an_alias(stored: Storage) -> None:
 def test_one_of_many_moves_an_alias(stored: Storage) -> None:
     """Of clients that move an alias with the same ETag at the same moment one does."""
     name = _published(stored, 2)
-    made, _ = stored.models.set_alias(name, "champion", 1, None)
+    made, _ = stored.models.set_alias(name, "champion", AliasUpdate(version=1), None)
     answers = _at_once(stored, name, {made.etag})
     assert answers.count(False) == 1
     assert sum(isinstance(answer, PreconditionFailed) for answer in answers) == WRITERS - 1

@@ -29,6 +29,7 @@ READ = {
     "post /v2/models/{name}/versions/{version}/infer": TENSORS | {"Accept-Encoding"},
     "put /models/{name}/aliases/{alias}": {"If-Match"},
     "delete /models/{name}/aliases/{alias}": {"If-Match"},
+    "post /models/{name}/aliases/{alias}/rollback": {"If-Match"},
 }
 """Headers that each operation reads; the others read none."""
 
@@ -57,6 +58,7 @@ GIVEN = {
     "post /v2/models/{name}/versions/{version}/infer 200": TENSORS,
     "put /models/{name}/aliases/{alias} 200": {"ETag"},
     "put /models/{name}/aliases/{alias} 201": {"ETag"},
+    "post /models/{name}/aliases/{alias}/rollback 200": {"ETag"},
     "post /datasets 201": {"Location"},
     "get /datasets 200": {"Link"},
     "get /gates 200": {"Link"},
