@@ -18,7 +18,7 @@ from service.requests import JsonRequest
 LARGE_BYTES = 1_000_000
 """Size of a body or of an answer that leaves memory worth giving back."""
 DELAY_SECONDS = 1.0
-"""How long what large requests left is kept for the next one: it takes milliseconds to give back."""
+"""How long the next large request may use what one has left: giving back takes milliseconds."""
 
 _is_due = threading.Event()
 
