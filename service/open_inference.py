@@ -4,7 +4,7 @@ from importlib.metadata import version
 from typing import Any, TypeVar, cast
 
 from flask import Response, request
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import BadRequest
 
@@ -34,12 +34,12 @@ from service.encodings import decoded
 from service.inference import Asked, answer, described
 from service.model_cache import ReadyModel
 from service.models import ModelPath, VersionPath
-from service.openapi import answers, bodies, headers
+from service.openapi import Blueprint, answers, bodies, headers
 from service.requests import Headers, JsonRequest
 from service.responses import json_response
 from service.statistics import told
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "open_inference",
     __name__,
     url_prefix="/v2",
