@@ -2,7 +2,7 @@
 The strings below a model's attributes, read when a schema is asked for.
 
 pydantic's own `use_attribute_docstrings` reads them when the class is made: for two hundred models
-that is a third of the time in which an API process starts, and few of them ever show their schema.
+that is a quarter of the time in which an API process loads, and few of them ever show their schema.
 """
 
 import ast
