@@ -1,4 +1,10 @@
-"""`perceptron up | serve | worker | migrate | demo`: brings the parts of a deployment together."""
+"""
+`perceptron up | serve | worker | migrate | demo`.
+
+Each command loads what it needs when it runs: `up` and `serve` have the API load before that.
+"""
+
+# ruff: noqa: PLC0415
 
 import fcntl
 import os
@@ -8,22 +14,11 @@ from pathlib import Path
 from typing import IO, Any, get_args
 
 import click
-import httpx
 from pydantic import ValidationError
 
-from cli import bundled
-from cli.demo import run_demo
-from perceptron import layers
-from perceptron.gates import BUILT_IN_MODELS
 from schemas.errors import PerceptronError
-from schemas.model import ModelCard
 from schemas.settings import Settings
-from storage import open_storage
-from storage.embedded_valkey import EmbeddedValkey
-from storage.logs import configure_logging
-from storage.migrations import migrate
-from storage.models import Publication
-from workers.supervisor import Supervisor, api_process
+from workers.children import Children, api_process
 
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -77,16 +72,13 @@ def main() -> None:
 def up(**options: Any) -> None:
     """Run everything on this machine: API, embedded Valkey, workers, SQLite."""
     settings = settings_from({**options, "queue": "train"})
-    configure_logging(settings)
     lock = _lock(settings.data_dir)
     listener = _listener(settings)
-    valkey = EmbeddedValkey(settings) if settings.valkey_url is None else None
-    supervisor = Supervisor(settings, valkey)  # from now on a signal ends all that is started
-    prepare(settings)
-    supervisor.add_api(listener)
-    supervisor.add_workers(settings.workers)
-    url = _url(listener)
-    supervisor.run(lambda: _is_ready(url), lambda: click.echo(f"perceptron is ready at {url}"))
+    with Children() as children:  # from now on a signal ends all that is started
+        children.add_api(settings, listener)  # it loads while this process does
+        from cli import deployment
+
+        deployment.run(settings, children, _url(listener))
     lock.close()
 
 
@@ -111,15 +103,16 @@ def serve(**options: Any) -> None:
 def worker(**options: Any) -> None:
     """Run queue workers alone; start as many, on as many hosts, as there is work for."""
     settings = settings_from(options)
-    configure_logging(settings)
-    supervisor = Supervisor(settings)
-    supervisor.add_workers(settings.workers)
-    supervisor.run()
+    from cli import deployment
+
+    deployment.run_workers(settings)
 
 
 @main.command()
 def demo() -> None:
     """Train XOR on a deployment of its own, with hidden layers and without."""
+    from cli.demo import run_demo
+
     run_demo()
 
 
@@ -128,30 +121,11 @@ def demo() -> None:
 def migrate_command(**options: Any) -> None:
     """Bring the database to this version's schema, and store the built-in models and datasets."""
     settings = settings_from(options)
+    from cli import deployment
+    from storage.logs import configure_logging
+
     configure_logging(settings)
-    prepare(settings)
-
-
-def prepare(settings: Settings) -> None:
-    """Bring the database to this version's schema, and store the built-in models and datasets."""
-    migrate(settings.database_location)
-    stored = open_storage(settings, pooled=False)
-    for name, found in BUILT_IN_MODELS.items():
-        card = ModelCard(
-            hyperparameters=None,
-            parameters=layers.parameter_counts(found),
-            feature_names=("x1", "x2"),
-            dataset=name,
-            dataset_sha256=None,
-            job_id=None,
-            engine=None,
-            device=None,
-            library_versions={},
-            metrics=None,
-            diagnosis=None,
-        )
-        stored.models.install_built_in(Publication(name, layers.to_bytes(found), card))
-    bundled.install(stored.datasets)
+    deployment.prepare(settings)
 
 
 def _lock(data_dir: Path) -> IO[bytes]:
@@ -181,10 +155,3 @@ def _listener(settings: Settings) -> socket.socket:
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz", timeout=1, trust_env=False).is_success
-    except httpx.TransportError:
-        return False

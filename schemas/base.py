@@ -2,8 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, StringConstraints
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from schemas.docstrings import attribute_docstrings
 
 MAX_INTEGER = 2**31 - 1
 """Largest number that a database's INTEGER holds."""
@@ -15,9 +18,21 @@ Identifier = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00-
 class Record(BaseModel):
     """An immutable value; what the service stores and answers with."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe each field by the string below it."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        texts = attribute_docstrings(cls)
+        for name, field in cls.model_fields.items():
+            shown = properties.get(field.alias or name)
+            if shown is not None and texts.get(name):
+                shown.setdefault("description", texts[name])
+        return schema
 
 
 class Body(Record):

@@ -26,7 +26,7 @@ from service.lane import Lane, Parts
 from service.metrics import Metrics
 from service.model_cache import ModelCache
 from service.observing import Observed, name_route
-from service.openapi import Api
+from service.openapi import Api, Document
 from service.responses import harden
 from service.statistics import Statistics
 from storage import open_storage
@@ -69,7 +69,9 @@ def create_app(settings: Settings | None = None) -> Api:
         app.register_api(resource.blueprint)
     for resource in (gates, backprop, open_inference, probes, problems):
         app.register_api(resource.blueprint)
-    app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi_json")
+    document = Document()
+    app.add_url_rule("/openapi.json", view_func=document, endpoint="openapi_json")
+    app.view_functions["openapi.doc_url"] = document  # where the pages of /docs find it
     app.after_request(harden)
     app.after_request(memory.trim_after_large)
     app.after_request(name_route)

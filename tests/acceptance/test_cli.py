@@ -2,11 +2,17 @@
 
 import re
 import signal
+import socket
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from cli.demo import start_perceptron
@@ -115,6 +121,44 @@ def test_terminated_while_it_starts(tmp_path: Path, children: int) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(40) == 0
     assert not any(is_alive(pid) for pid in pids)
+
+
+def test_who_comes_early_waits(tmp_path: Path) -> None:
+    """A client that comes while the database is prepared is answered when it is, and rightly."""
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    writer = sqlite3.connect(data_dir / "perceptron.db", isolation_level=None)
+    writer.execute("PRAGMA journal_mode=WAL")
+    writer.execute("BEGIN IMMEDIATE")  # and nothing can be prepared
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    log = tmp_path / "log"
+    with log.open("w") as errors:
+        where = ("--port", str(port), "--data-dir", str(data_dir))
+        process = start_perceptron("up", *where, stdout=subprocess.DEVNULL, stderr=errors)
+    with ThreadPoolExecutor(1) as clients:
+        try:
+            body = {"model": "xor", "inputs": [[0, 1]]}
+            early = clients.submit(_post_when_open, f"http://127.0.0.1:{port}/predict", body)
+            eventually(lambda: "Using worker" in log.read_text())  # the API has loaded
+            writer.execute("ROLLBACK")
+            answer = early.result(60)
+        finally:
+            process.terminate()
+            process.wait(40)
+            writer.close()
+    assert (answer.status_code, answer.json()["predictions"]) == (200, [1])
+
+
+def _post_when_open(url: str, body: dict[str, Any]) -> httpx.Response:
+    """Post as soon as somebody listens."""
+
+    def post() -> httpx.Response | None:
+        with suppress(httpx.ConnectError):
+            return httpx.post(url, json=body, timeout=60, trust_env=False)
+        return None
+
+    return eventually(post)
 
 
 def test_a_directory_with_a_space(tmp_path: Path) -> None:
