@@ -11,7 +11,6 @@ from service.counting import make_directory, remove_directory
 
 _settings = Settings()
 _inherited = os.environ.get("PERCEPTRON_LISTEN_FD")
-_gate = os.environ.get("PERCEPTRON_GATE_FD")
 
 gc.disable()  # until the application is loaded: nearly all that is made while it loads stays
 
@@ -40,16 +39,10 @@ def post_request(_worker: object, _request: object, _environ: object, _response:
 
 
 def when_ready(_server: object) -> None:
-    """
-    Keep the loaded code out of garbage collection, so that workers share its memory for good.
-
-    Then wait, where a supervisor is still preparing the database, until it closes its end.
-    """
+    """Keep the loaded code out of garbage collection, so that workers share its memory for good."""
     gc.collect()
     gc.freeze()
     gc.enable()
-    if _gate:
-        os.read(int(_gate), 1)
 
 
 def child_exit(_server: object, worker: Any) -> None:

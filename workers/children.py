@@ -109,7 +109,6 @@ class Children:
         """Whether SIGTERM or SIGINT has come."""
         self._wake_reader, self._wake_writer = os.pipe()
         self._gate_reader, self._gate_writer = os.pipe()
-        self._is_held = True
         self._listen_for_signals()
 
     def __enter__(self) -> Self:
@@ -129,17 +128,15 @@ class Children:
         child.tend()
 
     def add_api(self, settings: Settings, listener: socket.socket) -> None:
-        """Add the API, which loads at once and accepts on the socket once it is let in."""
+        """Add the API, which loads its code at once and begins once it is let in."""
         command, environment = api_process(settings, listener)
         held = {**environment, "PERCEPTRON_GATE_FD": str(self._gate_reader)}
         passed = (listener.fileno(), self._gate_reader)
         self.add(Child(command, lambda: held, pass_fds=passed))
 
     def let_in(self) -> None:
-        """Have the API accept: this one, and every one that is started in its place."""
-        if self._is_held:
-            os.close(self._gate_writer)  # its reader sees the end of the file, now and later
-            self._is_held = False
+        """Let the API begin: this one, and every one that is started in its place."""
+        os.close(self._gate_writer)  # its reader sees the end of the file, now and later
 
     def tend(self) -> None:
         """Start the processes that do not run and are not pausing."""
@@ -157,7 +154,6 @@ class Children:
         deadline = time.monotonic() + STOP_SECONDS
         for child in self._children:
             child.terminate()
-        self.let_in()
         for child in self._children:
             child.wait(deadline)
 
