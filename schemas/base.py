@@ -1,6 +1,7 @@
 """The bases that every model of the vocabulary derives from, and how their validators point."""
 
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from pydantic_core import PydanticCustomError
@@ -18,6 +19,18 @@ class Record(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    @classmethod
+    def model_json_schema(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Describe the model; made once where nothing is asked for, as it is at every request."""
+        if arguments or options:
+            return super().model_json_schema(*arguments, **options)
+        return _plain_schema(cls)
+
+
+@cache
+def _plain_schema(model: type[Record]) -> dict[str, Any]:
+    return super(Record, model).model_json_schema()
 
 
 class Body(Record):
