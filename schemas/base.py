@@ -1,6 +1,7 @@
 """The bases that every model of the vocabulary derives from, and how their validators point."""
 
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, StringConstraints
 from pydantic.json_schema import JsonSchemaValue
@@ -33,6 +34,18 @@ class Record(BaseModel):
             if shown is not None and texts.get(name):
                 shown.setdefault("description", texts[name])
         return schema
+
+    @classmethod
+    def model_json_schema(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Describe the model; made once where nothing is asked for, as it is at every request."""
+        if arguments or options:
+            return super().model_json_schema(*arguments, **options)
+        return _plain_schema(cls)
+
+
+@cache
+def _plain_schema(model: type[Record]) -> dict[str, Any]:
+    return super(Record, model).model_json_schema()
 
 
 class Body(Record):

@@ -23,6 +23,7 @@ from service import (
     problems,
     sweeps,
 )
+from service.event_stream import EventStreams
 from service.lane import Lane, Parts
 from service.metrics import Metrics
 from service.model_cache import ModelCache
@@ -61,6 +62,7 @@ def create_app(settings: Settings | None = None) -> Api:
     cache = ModelCache(storage.models, storage.notices, metrics, settings.model_cache_bytes)
     statistics = Statistics()
     app.extensions["storage"] = storage
+    app.extensions["event_streams"] = EventStreams(storage)
     app.extensions["metrics"] = metrics
     app.extensions["model_cache"] = cache
     app.extensions["statistics"] = statistics

@@ -33,8 +33,7 @@ from schemas.model import ModelReference
 from schemas.page import PageQuery
 from schemas.settings import Settings
 from service import batches, sweeps
-from service.context import settings, storage, traceparent
-from service.event_stream import event_stream
+from service.context import event_streams, settings, storage, traceparent
 from service.intake import dataset_in_body
 from service.openapi import EVENT_STREAM, Blueprint, answers, headers
 from service.problems import documented
@@ -133,7 +132,7 @@ def list_events(path: JobPath, query: EventQuery, header: EventHeaders) -> Respo
     """
     if wants_event_stream():
         after = query.after if header.last_event_id is None else header.last_event_id
-        return event_stream(storage(), path.job_id, after)
+        return event_streams().response(path.job_id, after)
     found, has_more = storage().jobs.events(path.job_id, query.after, query.limit)
     return page_response(EventPage.of(found, lambda event: event.id, has_more=has_more))
 

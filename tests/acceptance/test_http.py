@@ -456,7 +456,7 @@ def test_event_stream_ends_in_order(
     """A stream whose job cannot be looked at any more ends, and says so where it was deleted."""
     job = client.post("/jobs", json=QUICK).json
     assert job is not None
-    monkeypatch.setattr(stored.jobs, "get", failing(error, None))
+    monkeypatch.setattr(stored.jobs, "standing", failing(error, (1, False)))
     headers = {"Accept": "text/event-stream"}
     response = client.get(f"/jobs/{job['id']}/events?after=1", headers=headers)
     assert response.status_code == 200
@@ -469,15 +469,16 @@ def test_event_stream_tells_of_an_end_between_two_looks(
     """A job that ends just after its stream found nothing new: the end is told before `done`."""
     job = client.post("/jobs", json=QUICK).json
     assert job is not None
-    get = stored.jobs.get
+    standing = stored.jobs.standing
     looks = iter([None, stored.jobs.cancel])
 
-    def end_first(job_id: str) -> Any:
+    def end_after(job_id: str) -> Any:
+        found = standing(job_id)
         if (end := next(looks, None)) is not None:
             end(job_id)
-        return get(job_id)
+        return found
 
-    monkeypatch.setattr(stored.jobs, "get", end_first)
+    monkeypatch.setattr(stored.jobs, "standing", end_after)
     headers = {"Accept": "text/event-stream"}
     response = client.get(f"/jobs/{job['id']}/events?after=1", headers=headers)
     told = [line for line in response.text.splitlines() if line.startswith("event: ")]
