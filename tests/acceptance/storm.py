@@ -1,4 +1,4 @@
-"""Sockets and clients that harm: those that are held open for nothing, and those that ask for it."""
+"""Sockets and clients that harm: held open for nothing, or asking for it."""
 
 import contextlib
 import resource
