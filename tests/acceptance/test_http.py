@@ -485,6 +485,39 @@ def test_event_stream_tells_of_an_end_between_two_looks(
     assert told == ["event: cancelled", "event: done"]
 
 
+def test_streams_of_one_job_read_its_events_once(
+    client: FlaskClient, stored: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many streams a job has, what happens is read once for all of them, and told to each."""
+    job = client.post("/jobs", json=QUICK).json
+    assert job is not None
+    events, read, told = stored.jobs.events, [], threading.Barrier(9)
+
+    def counted(job_id: str, after: int, limit: int) -> Any:
+        read.append(after)
+        return events(job_id, after, limit)
+
+    def follow(_: int) -> str:
+        headers = {"Accept": "text/event-stream"}
+        path = f"/jobs/{job['id']}/events"
+        chunks = client.application.test_client().get(path, headers=headers).iter_encoded()
+        begun = b""
+        while b"event: queued" not in begun:
+            begun += next(chunks)
+        told.wait(30)
+        return (begun + b"".join(chunks)).decode()
+
+    with ThreadPoolExecutor(8) as pool:
+        streams = pool.map(follow, range(8))
+        told.wait(30)
+        monkeypatch.setattr(stored.jobs, "events", counted)
+        stored.jobs.cancel(job["id"])
+        for stream in streams:
+            kinds = [line for line in stream.splitlines() if line.startswith("event: ")]
+            assert kinds == ["event: queued", "event: cancelled", "event: done"]
+    assert read == [1]
+
+
 def test_a_job_says_which_worker_it_lacks(deployment: Deployment) -> None:
     """A job for a GPU that no worker has waits, and names its queue; another lacks nothing."""
     job_id = deployment.submit(dataset="xor", training={"device": "cuda"})
