@@ -16,7 +16,7 @@ from schemas.errors import InvalidField, NotFound
 from schemas.prediction import PredictQuery, PredictRequest
 from schemas.preprocessing import Preprocessing
 from schemas.settings import Settings
-from service import apart, uploads
+from service import apart, requests, uploads
 from service.context import model_cache, settings, storage
 from service.intake import dataset_in_body
 from service.predicting import INPUTS, PredictingRequest
@@ -40,7 +40,7 @@ def answer_type(preferred: Sequence[str] = ANSWER_TYPES) -> str:
     if request.headers.get("Accept", ANYTHING) in (ANYTHING, preferred[0]):
         return preferred[0]
     known = dict.fromkeys((*preferred, *MEDIA_TYPES))
-    best = request.accept_mimetypes.best_match(list(known)) or preferred[0]
+    best = requests.preferred(list(known)) or preferred[0]
     return MEDIA_TYPES.get(best, best)
 
 

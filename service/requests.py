@@ -1,13 +1,14 @@
 """Reading requests: bodies within the limit, and the headers that change how we answer."""
 
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any
 
 from flask import Request, current_app, request
 from gunicorn.http.errors import NoMoreData, ParseException
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
-from werkzeug.datastructures import ETags, LanguageAccept
+from werkzeug.datastructures import ETags, LanguageAccept, MIMEAccept
 from werkzeug.exceptions import (
     BadRequest,
     ClientDisconnected,
@@ -73,9 +74,19 @@ class JsonRequest(Request):
         return body
 
 
+def preferred(media_types: Sequence[str]) -> str | None:
+    """
+    Choose the media type that the client likes best, the first of equals; None: it takes none.
+
+    Parameters do not matter: who asks for `text/csv; charset=utf-8` is given CSV.
+    """
+    accepted = [(value.partition(";")[0], weight) for value, weight in request.accept_mimetypes]
+    return MIMEAccept(accepted).best_match(media_types)
+
+
 def wants(media_type: str) -> bool:
     """Whether the client asks for this media type rather than JSON."""
-    return request.accept_mimetypes.best_match(["application/json", media_type]) == media_type
+    return preferred(["application/json", media_type]) == media_type
 
 
 def wants_event_stream() -> bool:

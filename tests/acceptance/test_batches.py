@@ -100,6 +100,9 @@ def test_which_form_is_answered(deployment: Deployment) -> None:
         assert answer.headers["Content-Type"] == JSON, accept
     others = {"application/x-parquet": PARQUET, "application/jsonl": NDJSON, "text/*": CSV}
     others["application/json;q=0.5, text/csv"] = CSV
+    others["text/csv; charset=utf-8"] = CSV
+    others["text/csv;q=0.5, application/x-ndjson; charset=utf-8"] = NDJSON
+    others["text/csv;q=0.5, application/json; charset=utf-8"] = JSON
     for accept, form in others.items():
         answer = ask(deployment, table, CSV, accept, model="xor")
         assert answer.headers["Content-Type"].partition(";")[0] == form, accept
