@@ -17,7 +17,7 @@ from schemas.prediction import PredictQuery, PredictRequest
 from schemas.preprocessing import Preprocessing
 from schemas.settings import Settings
 from service import apart, requests, uploads
-from service.context import model_cache, settings, storage
+from service.context import metrics, model_cache, settings, storage
 from service.intake import dataset_in_body
 from service.predicting import INPUTS, PredictingRequest
 from service.responses import file_response
@@ -121,7 +121,8 @@ def _predict(
         most_columns=limits.max_dataset_columns,
         most_bytes=limits.max_dataset_bytes,
     )
-    run_apart("service.predicting", asked.with_weights(weights), limits)
+    rows = run_apart("service.predicting", asked.with_weights(weights), limits)
+    metrics().predicted(int(rows))
     return file_response(asked.destination, wanted)
 
 
@@ -164,11 +165,11 @@ def _found(asked: PredictionRequest, stored: Storage) -> tuple[int, Preprocessin
     return version.version, version.card.row_preprocessing
 
 
-def run_apart(module: str, asked: bytes, limits: Settings) -> None:
+def run_apart(module: str, asked: bytes, limits: Settings) -> bytes:
     """Have a module's work done that writes into a file. Raises: InvalidField; as `apart.run`."""
     most = apart.Limits(limits.upload_seconds, limits.upload_memory_bytes)
     try:
-        apart.run(module, asked, most)
+        return apart.run(module, asked, most)
     except apart.Overrun as error:
         detail = f"predicting the rows takes {error}: send fewer, or as a job of the kind `predict`"
         raise InvalidField(detail) from None

@@ -26,6 +26,7 @@ from tests.acceptance.rows import (
     read,
     written,
 )
+from tests.acceptance.test_observing import samples
 from tests.deployment import Deployment
 
 MIB = 2**20
@@ -106,6 +107,22 @@ def test_which_form_is_answered(deployment: Deployment) -> None:
     for accept, form in others.items():
         answer = ask(deployment, table, CSV, accept, model="xor")
         assert answer.headers["Content-Type"].partition(";")[0] == form, accept
+
+
+def test_rows_of_tables_are_counted(deployment: Deployment) -> None:
+    """The metrics count a table's rows as those of any request, also where only its answer is one."""
+
+    def counted() -> list[float]:
+        names = ("predicted_rows_total", "predict_batch_size_count", "predict_batch_size_sum")
+        found = samples(deployment)
+        return [found[f"perceptron_{name}",] for name in names]
+
+    before = counted()
+    assert ask(deployment, b"x1,x2\n0,1\n1,1\n0,0\n", CSV, CSV, model="xor").is_success
+    body = {"model": "xor", "inputs": [[0, 1], [1, 1]]}
+    assert deployment.post("/predict", body, Accept=CSV).is_success
+    assert ask(deployment, b"x1,x2\n0,one\n", CSV, CSV, model="xor").status_code == 422
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [5, 2, 5]
 
 
 def test_numbers_of_many_digits(deployment: Deployment) -> None:
