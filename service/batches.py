@@ -28,6 +28,8 @@ from storage.jobs import Pinned
 ANSWER_TYPES = (JSON, CSV, NDJSON, PARQUET)
 """What predictions are told as; JSON where the client does not say."""
 ANYTHING = "*/*"
+MODEL_VERSION = "Model-Version"
+"""Header of an answer: the version that gave it, which a table has no place for."""
 
 
 def is_table() -> bool:
@@ -123,7 +125,7 @@ def _predict(
     )
     rows = run_apart("service.predicting", asked.with_weights(weights), limits)
     metrics().predicted(int(rows))
-    return file_response(asked.destination, wanted)
+    return file_response(asked.destination, wanted, {MODEL_VERSION: str(version)})
 
 
 def _check_kept(keep: Sequence[str], answers: Sequence[str], wanted: str) -> None:

@@ -110,7 +110,7 @@ def test_which_form_is_answered(deployment: Deployment) -> None:
 
 
 def test_rows_of_tables_are_counted(deployment: Deployment) -> None:
-    """The metrics count a table's rows as those of any request, also where only its answer is one."""
+    """The metrics count the rows of a table, and those that are answered with one."""
 
     def counted() -> list[float]:
         names = ("predicted_rows_total", "predict_batch_size_count", "predict_batch_size_sum")
