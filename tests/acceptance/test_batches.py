@@ -171,6 +171,8 @@ REFUSED: list[tuple[str, bytes, dict[str, Any], str, str]] = [
     (NDJSON, b'{"x1":0,"x2":1}\n{"x1":0,\n', {}, "#", "cannot be read as NDJSON"),
     (NDJSON, b'{"x1":0}\n', {}, "#/x2", "the feature 'x2' is missing"),
     (NDJSON, b'{"x1":0,"x2":"1"}\n', {}, "#/x2", "row 1: 'x2' is the text '1'"),
+    (NDJSON, b'{"x1":0,"x2":1}\n{"x1":0,"x2":"no"}\n', {}, "#/x2", "row 2: 'x2' is the text 'no'"),
+    (JSON, b'[{"x1":0,"x2":1},{"x1":0,"x2":"no"}]', {}, "#/x2", "row 2: 'x2' is the text 'no'"),
     (PARQUET, b"PAR1 and no more", {}, "#", "cannot be read as Parquet"),
     (PARQUET, b"", {}, "#", "cannot be read as Parquet"),
     (JSON, b'[{"x1":0,"x2":1}, {"x1"', {}, "#", "cannot be read as JSON"),
