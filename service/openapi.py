@@ -25,6 +25,7 @@ HEADERS: Mapping[str, str] = {
     "Inference-Header-Content-Length": "Bytes of the JSON object, where those of tensors follow.",
     "Link": 'Where the next page is (`rel="next"`), while there is one.',
     "Location": "The path of what was made.",
+    "Model-Version": "The version that predicted a table, or rows whose answer is one.",
     "Preference-Applied": "The wait that was granted.",
     "Retry-After": "Seconds after which to ask again.",
 }

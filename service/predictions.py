@@ -16,7 +16,7 @@ from schemas.prediction import Inputs, PredictQuery, PredictRequest, PredictResp
 from service import batches, problems
 from service.context import counts, metrics, model_cache
 from service.model_cache import Choice, ReadyModel
-from service.openapi import Blueprint, bodies, parameters
+from service.openapi import Blueprint, bodies, headers, parameters
 from service.openapi import answers as answer_forms
 from service.problems import documented
 from service.shadowing import ask_shadows
@@ -44,7 +44,12 @@ TABLES: dict[str, Any] = {
     "/predict",
     responses={200: PredictResponse, **documented(404, 413, 415)},
     openapi_extensions=answer_forms(
-        {200: {"content": {name: {"schema": schema} for name, schema in TABLES.items()}}}
+        {
+            200: {
+                **headers(batches.MODEL_VERSION),
+                "content": {name: {"schema": schema} for name, schema in TABLES.items()},
+            }
+        }
     )
     | bodies(PredictRequest, TABLES)
     | parameters(PredictQuery),

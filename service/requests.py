@@ -2,13 +2,14 @@
 
 import re
 import time
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any
 
 from flask import Request, current_app, request
 from gunicorn.http.errors import NoMoreData, ParseException
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
-from werkzeug.datastructures import ETags, LanguageAccept
+from werkzeug.datastructures import ETags, LanguageAccept, MIMEAccept
 from werkzeug.exceptions import (
     BadRequest,
     ClientDisconnected,
@@ -20,7 +21,6 @@ from werkzeug.http import parse_accept_header, parse_etags
 from perceptron.diagnosis import Language
 from schemas.base import Record
 from schemas.job import EventId
-
 
 PIECE_BYTES = 2**20
 """Most of a body that is read before other requests have their turn."""
@@ -84,9 +84,19 @@ class JsonRequest(Request):
         return body
 
 
+def preferred(media_types: Sequence[str]) -> str | None:
+    """
+    Choose the media type that the client likes best, the first of equals; None: it takes none.
+
+    Parameters do not matter: who asks for `text/csv; charset=utf-8` is given CSV.
+    """
+    accepted = [(value.partition(";")[0], weight) for value, weight in request.accept_mimetypes]
+    return MIMEAccept(accepted).best_match(media_types)
+
+
 def wants(media_type: str) -> bool:
     """Whether the client asks for this media type rather than JSON."""
-    return request.accept_mimetypes.best_match(["application/json", media_type]) == media_type
+    return preferred(["application/json", media_type]) == media_type
 
 
 def wants_event_stream() -> bool:
