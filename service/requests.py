@@ -21,7 +21,6 @@ from perceptron.diagnosis import Language
 from schemas.base import Record
 from schemas.job import EventId
 
-
 PIECE_BYTES = 2**20
 """Most of a body that is read before other requests have their turn."""
 

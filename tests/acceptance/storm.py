@@ -1,4 +1,4 @@
-"""Sockets and clients that harm: those that are held open for nothing, and those that ask for it."""
+"""Sockets that are held open for nothing, and clients that ask for what is refused."""
 
 import contextlib
 import resource
