@@ -30,7 +30,7 @@ class JsonRequest(Request):
     """A request that hands its JSON on as text, for pydantic to parse and validate in one go."""
 
     body_bytes = 0
-    """Size of the body, once it is read."""
+    """Size of what was read of the body."""
 
     def get_json(self, *_args: Any, **_kwargs: Any) -> Any:
         """Give the body as text, for `model_validate_json`."""
@@ -60,8 +60,8 @@ class JsonRequest(Request):
         limit = int(current_app.config["MAX_CONTENT_LENGTH"])
         if (self.content_length or 0) <= limit:
             body = self._read(limit + 1 if self.content_length is None else self.content_length)
+            self.body_bytes = len(body)
             if len(body) <= limit:
-                self.body_bytes = len(body)
                 return body
         raise RequestEntityTooLarge(f"the body is larger than {limit} bytes")
 
