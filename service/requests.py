@@ -21,6 +21,7 @@ from werkzeug.http import parse_accept_header, parse_etags
 from perceptron.diagnosis import Language
 from schemas.base import Record
 from schemas.job import EventId
+from service import encodings
 
 PIECE_BYTES = 2**20
 """Most of a body that is read before other requests have their turn."""
@@ -48,6 +49,7 @@ class JsonRequest(Request):
             return "{}"
         if self.mimetype != "application/json" and not self.mimetype.endswith("+json"):
             raise UnsupportedMediaType("send the body as Content-Type: application/json")
+        encodings.refuse(self.headers.get("Content-Encoding", ""))
         try:
             return body.decode()
         except UnicodeDecodeError as error:
