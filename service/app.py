@@ -10,6 +10,7 @@ from service import (
     backprop,
     datasets,
     exports,
+    figures,
     gates,
     hosts,
     job_predictions,
@@ -67,7 +68,7 @@ def create_app(settings: Settings | None = None) -> Api:
     problems.init_app(app)
     for resource in (jobs, sweeps, job_predictions, predictions, models, exports, datasets):
         app.register_api(resource.blueprint)
-    for resource in (gates, backprop, open_inference, probes, problems):
+    for resource in (figures, gates, backprop, open_inference, probes, problems):
         app.register_api(resource.blueprint)
     app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi_json")
     app.after_request(harden)
