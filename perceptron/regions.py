@@ -258,7 +258,9 @@ def _points(frame: Frame, parts: Parts, axes: tuple[Axis, Axis | None], target: 
     return Points(at_x[shown], at_y[shown], numbers[shown], part_of[shown], of)
 
 
-def _positions(column: Column, axis: Axis, draws: np.random.RandomState) -> npt.NDArray[np.float64]:
+def _positions(
+    column: Column, axis: Axis, draws: "np.random.RandomState"
+) -> npt.NDArray[np.float64]:
     """Say where each row lies on an axis, NaN where nowhere: those of a category beside it."""
     if axis.is_numeric:
         return np.asarray(column.values, np.float64)

@@ -1,14 +1,25 @@
 """Figures of jobs and models: what is drawn, and how."""
 
+from collections.abc import Mapping
 from typing import Literal
 
-from schemas.base import Record
+from schemas.base import Identifier, Record
 from schemas.preprocessing import FeatureName
 
 FigureFormat = Literal["svg", "png"]
 Theme = Literal["light", "dark"]
 Scale = Literal["log", "linear"]
 Part = Literal["train", "validation", "test"]
+
+JobFigure = Literal["loss", "confusion"]
+ModelFigure = Literal["loss", "confusion", "network", "boundary"]
+
+
+class JobFigurePath(Record):
+    """Which figure of a job."""
+
+    job_id: Identifier
+    figure: JobFigure
 
 
 class FigureQuery(Record):
@@ -18,26 +29,20 @@ class FigureQuery(Record):
     """Absent: what `Accept` asks for, SVG where it does not say."""
     theme: Theme = "light"
     """Dark on light, or light on dark."""
-
-
-class LossQuery(FigureQuery):
-    """How to draw the learning curves."""
-
     scale: Scale = "log"
-    """Scale of the loss."""
-
-
-class ConfusionQuery(FigureQuery):
-    """How to draw confusion matrices."""
-
+    """Of `loss`: scale of the loss."""
     part: Part | None = None
-    """Rows to judge by; absent: each part that there is, side by side."""
-
-
-class BoundaryQuery(FigureQuery):
-    """How to draw what a model answers over two of its features."""
-
+    """Of `confusion`: rows to judge by; absent: each part that there is, side by side."""
     x: FeatureName | None = None
-    """Feature along the horizontal axis; absent: the most important one."""
+    """Of `boundary`: feature along the horizontal axis; absent: the most important one."""
     y: FeatureName | None = None
-    """Feature along the vertical axis; absent: the most important other one."""
+    """Of `boundary`: feature along the vertical axis; absent: the most important other one."""
+
+
+SUITED: Mapping[str, ModelFigure] = {
+    "scale": "loss",
+    "part": "confusion",
+    "x": "boundary",
+    "y": "boundary",
+}
+"""Parameters that one figure alone has."""

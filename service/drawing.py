@@ -60,12 +60,15 @@ class BoundaryDrawing(Record):
     """How the table's rows were divided."""
 
 
+Drawing = Annotated[
+    CurvesDrawing | ConfusionDrawing | NetworkDrawing | BoundaryDrawing, Discriminator("kind")
+]
+
+
 class DrawingRequest(Record):
     """A figure to draw; a model's weights and a table's rows follow where there are any."""
 
-    drawing: Annotated[
-        CurvesDrawing | ConfusionDrawing | NetworkDrawing | BoundaryDrawing, Discriminator("kind")
-    ]
+    drawing: Drawing
     title: str
     format: FigureFormat
     theme: Theme

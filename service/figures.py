@@ -16,17 +16,17 @@ import perceptron
 from perceptron import datasets
 from perceptron.regions import chosen_axes
 from schemas.errors import Conflict, InvalidField, NotFound, Unavailable
-from schemas.figure import BoundaryQuery, ConfusionQuery, FigureFormat, FigureQuery, LossQuery
-from schemas.job import JobPath
+from schemas.figure import SUITED, FigureFormat, FigureQuery, JobFigurePath, ModelFigure
 from schemas.model import ModelVersion
 from schemas.preprocessing import Label
-from schemas.training import EpochRecord, Evaluation, Metrics, RegressionEvaluation
+from schemas.training import Evaluation, Metrics, RegressionEvaluation
 from service import apart
 from service.context import storage
 from service.drawing import (
     BoundaryDrawing,
     ConfusionDrawing,
     CurvesDrawing,
+    Drawing,
     DrawingRequest,
     JudgedPart,
     NetworkDrawing,
@@ -52,6 +52,19 @@ PART_NAMES = {"train": "training", "validation": "validation", "test": "test"}
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 """What an SVG that is opened by itself may do: look like what it is."""
 
+
+class ModelFigurePath(ModelPath):
+    """Which figure of a model."""
+
+    figure: ModelFigure
+
+
+class VersionFigurePath(VersionPath):
+    """Which figure of a version."""
+
+    figure: ModelFigure
+
+
 _FIGURE: dict[str, Any] = {
     "responses": {
         200: {
@@ -68,39 +81,60 @@ _FIGURE: dict[str, Any] = {
 }
 
 
+@blueprint.get("/jobs/<job_id>/figures/<figure>", **_FIGURE)
+def get_job_figure(path: JobFigurePath, query: FigureQuery, header: FileHeaders) -> Response:
+    """Draw a job's learning curves (`loss`), or its confusion matrices (`confusion`)."""
+    _refuse_unsuited(path.figure, query)
+    record = storage().jobs.get(path.job_id)
+    drawing = _job_curves(record, query) if path.figure == "loss" else _job_matrices(record, query)
+    return _answer(_asked(drawing, _job_title(record), query), path.figure, header, _NOTHING)
+
+
+@blueprint.get("/models/<name>/figures/<figure>", **_FIGURE)
+def get_figure(path: ModelFigurePath, query: FigureQuery, header: FileHeaders) -> Response:
+    """Draw the latest version: its curves, matrices, network, or what it answers on a plane."""
+    return _of_model(path.name, None, path.figure, query, header)
+
+
+@blueprint.get("/models/<name>/versions/<version>/figures/<figure>", **_FIGURE)
+def get_version_figure(
+    path: VersionFigurePath, query: FigureQuery, header: FileHeaders
+) -> Response:
+    """Draw a version: its curves, matrices, network, or what it answers on a plane."""
+    return _of_model(path.name, path.version, path.figure, query, header)
+
+
+def _refuse_unsuited(figure: ModelFigure, query: FigureQuery) -> None:
+    """See that each parameter is one of this figure. Raises: InvalidField."""
+    for parameter in query.model_fields_set:
+        if SUITED.get(parameter, figure) != figure:
+            detail = f"belongs to the figure `{SUITED[parameter]}` alone"
+            raise InvalidField(detail, parameter=parameter)
+
+
 # Jobs
 
 
-@blueprint.get("/jobs/<job_id>/figures/loss", **_FIGURE)
-def get_job_loss(path: JobPath, query: LossQuery, header: FileHeaders) -> Response:
-    """Draw a job's learning curves: losses, accuracies, the best epoch."""
-    record = storage().jobs.get(path.job_id)
+def _job_curves(record: JobRecord, query: FigureQuery) -> CurvesDrawing:
     if record.kind == "predict":
-        raise NotFound("learning curve", path.job_id)
-    history = storage().jobs.history(path.job_id) if record.attempt else []
+        raise NotFound("learning curve", record.id)
+    history = storage().jobs.history(record.id) if record.attempt else []
     if not history:
         raise Conflict(f"the job is {record.status.value}: it has curves from its first epochs on")
     version = _published(record)
     kept = version.card.best_epoch if version else None
-    return _curves(_job_title(record), tuple(history), kept, query, header)
+    return CurvesDrawing(history=tuple(history), kept=kept, scale=query.scale)
 
 
-@blueprint.get("/jobs/<job_id>/figures/confusion", **_FIGURE)
-def get_job_confusion(path: JobPath, query: ConfusionQuery, header: FileHeaders) -> Response:
-    """Draw a job's confusion matrices, one for each part of the rows."""
-    record = storage().jobs.get(path.job_id)
-    parts: dict[str, Evaluation] = {}
-    classes: tuple[Label, ...] | None = None
+def _job_matrices(record: JobRecord, query: FigureQuery) -> ConfusionDrawing:
     if record.report is not None and record.report.evaluation is not None:
         parts = {"predicted": record.report.evaluation}
-        classes = record.report.target.classes
-    elif record.metrics is not None:
-        version = _published(record)
-        parts = _parts(record.metrics)
-        classes = version.card.row_preprocessing.target.classes if version else None
-    elif not record.status.is_final:
+        return _matrices(record.id, parts, record.report.target.classes, query)
+    if record.metrics is None and not record.status.is_final:
         raise Conflict(f"the job is {record.status.value}: it is judged when it has succeeded")
-    return _confusion(_job_title(record), parts, classes, query, header)
+    version = _published(record)
+    classes = version.card.row_preprocessing.target.classes if version else None
+    return _matrices(record.id, _parts(record.metrics), classes, query)
 
 
 def _published(record: JobRecord) -> ModelVersion | None:
@@ -122,102 +156,60 @@ def _job_title(record: JobRecord) -> str:
 # Models
 
 
-@blueprint.get("/models/<name>/figures/loss", **_FIGURE)
-def get_loss(path: ModelPath, query: LossQuery, header: FileHeaders) -> Response:
-    """Draw the learning curves of the latest version."""
-    return _model_loss(path.name, None, query, header)
-
-
-@blueprint.get("/models/<name>/versions/<version>/figures/loss", **_FIGURE)
-def get_version_loss(path: VersionPath, query: LossQuery, header: FileHeaders) -> Response:
-    """Draw the learning curves of a version."""
-    return _model_loss(path.name, path.version, query, header)
-
-
-@blueprint.get("/models/<name>/figures/confusion", **_FIGURE)
-def get_confusion(path: ModelPath, query: ConfusionQuery, header: FileHeaders) -> Response:
-    """Draw the confusion matrices of the latest version."""
-    return _model_confusion(path.name, None, query, header)
-
-
-@blueprint.get("/models/<name>/versions/<version>/figures/confusion", **_FIGURE)
-def get_version_confusion(
-    path: VersionPath, query: ConfusionQuery, header: FileHeaders
+def _of_model(
+    name: str,
+    reference: int | str | None,
+    figure: ModelFigure,
+    query: FigureQuery,
+    header: FileHeaders,
 ) -> Response:
-    """Draw the confusion matrices of a version."""
-    return _model_confusion(path.name, path.version, query, header)
-
-
-@blueprint.get("/models/<name>/figures/network", **_FIGURE)
-def get_network(path: ModelPath, query: FigureQuery, header: FileHeaders) -> Response:
-    """Draw the latest version's units and weights."""
-    return _network(path.name, None, query, header)
-
-
-@blueprint.get("/models/<name>/versions/<version>/figures/network", **_FIGURE)
-def get_version_network(path: VersionPath, query: FigureQuery, header: FileHeaders) -> Response:
-    """Draw a version's units and weights."""
-    return _network(path.name, path.version, query, header)
-
-
-@blueprint.get("/models/<name>/figures/boundary", **_FIGURE)
-def get_boundary(path: ModelPath, query: BoundaryQuery, header: FileHeaders) -> Response:
-    """Draw what the latest version answers over two features, and the rows it was made from."""
-    return _boundary(path.name, None, query, header)
-
-
-@blueprint.get("/models/<name>/versions/<version>/figures/boundary", **_FIGURE)
-def get_version_boundary(path: VersionPath, query: BoundaryQuery, header: FileHeaders) -> Response:
-    """Draw what a version answers over two features, and the rows it was made from."""
-    return _boundary(path.name, path.version, query, header)
-
-
-def _model_loss(
-    name: str, reference: int | str | None, query: LossQuery, header: FileHeaders
-) -> Response:
+    _refuse_unsuited(figure, query)
     version = storage().models.version(name, reference)
-    if not version.card.history:
-        raise NotFound("learning curve", f"{name}/{version.version}")
-    kept = version.card.best_epoch
-    return _curves(_title(version), version.card.history, kept, query, header)
+    drawing, data = _DRAWN[figure](version, query)
+    title = f"{version.name}, version {version.version}"
+    return _answer(_asked(drawing, title, query), figure, header, data)
 
 
-def _model_confusion(
-    name: str, reference: int | str | None, query: ConfusionQuery, header: FileHeaders
-) -> Response:
-    version = storage().models.version(name, reference)
-    parts = _parts(version.card.metrics) if version.card.metrics else {}
+def _model_curves(version: ModelVersion, query: FigureQuery) -> tuple[CurvesDrawing, "_Data"]:
+    card = version.card
+    if not card.history:
+        raise NotFound("learning curve", f"{version.name}/{version.version}")
+    drawing = CurvesDrawing(history=card.history, kept=card.best_epoch, scale=query.scale)
+    return drawing, _NOTHING
+
+
+def _model_matrices(version: ModelVersion, query: FigureQuery) -> tuple[ConfusionDrawing, "_Data"]:
+    name = f"{version.name}/{version.version}"
     classes = version.card.row_preprocessing.target.classes
-    return _confusion(_title(version), parts, classes, query, header)
+    return _matrices(name, _parts(version.card.metrics), classes, query), _NOTHING
 
 
-def _network(
-    name: str, reference: int | str | None, query: FigureQuery, header: FileHeaders
-) -> Response:
-    version = storage().models.version(name, reference)
+def _network(version: ModelVersion, _: FigureQuery) -> tuple[NetworkDrawing, "_Data"]:
     drawing = NetworkDrawing(preprocessing=version.card.row_preprocessing)
-    asked = _asked(drawing, _title(version), query)
-    data = _Data(version.sha256, lambda: (_weights(version), b""))
-    return _answer(asked, "network", header, data)
+    return drawing, _Data(version.sha256, lambda: (_weights(version), b""))
 
 
-def _boundary(
-    name: str, reference: int | str | None, query: BoundaryQuery, header: FileHeaders
-) -> Response:
-    version = storage().models.version(name, reference)
+def _boundary(version: ModelVersion, query: FigureQuery) -> tuple[BoundaryDrawing, "_Data"]:
     card = version.card
     x, y = chosen_axes(card.row_preprocessing, card.importance, query.x, query.y)
     chosen = card.hyperparameters
     drawing = BoundaryDrawing(
-        preprocessing=card.row_preprocessing, x=x, y=y, training=chosen and chosen.training
+        preprocessing=card.row_preprocessing,
+        x=x,
+        y=y,
+        training=chosen.training if chosen else None,
     )
     rows = _rows(version)
-    data = _Data(version.sha256 + rows.digest, lambda: (_weights(version), rows.read()[1]))
-    return _answer(_asked(drawing, _title(version), query), "boundary", header, data)
+    digests = version.sha256 + rows.digest
+    return drawing, _Data(digests, lambda: (_weights(version), rows.read()[1]))
 
 
-def _title(version: ModelVersion) -> str:
-    return f"{version.name}, version {version.version}"
+_DRAWN: Mapping[ModelFigure, Callable[[ModelVersion, FigureQuery], tuple[Drawing, "_Data"]]] = {
+    "loss": _model_curves,
+    "confusion": _model_matrices,
+    "network": _network,
+    "boundary": _boundary,
+}
 
 
 def _weights(version: ModelVersion) -> bytes:
@@ -256,31 +248,19 @@ def _stored_rows(name: str, sha256: str) -> bytes:
 # Both
 
 
-def _curves(
-    title: str,
-    history: tuple[EpochRecord, ...],
-    kept: int | None,
-    query: LossQuery,
-    header: FileHeaders,
-) -> Response:
-    drawing = CurvesDrawing(history=history, kept=kept, scale=query.scale)
-    return _answer(_asked(drawing, title, query), "loss", header, _NOTHING)
-
-
-def _parts(metrics: Metrics) -> dict[str, Evaluation]:
-    told = {part: getattr(metrics, part) for part in PART_NAMES}
+def _parts(metrics: Metrics | None) -> dict[str, Evaluation]:
+    told = {part: getattr(metrics, part, None) for part in PART_NAMES}
     return {part: found for part, found in told.items() if found is not None}
 
 
-def _confusion(
-    title: str,
+def _matrices(
+    name: str,
     parts: Mapping[str, Evaluation],
     classes: tuple[Label, ...] | None,
-    query: ConfusionQuery,
-    header: FileHeaders,
-) -> Response:
+    query: FigureQuery,
+) -> ConfusionDrawing:
     if not parts or any(isinstance(part, RegressionEvaluation) for part in parts.values()):
-        raise NotFound("confusion matrix", title)
+        raise NotFound("confusion matrix", name)
     if query.part is not None:
         if query.part not in parts:
             raise InvalidField(f"there are no {PART_NAMES[query.part]} rows", parameter="part")
@@ -289,8 +269,7 @@ def _confusion(
         JudgedPart(name=PART_NAMES.get(part, part), evaluation=found)
         for part, found in parts.items()
     )
-    drawing = ConfusionDrawing(parts=judged, classes=classes or (0, 1))
-    return _answer(_asked(drawing, title, query), "confusion", header, _NOTHING)
+    return ConfusionDrawing(parts=judged, classes=classes or (0, 1))
 
 
 class _Data(NamedTuple):
@@ -304,11 +283,7 @@ class _Data(NamedTuple):
 _NOTHING = _Data("", lambda: (b"", b""))
 
 
-def _asked(
-    drawing: CurvesDrawing | ConfusionDrawing | NetworkDrawing | BoundaryDrawing,
-    title: str,
-    query: FigureQuery,
-) -> DrawingRequest:
+def _asked(drawing: Drawing, title: str, query: FigureQuery) -> DrawingRequest:
     wanted = request.accept_mimetypes.best_match(list(MEDIA_TYPES.values()))
     form: FigureFormat = query.format or ("png" if wanted == MEDIA_TYPES["png"] else "svg")
     return DrawingRequest(drawing=drawing, title=title, format=form, theme=query.theme)

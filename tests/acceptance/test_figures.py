@@ -2,6 +2,7 @@
 
 import io
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree as ET
 
@@ -11,7 +12,7 @@ import pytest
 from httpx import Response
 from PIL import Image
 
-from tests.acceptance.test_memory import LIMIT_BYTES
+from service.figures import MOST_KEPT_BYTES
 from tests.deployment import Deployment, eventually
 
 SVG, PNG = "image/svg+xml", "image/png"
@@ -248,12 +249,28 @@ def test_a_figure_that_is_there_is_not_sent_again(
     assert len(others | {etag}) == 2
 
 
-def test_the_api_stays_small(deployment: Deployment, trained: dict[str, Any]) -> None:
-    """Drawing leaves every API process within its memory, and without Matplotlib."""
-    for name in KINDS:
-        assert deployment.get(f"/models/pictured/figures/{name}").status_code == 200
-    assert trained["status"] == "succeeded"
-    for pid in deployment.pids("service"):
-        process = psutil.Process(pid)
-        assert not any("matplotlib" in found.path for found in process.memory_maps())
-        assert pid == deployment.api_master or process.memory_info().rss <= LIMIT_BYTES
+def test_parameters_of_other_figures(deployment: Deployment) -> None:
+    """A parameter that another figure has is refused, and so is a figure that is none."""
+    for figure, query in (("network", "x=x1"), ("boundary", "scale=log"), ("loss", "part=train")):
+        refused = deployment.get(f"/models/xor/figures/{figure}?{query}")
+        assert refused.status_code == 422
+        (found,) = refused.json()["errors"]
+        assert found["parameter"] == query.partition("=")[0]
+        assert "belongs to the figure `" in found["detail"]
+    for path in ("/models/xor/figures/curve", "/jobs/none/figures/network"):
+        refused = deployment.get(path)
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["parameter"] == "figure"
+
+
+def test_the_api_stays_small(new_deployment: Callable[..., Deployment]) -> None:
+    """Drawing leaves no more in an API process than the figures that it keeps."""
+    deployment = new_deployment("--api-workers", "1")
+    (worker,) = (pid for pid in deployment.pids("service") if pid != deployment.api_master)
+    process = psutil.Process(worker)
+    assert deployment.get("/models/xor/figures/network").status_code == 200
+    before = process.memory_info().rss
+    for query in ("", "?theme=dark", "?format=png", "?x=x2&y=x1"):
+        assert deployment.get(f"/models/xor/figures/boundary{query}").status_code == 200
+    assert process.memory_info().rss - before <= 2 * MOST_KEPT_BYTES
+    assert not any("matplotlib" in found.path for found in process.memory_maps())

@@ -10,7 +10,7 @@ from flask import Flask
 from werkzeug.datastructures import Headers
 from werkzeug.test import Client, EnvironBuilder, TestResponse
 
-from cli.main import prepare
+from cli.deployment import prepare
 from schemas.settings import Settings
 from service.app import create_app
 from service.lane import Lane, Parts
