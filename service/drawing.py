@@ -1,7 +1,7 @@
 """What the process that draws a figure does: from its data to the bytes of SVG or PNG."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Discriminator
 
@@ -11,8 +11,6 @@ from schemas.preprocessing import Label, Preprocessing
 from schemas.training import EpochRecord, Evaluation, TrainingConfig
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from perceptron.figures.style import Look
 
 
@@ -95,7 +93,8 @@ def work(request: bytes) -> bytes:
         return written(figure, asked.format, asked.title)
 
 
-def _drawn(asked: DrawingRequest, weights: bytes, rows: bytes) -> "Callable[[Look], Figure]":
+def _drawn(asked: DrawingRequest, weights: bytes, rows: bytes) -> "Callable[[Look], Any]":
+    """Give what draws the figure."""
     from perceptron.figures.confusion import Judged, confusion  # noqa: PLC0415
     from perceptron.figures.curves import curves  # noqa: PLC0415
 
@@ -110,7 +109,7 @@ def _drawn(asked: DrawingRequest, weights: bytes, rows: bytes) -> "Callable[[Loo
 
 def _of_model(
     wanted: NetworkDrawing | BoundaryDrawing, weights: bytes, rows: bytes, look: "Look", title: str
-) -> "Figure":
+) -> Any:
     from perceptron.figures.boundary import boundary  # noqa: PLC0415
     from perceptron.figures.network import network  # noqa: PLC0415
     from perceptron.frames import Frame  # noqa: PLC0415
