@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from cli.reports import (
+    card_of,
+    classes_of,
     listed,
     pairs,
     show_diagnosis,
@@ -70,7 +72,7 @@ def show(server: Server, job: str) -> None:
     if len(found["history"]) > 1:
         console.print(curve_of(found["history"]))
     if found["metrics"]:
-        show_metrics(console, found["metrics"])
+        show_metrics(console, found["metrics"], classes_of(card_of(server, found)))
     if found["diagnosis"]:
         show_diagnosis(console, found["diagnosis"])
 

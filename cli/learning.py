@@ -34,7 +34,7 @@ def gates(server: Server, gate: str | None) -> None:
 
 
 def _show_gate(console: Console, gate: dict[str, Any]) -> None:
-    console.print(f"[bold]{gate['name']}[/]: {gate['description']}")
+    console.print(Text.assemble((gate["name"], "bold"), f": {gate['description']}"))
     made = table(*(f">x{place + 1}" for place in range(gate["inputs"])), ">output")
     for row in gate["truth_table"]:
         output = Text(str(row["output"]), "bold blue" if row["output"] else "dim")
@@ -128,7 +128,7 @@ def _read(path: Path) -> Any:
 
 
 def _show_step(console: Console, step: dict[str, Any]) -> None:
-    console.print("[bold]1. Forward[/]: weighted sums z, then activations")
+    _say(console, "1. Forward", ": weighted sums z, then activations")
     made = table("layer", "z", ">value", "output", ">value")
     for number, layer in enumerate(step["forward"], 1):
         for z, output in zip(layer["z"], layer["outputs"], strict=True):
@@ -136,17 +136,21 @@ def _show_step(console: Console, step: dict[str, Any]) -> None:
             made.add_row(str(number), z["name"], *values)
     console.print(made)
     terms = " + ".join(f"{term['value']:.8f}" for term in step["loss"]["terms"])
-    console.print(f"[bold]2. Loss[/]: E = Σ ½ (target − output)² = {terms}")
-    console.print(f"                                = [bold]{step['loss']['total']:.8f}[/]\n")
+    _say(console, "2. Loss", f": E = Σ ½ (target − output)² = {terms}")
+    console.print(f"                                = {step['loss']['total']:.8f}\n")
     rate = step["learning_rate"]
-    console.print("[bold]3. Backward[/]: the chain rule from the output to each weight")
+    _say(console, "3. Backward", ": the chain rule from the output to each weight")
     for unit in step["hidden_gradients"]:
         terms = " + ".join(f"{term['value']:.8f}" for term in unit["terms"])
         console.print(f"  {unit['name']} = {terms} = {unit['value']:.8f}")
     made = table("", ">value", "gradient: the factors", ">", f">value − {rate:g}·gradient")
     for one in step["parameters"]:
         factors = " · ".join(f"{factor['value']:.6g}" for factor in one["factors"])
-        numbers = (f"{one['gradient']:.8f}", f"[bold]{one['updated']:.8f}[/]")
+        numbers = (f"{one['gradient']:.8f}", Text(f"{one['updated']:.8f}", "bold"))
         made.add_row(one["name"], f"{one['value']:g}", factors, *numbers)
     console.print(made)
-    console.print(f"[bold]4. After the step[/]: E = [bold]{step['after']['total']:.8f}[/]")
+    _say(console, "4. After the step", f": E = {step['after']['total']:.8f}")
+
+
+def _say(console: Console, title: str, text: str) -> None:
+    console.print(Text.assemble((title, "bold"), text))

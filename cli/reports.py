@@ -1,7 +1,9 @@
 """What commands say of jobs, models and predictions: tables for people."""
 
+import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich import box
 from rich.columns import Columns
@@ -10,7 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from cli.server import Server, path_of
+from cli.server import Refused, Server, path_of
 
 STATUS_COLOURS = {
     "queued": "yellow",
@@ -25,6 +27,8 @@ MOST_COLUMNS = 5
 """Features of a table of predictions."""
 ALL_ROWS, SOME_ROWS = 16, 6
 """Rows of a table that are all shown as examples, and how many of a longer one."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
 PARTS = ("train", "validation", "test")
 MEASURES = (
     "loss", "accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "macro.precision",
@@ -41,12 +45,17 @@ def table(*columns: str, title: str | None = None) -> Table:
     made = Table(title=title, title_justify="left", header_style="bold", box=box.ROUNDED)
     for column in columns:
         made.add_column(
-            column.lstrip(">!"),
+            plain(column.lstrip(">!")),
             justify="right" if ">" in column[:2] else "left",
             no_wrap="!" in column[:2],
             overflow="fold",
         )
     return made
+
+
+def plain(text: str) -> str:
+    """Show control characters of a table's texts, rather than have the terminal follow them."""
+    return _CONTROL.sub("�", text)
 
 
 def number(value: Any) -> str:
@@ -65,29 +74,62 @@ def status(name: str) -> Text:
 
 
 def show_end(server: Server, job: Mapping[str, Any]) -> None:
-    """Say what came of a job that succeeded: how good it is, examples, the diagnosis."""
+    """Say what came of a job that succeeded, and how to go on."""
     console = server.console
     console.print()
     if job["kind"] == "predict":
-        _show_predicted(server, job)
+        if job.get("evaluation"):
+            show_metrics(console, {"train": job["evaluation"]})
+        console.print(f"The predictions are at {server.url}{job['links']['predictions']}")
         return
-    if job["metrics"]:
-        show_metrics(console, job["metrics"])
-    if job["model"]:
-        examples = example_rows(server, job)
-        if examples:
-            console.print(examples)
-    if job["diagnosis"]:
-        show_diagnosis(console, job["diagnosis"])
+    known = show_learned(server, job)
     if job["model"]:
         name, version = job["model"]["name"], job["model"]["version"]
-        console.print(f"Published as [bold]{name}[/], version {version}. Go on with:")
-        console.print(f"  perceptron predict {name} {_row_hint(server, job)}")
-        console.print(f"  perceptron models show {name}")
+        told = (name, "bold"), f", version {version}. Go on with:"
+        console.print(Text.assemble("Published as ", *told))
+        console.print(f"  perceptron predict {name} {_row_hint(known)}", soft_wrap=True)
+        console.print(f"  perceptron models show {name}", soft_wrap=True)
 
 
-def show_metrics(console: Console, metrics: Mapping[str, Any]) -> None:
-    """Print the metrics of each part of the rows, and their confusion matrices."""
+def show_learned(server: Server, job: Mapping[str, Any]) -> "Known | None":
+    """Say how good a training is, what it answers for rows of its dataset, and the diagnosis."""
+    card = card_of(server, job)
+    if job["metrics"]:
+        show_metrics(server.console, job["metrics"], classes_of(card))
+    known = None if card is None else _known_rows(server, job, card)
+    if known is not None:
+        server.console.print(_examples(server, job["model"], known))
+    if job["diagnosis"]:
+        show_diagnosis(server.console, job["diagnosis"])
+    return known
+
+
+def card_of(server: Server, job: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Give the card of the version that a job published; None where there is none any more."""
+    if not job["model"]:
+        return None
+    try:
+        path = path_of("models", job["model"]["name"], "versions", str(job["model"]["version"]))
+        return dict(server.get(path)["card"])
+    except Refused:
+        return None
+
+
+def classes_of(card: Mapping[str, Any] | None) -> Sequence[Any]:
+    """Give the classes that a model tells apart; 0 and 1 where nothing is known of them."""
+    if card is None or card["preprocessing"] is None:
+        return (0, 1)
+    return card["preprocessing"]["target"]["classes"] or (0, 1)
+
+
+def show_metrics(
+    console: Console, metrics: Mapping[str, Any], classes: Sequence[Any] = (0, 1)
+) -> None:
+    """
+    Print the metrics of each part of the rows, and their confusion matrices.
+
+    `classes` names those of a binary task.
+    """
     parts = {part: metrics[part] for part in PARTS if metrics.get(part)}
     made = table("", *(f">{part}" for part in parts), ">baseline")
     baseline = parts["train"]["baseline"]
@@ -97,7 +139,9 @@ def show_metrics(console: Console, metrics: Mapping[str, Any]) -> None:
             name = measure.replace("macro.", "mean ").replace("_", " ")
             made.add_row(name, *map(number, found), number(baseline.get(measure)))
     matrices = [
-        matrix for name, part in parts.items() if (matrix := confusion(part, name)) is not None
+        matrix
+        for name, part in parts.items()
+        if (matrix := confusion(part, name, classes)) is not None
     ]
     console.print(Columns([made, *matrices], padding=(0, 3)))
 
@@ -109,11 +153,10 @@ def _look_up(part: Mapping[str, Any], place: str) -> Any:
     return found
 
 
-def confusion(part: Mapping[str, Any], name: str) -> Table | None:
+def confusion(part: Mapping[str, Any], name: str, classes: Sequence[Any]) -> Table | None:
     """Make the confusion matrix of a part; None where there is none to show."""
     counts: Any = part.get("confusion_matrix")
     if part["task"] == "binary":
-        classes: Sequence[Any] = (0, 1)
         names = ("true_negative", "false_positive"), ("false_negative", "true_positive")
         rows: Any = [[counts[name] for name in pair] for pair in names]
     elif part["task"] == "multiclass" and len(part["classes"]) <= MOST_CLASSES:
@@ -143,60 +186,49 @@ def show_diagnosis(console: Console, diagnosis: Mapping[str, str]) -> None:
     console.print(Panel(diagnosis["message"], title=title, title_align="left", border_style=colour))
 
 
-def _show_predicted(server: Server, job: Mapping[str, Any]) -> None:
-    if job.get("evaluation"):
-        show_metrics(server.console, {"train": job["evaluation"]})
-    path = job["links"]["predictions"]
-    server.console.print(f"The predictions are at {server.url}{path}")
-
-
 # Predictions
 
 
-def example_rows(server: Server, job: Mapping[str, Any]) -> RenderableType | None:
-    """Show what the model says of rows of its dataset; all of them where they are few."""
-    known = _known_rows(server, job)
-    if known is None:
+class Known(NamedTuple):
+    """Rows of a job's dataset."""
+
+    features: Sequence[str]
+    target: str
+    records: Sequence[Mapping[str, Any]]
+
+
+def _known_rows(server: Server, job: Mapping[str, Any], card: Mapping[str, Any]) -> Known | None:
+    """Give rows of a job's dataset; None for rows that it brought, or that are gone."""
+    if job["dataset"] == "inline":
         return None
+    try:
+        dataset = server.get(path_of("datasets", job["dataset"]))
+    except Refused:
+        return None
+    target = card["preprocessing"]["target"]["name"] if card["preprocessing"] else dataset["target"]
+    records = [record for record in dataset["records"] if record.get(target) is not None]
+    return Known(card["feature_names"], target, records) if records else None
+
+
+def _examples(server: Server, model: Mapping[str, Any], known: Known) -> Table:
+    """Show what the model says of rows of its dataset; all of them where they are few."""
     features, target, records = known
     if len(records) > ALL_ROWS:
         step = (len(records) - 1) / (SOME_ROWS - 1)
         records = [records[round(place * step)] for place in range(SOME_ROWS)]
     rows = [[record[name] for name in features] for record in records]
-    answer = server.post("/predict", {**_reference(job), "inputs": rows})
-    actual = [record.get(target) for record in records]
-    return predictions(features, rows, answer, actual)
+    asked = {"model": model["name"], "version": model["version"], "inputs": rows}
+    answer = server.post("/predict", asked)
+    return predictions(features, rows, answer, [record.get(target) for record in records])
 
 
-def _reference(job: Mapping[str, Any]) -> dict[str, Any]:
-    return {"model": job["model"]["name"], "version": job["model"]["version"]}
-
-
-def _known_rows(
-    server: Server, job: Mapping[str, Any]
-) -> tuple[list[str], str, list[dict[str, Any]]] | None:
-    """Give the features, the target and rows of a job's dataset; None for rows it brought."""
-    if job["dataset"] == "inline":
-        return None
-    dataset = server.get(path_of("datasets", job["dataset"]))
-    version = server.get(
-        path_of("models", job["model"]["name"], "versions", str(job["model"]["version"]))
-    )
-    card = version["card"]
-    target = card["preprocessing"]["target"]["name"] if card["preprocessing"] else dataset["target"]
-    records = [record for record in dataset["records"] if record.get(target) is not None]
-    return (card["feature_names"], target, records) if records else None
-
-
-def _row_hint(server: Server, job: Mapping[str, Any]) -> str:
-    known = _known_rows(server, job)
-    if known is None or len(known[0]) > MOST_COLUMNS:
+def _row_hint(known: Known | None) -> str:
+    """Write a row as one types it."""
+    if known is None or len(known.features) > MOST_COLUMNS:
         return "rows.csv -o predictions.csv"
-    features, _, records = known
-    row = ",".join(
-        "" if records[-1][name] is None else spelled(records[-1][name]) for name in features
-    )
-    return row if " " not in row else f'"{row}"'
+    last = known.records[-1]
+    cells = ("" if last[name] is None else spelled(last[name]) for name in known.features)
+    return shlex.quote(",".join(cells))
 
 
 def predictions(
@@ -249,14 +281,14 @@ def spelled(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else plain(str(value))
 
 
 def listed(console: Console, made: Table, found: Mapping[str, Any], what: str) -> None:
     """Print a list, and say where it was cut off."""
     console.print(made)
     if found["has_more"]:
-        console.print(f"[dim]There are more {what}: ask for them with --limit.[/]")
+        console.print(f"There are more {what}: ask for them with --limit.", style="dim")
 
 
 def pairs(rows: Iterable[tuple[str, Any]]) -> Table:

@@ -120,9 +120,9 @@ class Server:
         self.url = url.rstrip("/")
         self.as_json = as_json
         width = None if sys.stdout.isatty() else WIDTH
-        self.console = Console(highlight=False, width=width)
+        self.console = Console(highlight=False, markup=False, width=width)
         """Where results go."""
-        self.messages = Console(stderr=True, highlight=False)
+        self.messages = Console(stderr=True, highlight=False, markup=False)
         """Where progress goes, and what is said about it."""
         self._http = httpx.Client(
             base_url=self.url,
@@ -232,7 +232,7 @@ class Server:
     def say(self, text: str) -> None:
         """Say that something is done, unless JSON alone is wanted."""
         if not self.as_json:
-            self.messages.print(text)
+            self.messages.print(text, soft_wrap=True)
 
 
 def path_of(*names: str) -> str:

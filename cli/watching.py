@@ -41,7 +41,8 @@ def watch(server: Server, job: dict[str, Any]) -> dict[str, Any]:
     except KeyboardInterrupt:
         server.messages.print(
             f"\nThe job goes on. Watch it: perceptron jobs watch {job['id']}"
-            f"\n           Stop it:     perceptron jobs cancel {job['id']}"
+            f"\n           Stop it:     perceptron jobs cancel {job['id']}",
+            soft_wrap=True,
         )
         raise click.exceptions.Exit(INTERRUPTED) from None
     if ended["status"] != "succeeded":
@@ -66,10 +67,14 @@ class View:
         self._status = "waits for a worker"
         columns = (
             SpinnerColumn(finished_text="✓"),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(28),
         )
-        times = (TextColumn("{task.fields[told]}"), TimeElapsedColumn(), TimeRemainingColumn())
+        times = (
+            TextColumn("{task.fields[told]}", markup=False),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
         self._progress = Progress(*columns, TaskProgressColumn(), *times, auto_refresh=False)
         title, total = title_of(job), _total(job)
         self._bar = self._progress.add_task(title, total=total, told=self._status)
