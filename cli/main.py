@@ -1,8 +1,7 @@
 """
 The `perceptron` command: each of its commands is in a module that is loaded when it is called.
 
-The commands of a deployment load the database and the queue, a second's work; those that talk to a
-server need none of it.
+Those that run a server have to start fast, and those that ask one need no database and no queue.
 """
 
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
-from cli.server import JSON, SERVER
+from cli.options import JSON, SERVER
 from schemas.errors import PerceptronError
 
 
@@ -39,11 +38,11 @@ WITH_A_SERVER: Mapping[str, Entry] = {
 """Commands that ask a server."""
 
 OF_A_DEPLOYMENT: Mapping[str, Entry] = {
-    "up": Entry("cli.deployment:up", "Run everything on this machine."),
-    "serve": Entry("cli.deployment:serve", "Run the API alone."),
-    "worker": Entry("cli.deployment:worker", "Run queue workers alone."),
-    "migrate": Entry("cli.deployment:migrate_command", "Bring the database to this version."),
-    "demo": Entry("cli.deployment:demo", "Train XOR on a deployment of its own."),
+    "up": Entry("cli.hosting:up", "Run everything on this machine."),
+    "serve": Entry("cli.hosting:serve", "Run the API alone."),
+    "worker": Entry("cli.hosting:worker", "Run queue workers alone."),
+    "migrate": Entry("cli.hosting:migrate_command", "Bring the database to this version."),
+    "demo": Entry("cli.hosting:demo", "Train XOR on a deployment of its own."),
     "completion": Entry("cli.completion:completion", "Print the completion of a shell."),
 }
 """Commands that run a server, or need none."""

@@ -22,7 +22,8 @@ from click.shell_completion import CompletionItem
 from httpx_sse import ServerSentEvent, connect_sse
 from rich.console import Console
 
-DEFAULT_SERVER = "http://127.0.0.1:8000"
+from cli.options import DEFAULT_SERVER, JSON, SERVER
+
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 REFUSED, NO_SERVER, JOB_FAILED = 1, 3, 4
 """Exit statuses."""
@@ -238,17 +239,6 @@ class Server:
 def path_of(*names: str) -> str:
     """Make a path of names, whatever characters they have."""
     return "/" + "/".join(quote(name, safe="") for name in names)
-
-
-SERVER = click.option(
-    "--server",
-    envvar="PERCEPTRON_SERVER",
-    default=DEFAULT_SERVER,
-    show_default=True,
-    metavar="URL",
-    help="Server to ask.  [env: PERCEPTRON_SERVER]",
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of words.")
 
 
 def asks_server(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,9 +1,13 @@
 """The bases that every model of the vocabulary derives from, and how their validators point."""
 
-from typing import Annotated
+from functools import cache
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, StringConstraints
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from schemas.docstrings import attribute_docstrings
 
 MAX_INTEGER = 2**31 - 1
 """Largest number that a database's INTEGER holds."""
@@ -15,9 +19,33 @@ Identifier = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00-
 class Record(BaseModel):
     """An immutable value; what the service stores and answers with."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe each field by the string below it."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        texts = attribute_docstrings(cls)
+        for name, field in cls.model_fields.items():
+            shown = properties.get(field.alias or name)
+            if shown is not None and texts.get(name):
+                shown.setdefault("description", texts[name])
+        return schema
+
+    @classmethod
+    def model_json_schema(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """Describe the model; made once where nothing is asked for, as it is at every request."""
+        if arguments or options:
+            return super().model_json_schema(*arguments, **options)
+        return _plain_schema(cls)
+
+
+@cache
+def _plain_schema(model: type[Record]) -> dict[str, Any]:
+    return super(Record, model).model_json_schema()
 
 
 class Body(Record):

@@ -5,6 +5,7 @@ from typing import cast
 from flask import current_app, request
 
 from schemas.settings import Settings
+from service.event_stream import EventStreams
 from service.metrics import Metrics
 from service.model_cache import ModelCache
 from service.shadowing import Counts
@@ -20,6 +21,11 @@ def storage() -> Storage:
 def settings() -> Settings:
     """The deployment's settings."""
     return cast(Settings, current_app.extensions["settings"])
+
+
+def event_streams() -> EventStreams:
+    """The process's streams of events."""
+    return cast(EventStreams, current_app.extensions["event_streams"])
 
 
 def statistics() -> Statistics:

@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from flask import Response
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 from werkzeug.http import parse_etags
 
 from perceptron.cards import markdown
@@ -15,12 +15,12 @@ from service.context import storage
 from service.exporting import ModelRequest
 from service.hosts import base_url
 from service.models import ModelPath, VersionPath, in_language
-from service.openapi import answers, headers
+from service.openapi import Blueprint, answers, headers
 from service.problems import documented
 from service.requests import FileHeaders, LanguageHeaders, wants
 from service.responses import json_response
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "exports", __name__, abp_tags=[Tag(name="models", description="Trained models")]
 )
 

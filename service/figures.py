@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from flask import Response, request
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 from werkzeug.http import parse_etags
 
 import perceptron
@@ -32,12 +32,12 @@ from service.drawing import (
     NetworkDrawing,
 )
 from service.models import ModelPath, VersionPath
-from service.openapi import headers
+from service.openapi import Blueprint, headers
 from service.problems import documented
 from service.requests import FileHeaders, JsonRequest
 from storage.jobs import JobRecord
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "figures", __name__, abp_tags=[Tag(name="figures", description="Figures as SVG and PNG")]
 )
 

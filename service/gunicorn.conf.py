@@ -12,6 +12,8 @@ from service.counting import make_directory, remove_directory
 _settings = Settings()
 _inherited = os.environ.get("PERCEPTRON_LISTEN_FD")
 
+gc.disable()  # until the application is loaded: nearly all that is made while it loads stays
+
 _counted = make_directory()  # before Prometheus' client is imported
 
 bind = [f"fd://{_inherited}" if _inherited else f"{_settings.host}:{_settings.port}"]
@@ -40,6 +42,7 @@ def when_ready(_server: object) -> None:
     """Keep the loaded code out of garbage collection, so that workers share its memory for good."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def child_exit(_server: object, worker: Any) -> None:

@@ -75,7 +75,11 @@ class Lane:
             if answer is not None:
                 headers, body = answer
                 start_response("200 OK", [*headers.items(), ("Content-Length", str(len(body)))])
-                return [body] if len(body) <= LARGE_BYTES else ClosingIterator([body], memory.trim)
+                return (
+                    [body]
+                    if len(body) <= LARGE_BYTES
+                    else ClosingIterator([body], memory.trim_soon)
+                )
         return self._application(environ, start_response)
 
     def _predict(self, environ: dict[str, Any]) -> tuple[dict[str, str], bytes] | None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from flask import Response
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 
 from perceptron.diagnosis import Language, explain
 from perceptron.layers import as_parameters, from_bytes
@@ -26,13 +26,13 @@ from schemas.model import (
 )
 from schemas.page import PageQuery
 from service.context import statistics, storage
-from service.openapi import answers, headers
+from service.openapi import Blueprint, answers, headers
 from service.problems import documented
 from service.requests import ConditionHeaders, LanguageHeaders
 from service.responses import json_response, no_content, page_response
 from storage.models import LATEST, StoredAlias
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "models", __name__, abp_tags=[Tag(name="models", description="Trained models")]
 )
 

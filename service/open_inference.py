@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import Any, TypeVar, cast
 
 from flask import Response, request
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import BadRequest
 
@@ -35,13 +35,13 @@ from service.encodings import decoded
 from service.inference import Asked, answer, computed, described
 from service.model_cache import ReadyModel
 from service.models import ModelPath, VersionPath
-from service.openapi import answers, bodies, headers
+from service.openapi import Blueprint, answers, bodies, headers
 from service.requests import Headers, JsonRequest
 from service.responses import json_response
 from service.shadowing import ask_shadows
 from service.statistics import told
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "open_inference",
     __name__,
     url_prefix="/v2",

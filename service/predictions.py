@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 from flask import Response, abort, request
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 from pydantic import ValidationError
 
 from perceptron import inference
@@ -16,13 +16,13 @@ from schemas.prediction import Inputs, PredictQuery, PredictRequest, PredictResp
 from service import batches, problems
 from service.context import counts, metrics, model_cache
 from service.model_cache import Choice, ReadyModel
+from service.openapi import Blueprint, bodies, headers, parameters
 from service.openapi import answers as answer_forms
-from service.openapi import bodies, parameters
 from service.problems import documented
 from service.shadowing import ask_shadows
 from service.uploads import CSV, JSON, NDJSON, PARQUET, refuse_query
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "predictions", __name__, abp_tags=[Tag(name="predict", description="Predictions")]
 )
 
@@ -44,7 +44,12 @@ TABLES: dict[str, Any] = {
     "/predict",
     responses={200: PredictResponse, **documented(404, 413, 415)},
     openapi_extensions=answer_forms(
-        {200: {"content": {name: {"schema": schema} for name, schema in TABLES.items()}}}
+        {
+            200: {
+                **headers(batches.MODEL_VERSION),
+                "content": {name: {"schema": schema} for name, schema in TABLES.items()},
+            }
+        }
     )
     | bodies(PredictRequest, TABLES)
     | parameters(PredictQuery),

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import structlog
 from flask import Flask, Response, abort, request
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json
 from werkzeug.exceptions import HTTPException
@@ -19,7 +19,7 @@ from schemas.base import Identifier, Record
 from schemas.open_inference import ProtocolError
 from schemas.problem import FieldProblem, Problem, ProblemExplanation
 from service.hosts import base_url
-from service.openapi import headers
+from service.openapi import Blueprint, headers
 from service.responses import json_response
 
 CONTENT_TYPE = "application/problem+json"
@@ -95,7 +95,7 @@ PROBLEM_TYPES: dict[type[errors.PerceptronError], ProblemType] = {
 """How each domain error answers; the workers' own errors never should."""
 
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "problems", __name__, abp_tags=[Tag(name="problems", description="Kinds of problems")]
 )
 

@@ -75,16 +75,20 @@ def test_who_sends_the_same_gets_the_same(deployment: Deployment, form: Any) -> 
     assert len({answered(deployment, form, "sticky") for _ in range(60)}) == 2
 
 
-def test_tables_follow_the_split(deployment: Deployment) -> None:
-    """A whole table goes to one version, by the same header."""
+@pytest.mark.parametrize("accept", ["text/csv", "application/json"])
+def test_tables_follow_the_split(deployment: Deployment, accept: str) -> None:
+    """A whole table goes to one version, by the same header, and the answer names it."""
     assert put(deployment, "tables", split(1, 1, sticky_by="X-User")).is_success
     for user in USERS[:3]:
         answer = deployment.client.post(
             f"/predict?model={NAME}&version=tables",
             content=b"x1,x2\n0,1\n1,0\n",
-            headers={"Content-Type": "text/csv", "X-User": user, "Accept": "application/json"},
+            headers={"Content-Type": "text/csv", "X-User": user, "Accept": accept},
         ).raise_for_status()
-        assert answer.json()["version"] == 1 + choose((1, 1), f"{NAME}/{user}")
+        version = 1 + choose((1, 1), f"{NAME}/{user}")
+        assert answer.headers["Model-Version"] == str(version)
+        if accept == "application/json":
+            assert answer.json()["version"] == version
 
 
 def test_more_traffic_moves_nobody_else(deployment: Deployment) -> None:

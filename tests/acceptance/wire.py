@@ -48,6 +48,24 @@ def exchange(address: Address, sent: bytes) -> list[Answer]:
         return answers(_received(connection))
 
 
+def receive(connection: socket.socket) -> Answer:
+    """Receive one answer that gives its length, on a connection that stays open."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += _more(connection)
+    head, _, body = received.partition(b"\r\n\r\n")
+    while len(body) < _length(head):
+        body += _more(connection)
+    (answer,) = answers(head + b"\r\n\r\n" + body)
+    return answer
+
+
+def _more(connection: socket.socket) -> bytes:
+    part = connection.recv(65_536)
+    assert part, "the server closed the connection"
+    return part
+
+
 def _received(connection: socket.socket) -> bytes:
     parts = []
     with contextlib.suppress(ConnectionError):

@@ -49,6 +49,7 @@ GIVEN = {
     "get /jobs/{job_id}/events 200": {"Link"},
     "get /jobs/{job_id}/results 200": {"Link"},
     "get /jobs/{job_id}/predictions 200": {"Content-Disposition"},
+    "post /predict 200": {"Model-Version"},
     "get /models 200": {"Link"},
     "get /models/{name}/versions 200": {"Link"},
     "get /models/{name}/onnx 200": {"Content-Disposition", "ETag"},
