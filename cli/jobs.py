@@ -22,6 +22,8 @@ from cli.server import LAST, Server, asks_server, complete_job, path_of
 from cli.watching import curve_of, shape_of, title_of, watch
 
 FIGURES = ("loss", "confusion")
+WIDE = 100
+"""Letters of a line that has room for when each job was made."""
 JOB = click.argument("job", default=LAST, shell_complete=complete_job)
 
 
@@ -43,7 +45,8 @@ def _list(server: Server, limit: int) -> None:
     if server.as_json:
         server.show_json(found)
         return
-    made = table("!job", "!status", "what", ">accuracy", "model", "made")
+    is_wide = server.console.width >= WIDE
+    made = table("!job", "!status", "what", ">acc.", "model", *(["made"] if is_wide else []))
     for job in found["data"]:
         train = (job["metrics"] or {}).get("train") or job.get("evaluation") or {}
         accuracy, model = train.get("accuracy"), job["model"]
@@ -53,7 +56,7 @@ def _list(server: Server, limit: int) -> None:
             title_of(job),
             "" if accuracy is None else f"{accuracy:.3g}",
             f"{model['name']} v{model['version']}" if model else "",
-            _time(job["created_at"]),
+            *([_time(job["created_at"])] if is_wide else []),
         )
     listed(server.console, made, found, "jobs")
 

@@ -25,6 +25,8 @@ MOST_CLASSES = 10
 """Classes of a confusion matrix up to which it is shown."""
 MOST_COLUMNS = 5
 """Features of a table of predictions."""
+BAR = 8
+"""Letters of a probability's bar."""
 ALL_ROWS, SOME_ROWS = 16, 6
 """Rows of a table that are all shown as examples, and how many of a longer one."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -270,8 +272,8 @@ def _bar(probability: Any, classes: Sequence[Any]) -> Text:
     share, told = probability, f"P({spelled(classes[1])}) = "
     if isinstance(probability, list):
         share, told = max(probability), ""
-    filled = round(10 * share)
-    bar = ("━" * filled, "blue"), ("·" * (10 - filled), "dim")
+    filled = round(BAR * share)
+    bar = ("━" * filled, "blue"), ("·" * (BAR - filled), "dim")
     return Text.assemble(*bar, f" {told}{share:.4f}")
 
 

@@ -120,8 +120,8 @@ def show_results(server: Server, job: dict[str, Any]) -> None:
     searched = job["sweep"]["search"]
     dimensions = [name for name in searched["space"] if searched["space"][name] is not None]
     made = table(
-        ">", *(name.replace("_", " ") for name in dimensions), f">{searched['score']}",
-        ">training loss", "converged", title=f"The best of {job['sweep']['members']:,}",
+        ">", *(_heading(name) for name in dimensions), f">!{searched['score']}",
+        ">training loss", "!converged", title=f"The best of {job['sweep']['members']:,}",
     )  # fmt: skip
     for row in best:
         cells = [_cell(row[name]) for name in dimensions]
@@ -170,6 +170,10 @@ def _shade(share: float | None) -> Text:
     if share is None:
         return Text("")
     return Text(f"{share:.0%}", f"bold {SHADES[min(int(share * len(SHADES)), len(SHADES) - 1)]}")
+
+
+def _heading(name: str) -> str:
+    return name.replace("_", " ") if "_" in name else f"!{name}"
 
 
 def _cell(value: Any) -> str:

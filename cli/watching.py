@@ -36,7 +36,7 @@ def watch(server: Server, job: dict[str, Any]) -> dict[str, Any]:
             for _ in server.events(job["id"]):
                 pass
         else:
-            _show(server, job)
+            _show(server, server.get(path_of("jobs", job["id"])))
         ended: dict[str, Any] = server.get(path_of("jobs", job["id"]))
     except KeyboardInterrupt:
         server.messages.print(
@@ -64,7 +64,7 @@ class View:
 
     def __init__(self, job: dict[str, Any]) -> None:
         self.records: list[dict[str, Any]] = []
-        self._status = "waits for a worker"
+        waits = f"waits for {job.get('waiting_for') or 'a worker'}"
         columns = (
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description}", markup=False),
@@ -77,7 +77,7 @@ class View:
         )
         self._progress = Progress(*columns, TaskProgressColumn(), *times, auto_refresh=False)
         title, total = title_of(job), _total(job)
-        self._bar = self._progress.add_task(title, total=total, told=self._status)
+        self._bar = self._progress.add_task(title, total=total, told=waits)
         self._is_sweep = job["kind"] == "sweep"
         self._done = 0
 
