@@ -98,7 +98,7 @@ def rm(server: Server, dataset: str, *, yes: bool) -> None:
     if not yes:
         click.confirm(f"Delete the dataset {dataset}?", abort=True, err=True)
     server.ask("DELETE", path_of("datasets", dataset))
-    server.say(f"the dataset {dataset} is deleted")
+    server.say(f"the dataset {dataset} is deleted", deleted=dataset)
 
 
 def _kind(text: str) -> tuple[str, str]:

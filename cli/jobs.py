@@ -132,7 +132,7 @@ def rm(server: Server, job: str, *, yes: bool) -> None:
     if not yes:
         click.confirm(f"Forget the job {job_id}?", abort=True, err=True)
     server.ask("DELETE", path_of("jobs", job_id))
-    server.say(f"{job_id} is forgotten")
+    server.say(f"{job_id} is forgotten", deleted=job_id)
 
 
 @jobs.command()
@@ -160,7 +160,7 @@ def save_figure(server: Server, path: str, output: Path, *, is_dark: bool, **que
         raise click.BadParameter(f"{output}: its name must end in .svg or .png", param_hint="-o")
     query |= {"format": form} | ({"theme": "dark"} if is_dark else {})
     size = server.download("GET", path, output, params=query)
-    server.say(f"{output}: {size:,} bytes")
+    server.say(f"{output}: {size:,} bytes", file=str(output), size_bytes=size)
 
 
 def _facts(job: dict[str, Any]) -> list[tuple[str, Any]]:

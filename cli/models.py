@@ -101,7 +101,7 @@ def alias(server: Server, model: str, *, name: str, **options: Any) -> None:
     condition = _condition(server, model, name)
     if options["delete"]:
         server.ask("DELETE", path, headers=condition)
-        server.say(f"{model} has no alias {name} any more")
+        server.say(f"{model} has no alias {name} any more", deleted=name)
     elif options["rollback"]:
         _show_alias(server, server.ask("POST", f"{path}/rollback", headers=condition).json())
     else:
@@ -171,7 +171,7 @@ def rm(server: Server, model: str, *, version: str | None, yes: bool) -> None:
         several = f" and its {len(found['versions'])} version(s)" if version is None else ""
         click.confirm(f"Delete {told}{several}?", abort=True, err=True)
     server.ask("DELETE", path)
-    server.say(f"{told} is deleted")
+    server.say(f"{told} is deleted", deleted=model, version=version)
 
 
 @models.command()
@@ -205,10 +205,8 @@ def export(
     target = output or Path(f"{model}-{number}.{FORMS[form]}")
     headers = {"Accept": "text/markdown"} if form == "card" else {}
     size = server.download("GET", f"{path}/{form}", target, headers=headers)
-    if server.as_json:
-        told = {"model": model, "version": number, "file": str(target), "size_bytes": size}
-        server.show_json(told)
-    server.say(f"{target}: {size:,} bytes")
+    facts = {"model": model, "version": number, "file": str(target), "size_bytes": size}
+    server.say(f"{target}: {size:,} bytes", **facts)
 
 
 @models.command()

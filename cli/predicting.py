@@ -98,7 +98,7 @@ def _predict_file(
         "POST", "/predict", output, params=query, headers=headers, content=pieces(path)
     )
     if output:
-        server.say(f"{output}: {size:,} bytes")
+        server.say(f"{output}: {size:,} bytes", file=str(output), size_bytes=size)
 
 
 def _predict_rows(server: Server, model: str, rows: tuple[str, ...], version: str | None) -> None:

@@ -29,6 +29,8 @@ REFUSED, NO_SERVER, JOB_FAILED = 1, 3, 4
 """Exit statuses."""
 
 TIMEOUT = httpx.Timeout(120, connect=5)
+STREAM = httpx.Timeout(60, connect=5)
+"""Of a stream of events, which says every 15 seconds that it is still there."""
 COMPLETION_SECONDS = 1.0
 WIDTH = 110
 """Letters of a line where standard output is no terminal."""
@@ -152,11 +154,11 @@ class Server:
     def get(self, path: str, **query: Any) -> Any:
         """Read JSON."""
         known = {name: value for name, value in query.items() if value is not None}
-        return self.ask("GET", path, params=known).json()
+        return _json(self.ask("GET", path, params=known))
 
     def post(self, path: str, body: Any, **headers: str) -> Any:
         """Send JSON, and read it."""
-        return self.ask("POST", path, json=body, headers=headers).json()
+        return _json(self.ask("POST", path, json=body, headers=headers))
 
     def items(self, path: str, limit: int, **query: Any) -> dict[str, Any]:
         """Read up to so many items of a list, page by page."""
@@ -186,7 +188,7 @@ class Server:
         while failures < MOST_FAILURES:
             try:
                 with connect_sse(
-                    self._http, "GET", path, headers={"Last-Event-ID": after}, timeout=None
+                    self._http, "GET", path, headers={"Last-Event-ID": after}, timeout=STREAM
                 ) as source:
                     for event in source.iter_sse():
                         failures, after = 0, event.id or after
@@ -217,8 +219,7 @@ class Server:
         except ValueError:
             problem = None
         if not isinstance(problem, dict) or "detail" not in problem:
-            detail = f"{answer.status_code} from {answer.url}: is it a perceptron server?"
-            raise click.ClickException(detail)
+            raise _not_ours(answer)
         raise Refused(problem, as_json=self.as_json)
 
     def _gone(self, error: httpx.TransportError) -> NoServer:
@@ -230,10 +231,12 @@ class Server:
         """Print JSON."""
         click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
-    def say(self, text: str) -> None:
-        """Say that something is done, unless JSON alone is wanted."""
+    def say(self, text: str, **facts: Any) -> None:
+        """Say that something is done; where JSON is wanted, the facts of it, if there are any."""
         if not self.as_json:
             self.messages.print(text, soft_wrap=True)
+        elif facts:
+            self.show_json(facts)
 
 
 def path_of(*names: str) -> str:
@@ -299,10 +302,27 @@ def _language() -> str:
     return "en"
 
 
+def _json(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        raise _not_ours(answer) from None
+
+
+def _not_ours(answer: httpx.Response) -> click.ClickException:
+    detail = f"{answer.status_code} from {answer.url}: is it a perceptron server?"
+    return click.ClickException(detail)
+
+
 def _write(answer: httpx.Response, target: Path | None) -> int:
+    """Write an answer as it comes; a file is there once it is whole."""
     size = 0
-    with click.open_file("-" if target is None else str(target), "wb") as file:
-        for piece in answer.iter_bytes():
-            file.write(piece)
-            size += len(piece)
+    name, is_file = ("-", False) if target is None else (str(target), True)
+    try:
+        with click.open_file(name, "wb", atomic=is_file) as file:
+            for piece in answer.iter_bytes():
+                file.write(piece)
+                size += len(piece)
+    except OSError as error:
+        raise click.FileError(name, error.strerror) from None
     return size

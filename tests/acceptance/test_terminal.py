@@ -276,7 +276,7 @@ def test_jobs(perceptron: Run, deployment: Deployment) -> None:
     assert [json.loads(line) for line in events] == deployment.events(job_id)
     asked = perceptron("jobs", "rm", job_id, given="n\n")
     assert asked.status == 1
-    assert perceptron("jobs", "rm", job_id, "--yes").status == 0
+    assert perceptron("jobs", "rm", job_id, "--yes", "--json").json == {"deleted": job_id}
     assert deployment.get(f"/jobs/{job_id}").status_code == 404
 
 
@@ -334,7 +334,8 @@ def test_figures(perceptron: Run, two_versions: str, tmp_path: Path) -> None:
     assert perceptron("models", "figure", two_versions, "-o", drawing, "--x", "x2").status == 0
     assert b"<svg" in drawing.read_bytes()
     figure = ("models", "figure", two_versions, "loss", "--dark", "-o", picture)
-    assert perceptron(*figure).status == 0
+    told = perceptron(*figure, "--json").json
+    assert told == {"file": str(picture), "size_bytes": picture.stat().st_size}
     assert picture.read_bytes().startswith(b"\x89PNG")
     refused = perceptron("models", "figure", two_versions, "-o", drawing, "--y", "x9")
     assert refused.messages.splitlines() == [
@@ -536,8 +537,13 @@ class _Other(BaseHTTPRequestHandler):
     """A server that is another program."""
 
     def do_GET(self) -> None:
-        """Answer with a page."""
-        self.send_error(404)
+        """Answer with a page, or with none."""
+        if self.path.startswith("/jobs"):
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<html>It works!</html>")
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -548,10 +554,18 @@ def test_another_server(perceptron: Run) -> None:
     with HTTPServer(("127.0.0.1", 0), _Other) as other:
         Thread(target=other.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{other.server_port}"
-        done = perceptron("jobs", PERCEPTRON_SERVER=url)
+        found = [perceptron(name, PERCEPTRON_SERVER=url) for name in ("jobs", "models")]
         other.shutdown()
-    assert done.status == 1
-    assert "is it a perceptron server?" in done.messages
+    for done in found:
+        assert (done.status, done.output) == (1, "")
+        assert re.fullmatch(r"Error: .*: is it a perceptron server\?\n", done.messages)
+
+
+def test_files_that_cannot_be_written(perceptron: Run, tmp_path: Path) -> None:
+    """The file is named, and why."""
+    done = perceptron("models", "export", "xor", "-o", tmp_path / "none" / "xor.onnx")
+    assert (done.status, done.output) == (1, "")
+    assert "No such file or directory" in done.messages
     assert "Traceback" not in done.messages
 
 
