@@ -11,6 +11,7 @@ from service import (
     backprop,
     datasets,
     exports,
+    figures,
     gates,
     hosts,
     job_predictions,
@@ -70,7 +71,7 @@ def create_app(settings: Settings | None = None) -> Api:
     problems.init_app(app)
     for resource in (jobs, sweeps, job_predictions, predictions, models, exports, datasets):
         app.register_api(resource.blueprint)
-    for resource in (gates, backprop, open_inference, probes, problems):
+    for resource in (figures, gates, backprop, open_inference, probes, problems):
         app.register_api(resource.blueprint)
     document = Document()
     app.add_url_rule("/openapi.json", view_func=document, endpoint="openapi_json")

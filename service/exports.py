@@ -13,6 +13,7 @@ from schemas.model import ModelCard
 from service import apart
 from service.context import storage
 from service.exporting import ModelRequest
+from service.hosts import base_url
 from service.models import ModelPath, VersionPath, in_language
 from service.openapi import Blueprint, answers, headers
 from service.problems import documented
@@ -121,5 +122,6 @@ def _card(name: str, reference: int | str | None, header: LanguageHeaders) -> Re
     version = in_language(storage().models.version(name, reference), header.language)
     told = {"Content-Language": header.language}
     if wants(MARKDOWN):
-        return Response(markdown(version), headers=told, content_type=f"{MARKDOWN}; charset=utf-8")
+        page = markdown(version, base_url())
+        return Response(page, headers=told, content_type=f"{MARKDOWN}; charset=utf-8")
     return json_response(version.card, headers=told)

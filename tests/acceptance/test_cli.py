@@ -68,20 +68,22 @@ def test_demo(directory: Path) -> None:
 
 def _assert_slides_numbers(output: str) -> None:
     deep, _, single = output.partition("The same training")
-    metrics = re.search(r"loss (\S+)  accuracy (\S+)", deep)
-    assert metrics is not None
-    assert float(metrics[1]) == pytest.approx(0.0001566, abs=3e-6)
-    assert metrics[2] == "1"
-    rows = [[float(cell) for cell in re.findall(r"[\d.]+", row)] for row in _table_rows(deep)]
-    assert rows[:2] == [[1, 2, 0], [0, 0, 2]]  # actual, predicted 1, predicted 0
-    assert [row[:3] for row in rows[2:]] == [[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]]
-    for *_, predicted, probability in rows[2:]:
-        assert probability == pytest.approx(predicted, abs=0.001)
-    assert "loss 0.6931, accuracy 0.5\nNot linearly separable: " in single
+    assert _measure(deep, "loss") == pytest.approx(0.0001566, abs=3e-6)
+    assert _measure(deep, "accuracy") == 1
+    assert re.search(r"│ 0 +│ 2 │ 0 │.*\n.*│ 1 +│ 0 │ 2 │", deep)  # a row per actual class
+    answers = re.findall(r"│ +(\d) │ +(\d) │ +(\d) │ +(\d) │ .*P\(1\) = (\S+) │", deep)
+    assert [row[:4] for row in answers] == [tuple(row) for row in ("0000", "0111", "1011", "1100")]
+    for *_, predicted, probability in answers:
+        assert float(probability) == pytest.approx(float(predicted), abs=0.001)
+    assert _measure(single, "loss") == pytest.approx(0.6931, abs=0.0001)
+    assert _measure(single, "accuracy") == 0.5
+    assert "Not linearly separable: " in single
 
 
-def _table_rows(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.startswith("│")]
+def _measure(text: str, name: str) -> float:
+    found = re.search(rf"│ {name} +│ +(\S+) │", text)
+    assert found is not None, text
+    return float(found[1])
 
 
 def test_second_up_on_a_directory_is_refused(deployment: Deployment) -> None:
@@ -120,10 +122,12 @@ def test_bad_setting_is_refused(tmp_path: Path, command: str) -> None:
 
 
 def test_help_lists_the_commands() -> None:
-    """Each command has its line."""
+    """Each command has its line, those that ask a server first."""
     status, output, _ = run("--help")
-    listed = re.findall(r"^  (\w+)  ", output.partition("Commands:")[2], re.MULTILINE)
-    assert (status, listed) == (0, ["demo", "migrate", "serve", "up", "worker"])
+    listed = re.findall(r"^  (\w+)  ", output.partition("Commands")[2], re.MULTILINE)
+    asking = ["train", "sweep", "predict", "jobs", "models", "datasets", "gates", "backprop"]
+    running = ["up", "serve", "worker", "migrate", "demo", "completion"]
+    assert (status, listed) == (0, [*asking, *running])
 
 
 @pytest.mark.parametrize("children", [1, 2, 3])

@@ -22,7 +22,7 @@ assert not app.paths, "operations are described"
 """
 """An API process that has a database, and has said so."""
 
-COMMANDS = "import sys, cli.main"
+COMMANDS = "import sys, cli.main, cli.hosting"
 
 MIGRATED = """
 import sys
@@ -32,8 +32,8 @@ prepare(Settings())
 """
 
 TRAIN = {"torch", "numba", "scipy", "sklearn"}
-FILES = {"polars", "onnx"}
-SELDOM = {"alembic", "numpy.testing", "service.document"}
+FILES = {"polars", "onnx", "matplotlib", "PIL"}
+SELDOM = {"alembic", "numpy.random", "numpy.testing", "service.document"}
 STORAGE = {"rich", "sqlalchemy", "redis", "rq", "numpy", "structlog", "httpx", "flask"}
 
 

@@ -8,6 +8,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemas.settings import Settings
 from service.app import create_app
 
+FIGURES = [
+    "/jobs/{job_id}/figures/{figure}",
+    "/models/{name}/figures/{figure}",
+    "/models/{name}/versions/{version}/figures/{figure}",
+]
+"""Paths of figures."""
+
 TENSORS = {"Content-Encoding", "Inference-Header-Content-Length"}
 """Headers that go both ways."""
 
@@ -30,6 +37,7 @@ READ = {
     "put /models/{name}/aliases/{alias}": {"If-Match"},
     "delete /models/{name}/aliases/{alias}": {"If-Match"},
     "post /models/{name}/aliases/{alias}/rollback": {"If-Match"},
+    **{f"get {path}": {"If-None-Match"} for path in FIGURES},
 }
 """Headers that each operation reads; the others read none."""
 
@@ -63,6 +71,8 @@ GIVEN = {
     "post /datasets 201": {"Location"},
     "get /datasets 200": {"Link"},
     "get /gates 200": {"Link"},
+    **{f"get {path} 200": {"Content-Disposition", "ETag"} for path in FIGURES},
+    **{f"get {path} 304": {"ETag"} for path in FIGURES},
 }
 """Headers of each answer that is no problem; the others have none."""
 
@@ -148,6 +158,15 @@ def test_models_are_files_and_cards_are_pages_too(document: dict[str, Any]) -> N
             assert set(answer["content"]) == {"application/octet-stream"}
         answer = operations(document)[f"get {path}/card"]["responses"]["200"]
         assert set(answer["content"]) == {"application/json", "text/markdown"}
+
+
+def test_figures_are_pictures(document: dict[str, Any]) -> None:
+    """Figures are SVG or PNG, and say what may be chosen of them."""
+    for path in FIGURES:
+        operation = operations(document)[f"get {path}"]
+        assert set(operation["responses"]["200"]["content"]) == {"image/svg+xml", "image/png"}
+        query = {item["name"] for item in operation["parameters"] if item["in"] == "query"}
+        assert query == {"format", "theme", "scale", "part", "x", "y"}
 
 
 def test_ways_to_send_a_table(document: dict[str, Any]) -> None:
