@@ -80,6 +80,11 @@ class _Feed:
         """Whether nothing more will come."""
         return self._told.end is not None
 
+    @property
+    def newest(self) -> int:
+        """Id of the newest event that it knows of."""
+        return self._told.last
+
     def read(self, after: int) -> tuple[Sequence[_Message], str | None]:
         """Give messages that come next after an id, and what the stream ends with after them."""
         told = self._told
@@ -131,7 +136,11 @@ class EventStreams:
 
     def response(self, job_id: str, after: int) -> Response:
         """Stream the events after the id `after` until the job has ended. Raises: NotFound."""
-        newest, _ = self._stored.jobs.standing(job_id)
+        feed = self._feeds.get(job_id)
+        if feed is None or feed.has_ended:
+            newest, _ = self._stored.jobs.standing(job_id)
+        else:  # who comes second need not ask the database
+            newest = feed.newest
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         lines = stream_with_context(self._lines(job_id, after, newest))
         return Response(lines, headers=headers, content_type="text/event-stream")
