@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 import gevent
+from gunicorn import util
 
 from schemas.settings import Settings
 from service.counting import make_directory, remove_directory
@@ -39,7 +40,14 @@ def post_request(_worker: object, _request: object, _environ: object, _response:
 
 
 def when_ready(_server: object) -> None:
-    """Keep the loaded code out of garbage collection, so that workers share its memory for good."""
+    """
+    Keep the loaded code out of garbage collection, so that workers share its memory for good.
+
+    And have gunicorn refuse what it cannot read as the API refuses all else.
+    """
+    from service import unreadable  # noqa: PLC0415  # loaded by now, with the application
+
+    util.write_error = unreadable.refuse
     gc.collect()
     gc.freeze()
     gc.enable()

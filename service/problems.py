@@ -149,7 +149,7 @@ def from_http(error: HTTPException) -> Response:
     """Answer Flask's own refusals, such as an unknown route or a body that is too large."""
     if error.response is not None:  # made by us already
         return error.response  # type: ignore[return-value]
-    kind = _http_type(HTTPStatus(error.code or 500))
+    kind = http_type(HTTPStatus(error.code or 500))
     detail = error.description or kind.title
     if isinstance(error, NoSuchRoute):
         detail = f"there is no {request.path}: see /docs"
@@ -229,7 +229,8 @@ def json_pointer(at: Iterable[str | int]) -> str:
     return "#" + "".join("/" + quote(token, safe=FRAGMENT_CHARACTERS) for token in tokens)
 
 
-def _http_type(status: HTTPStatus) -> ProblemType:
+def http_type(status: HTTPStatus) -> ProblemType:
+    """Give the kind of problem that only HTTP has a name for."""
     title = HTTP_STATUS_CODES[status]  # HTTPStatus words some of them anew with each Python
     return ProblemType(status.value, title.lower().replace(" ", "_").replace("'", ""), title)
 
@@ -237,7 +238,7 @@ def _http_type(status: HTTPStatus) -> ProblemType:
 def _explanations() -> Mapping[str, ProblemExplanation]:
     """Explain every code, our own kinds before those that only HTTP has."""
     kinds = [
-        (_http_type(status), status.description)
+        (http_type(status), status.description)
         for status in HTTPStatus
         if status >= HTTPStatus.BAD_REQUEST
     ]
