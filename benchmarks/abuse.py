@@ -3,7 +3,8 @@ Time healthy predictions alone, while a storm of abuse opens, within it, and aft
 
     python -m benchmarks.abuse [--rounds N] [--predictions N] [--json FILE]
 
-Starts a service of its own with two API processes. The storm comes from another process: 500
+Starts a service of its own with two API processes and no queue worker: what is watched waits, and
+no training takes the processors. The storm comes from another process: 500
 sockets that send a head slowly, 500 that send a body slowly, 2,000 event streams that nobody reads,
 and clients that send bodies over the limit, JSON 100,000 deep, and NaN, each as fast as it is
 answered. Every prediction has a connection of its own, so that it has to be accepted, too. The
@@ -26,7 +27,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from tests.acceptance.storm import JOB, PREDICT, HostileClients, Storm, allowed_share
+from tests.acceptance.storm import PREDICT, HostileClients, Storm, allowed_share
 from tests.acceptance.wire import Address, address_of, exchange
 from tests.deployment import Deployment
 
@@ -90,8 +91,7 @@ class Measured:
 
     def ride_out(self, number: int, predictions: int) -> Found:
         """Measure while a storm opens, within it and after it; what it was answered."""
-        job_id = self._deployment.submit(**JOB)
-        self._deployment.running(job_id)
+        job_id = self._deployment.submit(dataset="xor")
         context = multiprocessing.get_context("spawn")
         ours, its = context.Pipe()
         process = context.Process(target=storm, args=(self._address, job_id, its), daemon=True)
@@ -117,7 +117,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 def measure(rounds: int, predictions: int) -> Found:
     """Run everything on a service of its own."""
     with tempfile.TemporaryDirectory() as directory:
-        deployment = Deployment(Path(directory) / "data", "--api-workers", "2", "--workers", "1")
+        deployment = Deployment(Path(directory) / "data", "--api-workers", "2", "--workers", "0")
         deployment.start()
         try:
             measured = Measured(deployment)

@@ -1,5 +1,6 @@
 """The bases that every model of the vocabulary derives from, and how their validators point."""
 
+from contextvars import ContextVar
 from functools import cache
 from typing import Annotated, Any
 
@@ -27,6 +28,8 @@ class Record(BaseModel):
     ) -> JsonSchemaValue:
         """Describe each field by the string below it."""
         schema = handler(core_schema)
+        if _is_plain.get():
+            return schema
         properties = handler.resolve_ref_schema(schema).get("properties", {})
         texts = attribute_docstrings(cls)
         for name, field in cls.model_fields.items():
@@ -37,15 +40,27 @@ class Record(BaseModel):
 
     @classmethod
     def model_json_schema(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
-        """Describe the model; made once where nothing is asked for, as it is at every request."""
+        """
+        Describe the model.
+
+        Where nothing is asked for, as at each request, it is made once, and without descriptions:
+        to read the sources for them takes megabytes.
+        """
         if arguments or options:
             return super().model_json_schema(*arguments, **options)
         return _plain_schema(cls)
 
 
+_is_plain = ContextVar("_is_plain", default=False)
+
+
 @cache
 def _plain_schema(model: type[Record]) -> dict[str, Any]:
-    return super(Record, model).model_json_schema()
+    token = _is_plain.set(True)
+    try:
+        return super(Record, model).model_json_schema()
+    finally:
+        _is_plain.reset(token)
 
 
 class Body(Record):

@@ -86,6 +86,7 @@ class Lane:
         if (
             environ.get("CONTENT_TYPE") != JSON
             or environ.get("HTTP_ACCEPT") not in ANYTHING
+            or "HTTP_CONTENT_ENCODING" in environ
             or not self._is_plain(environ)
         ):
             return None

@@ -10,10 +10,8 @@ from perceptron.routing import choose
 from schemas.preprocessing import Preprocessing
 from service.metrics import Metrics
 from storage.models import ModelRegistry, Route
-from storage.notices import Notices
+from storage.notices import LIFETIME_SECONDS, Notices
 
-LIFETIME_SECONDS = 1.0
-"""How long a name may stand for what the database once said it does, whatever is not heard."""
 MOST_NAMES = 10_000
 """Names that are known at once."""
 

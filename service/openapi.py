@@ -164,7 +164,7 @@ def parameters(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _query(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema()
+    schema = model.model_json_schema(mode="validation")
     told = [
         {"in": "query", "name": name, "description": value.pop("description", ""), "schema": value}
         for name, value in schema["properties"].items()

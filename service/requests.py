@@ -21,6 +21,7 @@ from werkzeug.http import parse_accept_header, parse_etags
 from perceptron.diagnosis import Language
 from schemas.base import Record
 from schemas.job import EventId
+from service import encodings
 
 PIECE_BYTES = 2**20
 """Most of a body that is read before other requests have their turn."""
@@ -30,7 +31,7 @@ class JsonRequest(Request):
     """A request that hands its JSON on as text, for pydantic to parse and validate in one go."""
 
     body_bytes = 0
-    """Size of the body, once it is read."""
+    """Size of what was read of the body."""
 
     def get_json(self, *_args: Any, **_kwargs: Any) -> Any:
         """Give the body as text, for `model_validate_json`."""
@@ -48,6 +49,7 @@ class JsonRequest(Request):
             return "{}"
         if self.mimetype != "application/json" and not self.mimetype.endswith("+json"):
             raise UnsupportedMediaType("send the body as Content-Type: application/json")
+        encodings.refuse(self.headers.get("Content-Encoding", ""))
         try:
             return body.decode()
         except UnicodeDecodeError as error:
@@ -60,8 +62,8 @@ class JsonRequest(Request):
         limit = int(current_app.config["MAX_CONTENT_LENGTH"])
         if (self.content_length or 0) <= limit:
             body = self._read(limit + 1 if self.content_length is None else self.content_length)
+            self.body_bytes = len(body)
             if len(body) <= limit:
-                self.body_bytes = len(body)
                 return body
         raise RequestEntityTooLarge(f"the body is larger than {limit} bytes")
 

@@ -190,8 +190,7 @@ class ModelRegistry:
 
     def delete(self, name: str) -> None:
         """Delete every version and alias. Raises: NotFound, BuiltInModel."""
-        self._notices.announce(name)
-        with self._database.write() as connection:
+        with self._notices.announced(name), self._database.write() as connection:
             _begin_change(connection, name)
             _resolve(connection, name, None)
             connection.execute(delete(aliases).where(aliases.c.model == name))
@@ -203,8 +202,7 @@ class ModelRegistry:
 
         Raises: NotFound, BuiltInModel.
         """
-        self._notices.announce(name)
-        with self._database.write() as connection:
+        with self._notices.announced(name), self._database.write() as connection:
             _begin_change(connection, name)
             _take_out(connection, name, version)
             at = (model_versions.c.name == name, model_versions.c.version == version)
@@ -233,8 +231,7 @@ class ModelRegistry:
         Raises: NotFound, BuiltInModel, PreconditionRequired, PreconditionFailed,
         InvalidField for a version that is not there.
         """
-        self._notices.announce(name)
-        with self._database.write() as connection:
+        with self._notices.announced(name), self._database.write() as connection:
             _begin_change(connection, name)
             _resolve(connection, name, None)
             stored = _stored_alias(connection, name, alias)
@@ -254,8 +251,7 @@ class ModelRegistry:
         Raises: NotFound, BuiltInModel, PreconditionRequired, PreconditionFailed,
         NothingToRollBackTo.
         """
-        self._notices.announce(name)
-        with self._database.write() as connection:
+        with self._notices.announced(name), self._database.write() as connection:
             _begin_change(connection, name)
             stored = _stored_alias(connection, name, alias)
             if stored is None:
@@ -292,8 +288,7 @@ class ModelRegistry:
 
         Raises: NotFound, BuiltInModel, PreconditionRequired, PreconditionFailed.
         """
-        self._notices.announce(name)
-        with self._database.write() as connection:
+        with self._notices.announced(name), self._database.write() as connection:
             _begin_change(connection, name)
             stored = _stored_alias(connection, name, alias)
             if stored is None:

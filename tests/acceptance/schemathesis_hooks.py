@@ -11,7 +11,7 @@ MOST_QUERY_CHARACTERS = 2_000
 """Gunicorn answers a longer request line itself, before the application that is described."""
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f]{1,255}")
-_VERSION = re.compile(r"[1-9][0-9]*")
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")  # longer ones may be over the maximum, and are to stay so
 
 
 @schemathesis.hook

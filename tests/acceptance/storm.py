@@ -1,4 +1,4 @@
-"""Sockets and clients that harm: held open for nothing, or asking for it."""
+"""Sockets that are held open for nothing, and clients that ask for what is refused."""
 
 import contextlib
 import resource

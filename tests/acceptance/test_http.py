@@ -488,7 +488,7 @@ def test_event_stream_tells_of_an_end_between_two_looks(
 def test_streams_of_one_job_read_its_events_once(
     client: FlaskClient, stored: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many streams a job has, its events are read once, and told to each of them."""
+    """What happens to a job is read once for all of its streams, and told to each."""
     job = client.post("/jobs", json=QUICK).json
     assert job is not None
     events, read, told = stored.jobs.events, [], threading.Barrier(9)

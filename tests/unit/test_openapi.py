@@ -118,6 +118,17 @@ def test_headers_of_answers(document: dict[str, Any]) -> None:
     assert {name: headers for name, headers in given.items() if headers} == GIVEN
 
 
+def test_queries_are_described(document: dict[str, Any]) -> None:
+    """What a query may say is told, but for what its name says."""
+    bare = {
+        parameter["name"]
+        for operation in operations(document).values()
+        for parameter in operation.get("parameters", ())
+        if parameter["in"] in ("query", "header") and not parameter.get("description")
+    }
+    assert bare <= {"limit", "description"}
+
+
 def test_events_are_a_stream_too(document: dict[str, Any]) -> None:
     """The events of a job are offered as JSON and as a stream."""
     answer = operations(document)["get /jobs/{job_id}/events"]["responses"]["200"]
