@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from perceptron.figures.style import Look, add_legend, short
+from perceptron.figures.style import Look, add_legend, short, title_points
 from perceptron.frames import spelled
 from perceptron.regions import Axis, Points, Region
 from schemas.dataset import ToldCell
@@ -32,7 +32,7 @@ def boundary(found: Region, look: Look, title: str) -> Figure:
     """Draw what a model answers over two features, or over its only one, with the table's rows."""
     figure = Figure((6.4, 5.4), layout="constrained")
     panel = figure.add_subplot()
-    figure.suptitle(title, x=0.02, ha="left", fontsize=11)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=title_points(title))
     if found.others:
         panel.set_title(_others(found.others), fontsize=8.5)
     if found.y is None:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from perceptron.figures.style import Look, add_legend
+from perceptron.figures.style import Look, add_legend, title_points
 from schemas.figure import Scale
 from schemas.training import EpochRecord
 
@@ -29,7 +29,7 @@ def curves(
     ratios = [2.2, 1] if with_accuracy else [1]
     panels = figure.subplots(len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios)
     top, bottom = panels[0, 0], panels[-1, 0]
-    top.set_title(title)
+    top.set_title(title, fontsize=title_points(title))
     lines = _lines(top, history, "loss", look)
     _scale_losses(top, history, scale)
     if with_accuracy:

@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from perceptron.figures.style import Look, add_legend, short
+from perceptron.figures.style import Look, add_legend, short, title_points
 from perceptron.frames import spelled
 from perceptron.layers import Layers
 from schemas.preprocessing import Preprocessing
@@ -35,7 +35,7 @@ def network(preprocessing: Preprocessing, layers: Layers, look: Look, title: str
     size = (max(6.4, 1.5 * len(columns) + 2 * side), max(3.4, 1.3 + 0.42 * tallest))
     figure = Figure(size, layout="constrained")
     panel = figure.add_subplot()
-    panel.set_title(title)
+    panel.set_title(title, fontsize=title_points(title))
     panel.set_axis_off()
     reach = (tallest - 1) / 2
     for place, (left, right) in enumerate(pairwise(columns)):

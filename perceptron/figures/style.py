@@ -18,6 +18,8 @@ HANGUL_FONTS = ("Noto Sans CJK KR", "NanumGothic", "NanumBarunGothic", "Malgun G
 """Fonts with what DejaVu Sans lacks; the first that is installed is used. SVG needs none."""
 MOST_LETTERS = 26
 """Longest name that is written out."""
+TITLE_POINTS, TITLE_LETTERS = 11.0, 56
+"""Size of a title, and how many letters of that size a figure has room for."""
 LETTER_INCHES = 0.085
 """About the width of a letter of the title."""
 LEGEND_LETTERS = 66
@@ -91,6 +93,11 @@ def written(figure: Figure, form: FigureFormat, title: str) -> bytes:
     )
     figure.savefig(file, format=form, dpi=PNG_DOTS_PER_INCH, metadata=told)
     return file.getvalue()
+
+
+def title_points(title: str) -> float:
+    """Give the size of a title's letters: smaller where it would be wider than the figure."""
+    return min(TITLE_POINTS, TITLE_POINTS * TITLE_LETTERS / max(1, len(title)))
 
 
 def short(text: str) -> str:
