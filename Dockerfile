@@ -27,6 +27,9 @@ COPY . .
 COPY --from=pages /src/service/static service/static
 RUN /opt/perceptron/bin/pip install --no-deps . \
     && /opt/perceptron/bin/pip uninstall --yes pip setuptools
+# Workers would compile the kernels for some 20 s at each start otherwise.
+RUN NUMBA_CACHE_DIR=/opt/perceptron/kernels PYTHONDONTWRITEBYTECODE=1 \
+    /opt/perceptron/bin/python -c "from perceptron import engines; engines.warm_up('fused')"
 
 FROM ${PYTHON_IMAGE}
 # A fixed number, so that the owner of a mounted directory can be given on any host.
@@ -34,13 +37,16 @@ RUN groupadd --gid 10001 perceptron \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin perceptron \
     && install -d -o perceptron -g perceptron -m 0750 /var/lib/perceptron
 COPY --from=build /opt/perceptron /opt/perceptron
+COPY deploy/entrypoint.sh /opt/perceptron/bin/entrypoint.sh
 ENV PATH=/opt/perceptron/bin:${PATH} \
     HOME=/tmp \
+    NUMBA_CACHE_DIR=/tmp/kernels \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     PERCEPTRON_DATA_DIR=/var/lib/perceptron
 USER 10001:10001
 WORKDIR /var/lib/perceptron
 EXPOSE 8000
+ENTRYPOINT ["entrypoint.sh"]
 # Alone, a container is the whole service, with SQLite and the embedded Valkey in the data directory.
 CMD ["perceptron", "up", "--host", "0.0.0.0", "--port", "8000"]

@@ -14,8 +14,11 @@ demo: $(VENV)/ready
 
 ui: $(PAGES)
 
+# Deployments wait more than they work: more processes than cores. tests/conftest.py shares them out.
+TEST_PROCESSES ?= 4
+
 test: $(VENV)/ready-to-test $(PAGES)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadgroup --no-loadscope-reorder
 
 check: $(VENV)/ready-to-test web/node_modules/.package-lock.json
 	$(BIN)/ruff check .

@@ -1,56 +1,87 @@
-"""`perceptron up | serve | worker | migrate | demo`: brings the parts of a deployment together."""
+"""
+The `perceptron` command: each of its commands is in a module that is loaded when it is called.
 
-import fcntl
-import os
-import socket
-from collections.abc import Callable
-from pathlib import Path
-from typing import IO, Any, get_args
+Those that run a server have to start fast, and those that ask one need no database and no queue.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import click
-import httpx
-from pydantic import ValidationError
+from click.shell_completion import CompletionItem
 
-from cli import bundled
-from cli.demo import run_demo
-from perceptron import layers
-from perceptron.gates import BUILT_IN_MODELS
+from cli.options import JSON, SERVER
 from schemas.errors import PerceptronError
-from schemas.model import ModelCard
-from schemas.settings import Settings
-from storage import open_storage
-from storage.embedded_valkey import EmbeddedValkey
-from storage.logs import configure_logging
-from storage.migrations import migrate
-from storage.models import Publication
-from workers.supervisor import Supervisor, api_process
-
-Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def setting(name: str, *flags: str) -> Option:
-    """Make the command-line option of a setting, with the setting's own help and type."""
-    field = Settings.model_fields[name]
-    choices = get_args(field.annotation)
-    kind = click.Choice(choices) if choices else field.annotation
-    flag = flags or (f"--{name.replace('_', '-')}",)
-    help_text = f"{field.description}  [default: {field.default}]"
-    return click.option(*flag, name, type=kind, default=None, help=help_text)
+class Entry(NamedTuple):
+    """Where a command is, and what its help begins with."""
+
+    place: str
+    """Module and attribute."""
+    summary: str
 
 
-def settings_from(options: dict[str, Any]) -> Settings:
-    """Read the settings; options that were given win over the environment."""
-    try:
-        return Settings(**{name: value for name, value in options.items() if value is not None})
-    except ValidationError as error:
-        found = (
-            f"PERCEPTRON_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()
-        )
-        raise click.ClickException("; ".join(found)) from None
+WITH_A_SERVER: Mapping[str, Entry] = {
+    "train": Entry("cli.training:train", "Train a network on DATASET, and watch it learn."),
+    "sweep": Entry(
+        "cli.sweeping:sweep", "Train many networks on DATASET that differ, and find the best."
+    ),
+    "predict": Entry("cli.predicting:predict", "Ask MODEL for ROWS, or for the rows of a file."),
+    "jobs": Entry("cli.jobs:jobs", "List jobs, newest first; show, watch and stop one."),
+    "models": Entry("cli.models:models", "List models; show, name, export and delete them."),
+    "datasets": Entry("cli.datasets:datasets", "List datasets; show, add and delete them."),
+    "gates": Entry("cli.learning:gates", "List logic gates, or show one and its line."),
+    "backprop": Entry("cli.learning:backprop", "Work out one step of backpropagation by hand."),
+}
+"""Commands that ask a server."""
+
+OF_A_DEPLOYMENT: Mapping[str, Entry] = {
+    "up": Entry("cli.hosting:up", "Run everything on this machine."),
+    "serve": Entry("cli.hosting:serve", "Run the API alone."),
+    "worker": Entry("cli.hosting:worker", "Run queue workers alone."),
+    "migrate": Entry("cli.hosting:migrate_command", "Bring the database to this version."),
+    "demo": Entry("cli.hosting:demo", "Train XOR on a deployment of its own."),
+    "completion": Entry("cli.completion:completion", "Print the completion of a shell."),
+}
+"""Commands that run a server, or need none."""
+
+ENTRIES = {**WITH_A_SERVER, **OF_A_DEPLOYMENT}
 
 
 class Commands(click.Group):
-    """Commands that report what they cannot do in one line."""
+    """Commands that are loaded one by one, and report what they cannot do in one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Name all commands."""
+        return list(ENTRIES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Load a command; None where there is none by that name."""
+        if cmd_name not in ENTRIES:
+            return None
+        module, _, name = ENTRIES[cmd_name].place.partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without loading them."""
+        for title, entries in (
+            ("Commands that ask a server", WITH_A_SERVER),
+            ("Commands that run one", OF_A_DEPLOYMENT),
+        ):
+            with formatter.section(title):
+                formatter.write_dl([(name, entry.summary) for name, entry in entries.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command without loading any."""
+        found = [
+            CompletionItem(name, help=entry.summary)
+            for name, entry in ENTRIES.items()
+            if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Raises: ClickException for every error that has a name."""
@@ -63,128 +94,7 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="perceptron-service", prog_name="perceptron")
-def main() -> None:
+@SERVER
+@JSON
+def main(**_: Any) -> None:
     """Train and serve small neural networks over HTTP."""
-    os.umask(0o077)  # what is stored is for its owner
-
-
-@main.command()
-@setting("host")
-@setting("port")
-@setting("data_dir")
-@setting("workers")
-@setting("api_workers")
-def up(**options: Any) -> None:
-    """Run everything on this machine: API, embedded Valkey, workers, SQLite."""
-    settings = settings_from({**options, "queue": "train"})
-    configure_logging(settings)
-    lock = _lock(settings.data_dir)
-    listener = _listener(settings)
-    valkey = EmbeddedValkey(settings) if settings.valkey_url is None else None
-    supervisor = Supervisor(settings, valkey)  # from now on a signal ends all that is started
-    prepare(settings)
-    supervisor.add_api(listener)
-    supervisor.add_workers(settings.workers)
-    url = _url(listener)
-    supervisor.run(lambda: _is_ready(url), lambda: click.echo(f"perceptron is ready at {url}"))
-    lock.close()
-
-
-@main.command()
-@setting("host")
-@setting("port")
-@setting("data_dir")
-@setting("api_workers")
-def serve(**options: Any) -> None:
-    """Run the API alone, on PERCEPTRON_DATABASE_URL and PERCEPTRON_VALKEY_URL."""
-    settings = settings_from(options)
-    listener = _listener(settings)
-    command, environment = api_process(settings, listener)
-    click.echo(f"perceptron serves at {_url(listener)}")
-    os.execve(command[0], [*command], {**os.environ, **environment})  # noqa: S606
-
-
-@main.command()
-@setting("data_dir")
-@setting("workers")
-@setting("queue")
-def worker(**options: Any) -> None:
-    """Run queue workers alone; start as many, on as many hosts, as there is work for."""
-    settings = settings_from(options)
-    configure_logging(settings)
-    supervisor = Supervisor(settings)
-    supervisor.add_workers(settings.workers)
-    supervisor.run()
-
-
-@main.command()
-def demo() -> None:
-    """Train XOR on a deployment of its own, with hidden layers and without."""
-    run_demo()
-
-
-@main.command(name="migrate")
-@setting("data_dir")
-def migrate_command(**options: Any) -> None:
-    """Bring the database to this version's schema, and store the built-in models and datasets."""
-    settings = settings_from(options)
-    configure_logging(settings)
-    prepare(settings)
-
-
-def prepare(settings: Settings) -> None:
-    """Bring the database to this version's schema, and store the built-in models and datasets."""
-    migrate(settings.database_location)
-    stored = open_storage(settings, pooled=False)
-    for name, found in BUILT_IN_MODELS.items():
-        card = ModelCard(
-            hyperparameters=None,
-            parameters=layers.parameter_counts(found),
-            feature_names=("x1", "x2"),
-            dataset=name,
-            dataset_sha256=None,
-            job_id=None,
-            engine=None,
-            device=None,
-            library_versions={},
-            metrics=None,
-            diagnosis=None,
-        )
-        stored.models.install_built_in(Publication(name, layers.to_bytes(found), card))
-    bundled.install(stored.datasets)
-
-
-def _lock(data_dir: Path) -> IO[bytes]:
-    """Hold the data directory for this process; another `up` on it is refused."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = (data_dir / "lock").open("wb")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise click.ClickException(
-            f"{data_dir} is in use by another `perceptron up`: stop it, or pass another --data-dir"
-        ) from None
-    return lock
-
-
-def _listener(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
-    except OSError as error:
-        reason = str(error.strerror).partition(" (while")[0]
-        raise click.ClickException(
-            f"{settings.host}:{settings.port}: {reason}: choose another --host or --port"
-        ) from None
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/readyz", timeout=1, trust_env=False).is_success
-    except httpx.TransportError:
-        return False

@@ -144,6 +144,14 @@ def check_training(api: Api, checks: Checks) -> None:
     checks.see("probabilities", probabilities, len(probabilities) == len(ROWS))
 
 
+def check_kernels(checks: Checks) -> None:
+    """See that workers have compiled nothing: what they run is the image's machine code."""
+    service = "label=com.docker.compose.service=worker"
+    first, *_ = docker("ps", "--quiet", "--filter", service).split()
+    new = docker("exec", first, "diff", "-r", "/opt/perceptron/kernels", "/tmp/kernels")  # noqa: S108
+    checks.see("kernels come with the image", new or "nothing compiled", not new)
+
+
 def check_lost_worker(api: Api, checks: Checks) -> None:
     """SIGKILL the container that runs a job, and see the job done once all the same."""
     accepted = api.call("/jobs", LONG)
@@ -193,6 +201,7 @@ def main() -> int:
     checks.see("GET /readyz", ready, ready["status"] == "ok")
     check_hardening(checks)
     check_training(api, checks)
+    check_kernels(checks)
     check_lost_worker(api, checks)
     checks.print_table()
     return 0 if checks.hold else 1

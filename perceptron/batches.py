@@ -62,18 +62,19 @@ def _numeric(column: Column, *, are_texts: bool) -> Column:
     """Give a column as numbers, as strictly as a request's values are taken."""
     if column.kind == "numeric":
         return column
-    if column.is_coded and are_texts:
-        known = list(map(_number, column.categories))
-        values = np.array([*known, math.nan])[column.values]
-    else:
-        values = np.full(len(column.values), math.nan)
-    wrong = np.flatnonzero(np.isnan(values) & ~column.missing)
-    if len(wrong):
-        cell = column._replace(values=column.values[wrong[:1]]).cells()[0]
+    found = np.full(len(column.values), math.nan)
+    if column.is_coded:
+        found = np.array([*map(_number, column.categories), math.nan])[column.values]
+    wrong = np.isnan(found) & ~column.missing
+    if not (are_texts or wrong.any()):  # in JSON numbers beside a text are read as texts, too
+        wrong = ~column.missing
+    if wrong.any():
+        row = int(wrong.argmax())
+        cell = column._replace(values=column.values[row : row + 1]).cells()[0]
         told = f"the text {cell!r}" if isinstance(cell, str) else spelled(bool(cell))
-        detail = f"row {wrong[0] + 1}: {column.name!r} is {told}: a number is needed"
+        detail = f"row {row + 1}: {column.name!r} is {told}: a number is needed"
         raise InvalidField(detail, column.name)
-    return numbers(column.name, values)
+    return numbers(column.name, found)
 
 
 def _number(text: str) -> float:

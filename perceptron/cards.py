@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from schemas.model import Hyperparameters, ModelCard, ModelVersion
 from schemas.network import Task
@@ -55,9 +56,9 @@ _SPECIAL = re.compile(r"[\\`*_\[\]<>|~&#$@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
-def markdown(version: ModelVersion) -> str:
+def markdown(version: ModelVersion, server: str | None = None) -> str:
     """
-    Write the card of a version.
+    Write the card of a version; with figures, where the URL of a server that draws them is given.
 
     Names, categories and classes that users chose are text in it and nothing else: they make no
     markup, no link and no HTML.
@@ -74,6 +75,7 @@ def markdown(version: ModelVersion) -> str:
         _curves(card),
         _importance(card.importance),
         f"## Diagnosis\n\n{card.diagnosis.message}" if card.diagnosis else "",
+        "" if server is None else _figures(version, server),
     )
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -300,3 +302,17 @@ def _importance(found: Sequence[Importance]) -> str:
     table = _table(("feature", "mean rise of the loss", "standard deviation"), rows)
     told = "How much the loss rises when a feature's values are shuffled among the rows."
     return f"## Importance\n\n{told}\n\n{table}{_more(len(found))}"
+
+
+def _figures(version: ModelVersion, server: str) -> str:
+    card = version.card
+    has_classes = card.metrics is not None and card.metrics.train.task != "regression"
+    kinds = {
+        "loss": "Learning curves" if card.history else "",
+        "confusion": "Confusion matrices" if has_classes else "",
+        "boundary": "What the model answers over two of its features",
+        "network": "Units and weights",
+    }
+    at = f"{server.rstrip('/')}/models/{quote(version.name)}/versions/{version.version}/figures"
+    shown = (f"![{words}]({at}/{kind})" for kind, words in kinds.items() if words)
+    return "\n\n".join(("## Figures", *shown))

@@ -1,13 +1,12 @@
 """The tables that are always there, and the rows that come in a request."""
 
 import hashlib
-from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from perceptron.frames import FLOAT32_MAX, Column, Frame, categories
+from perceptron.frames import FLOAT32_MAX, Column, Frame
 from perceptron.gates import NAMED_TABLES
 from perceptron.preparation import Source, inferred_task
 from perceptron.tables import INLINE_NAME
@@ -137,36 +136,3 @@ def _numbers(
 
 def _default_names(width: int) -> tuple[str, ...]:
     return tuple(f"x{index}" for index in range(1, width + 1))
-
-
-# scikit-learn's
-
-
-def scikit_learn_frames() -> Iterator[tuple[DatasetOptions, Frame]]:
-    """Give the tables that scikit-learn brings along; imports it."""
-    from sklearn import datasets as bundled  # noqa: PLC0415  # heavy, and needed once
-
-    for name, target, description, load in (
-        ("iris", "species", "Irises of three species (Fisher, 1936)", bundled.load_iris),
-        ("wine", "cultivar", "Wines of three cultivars (Forina et al., 1991)", bundled.load_wine),
-        (
-            "breast_cancer",
-            "diagnosis",
-            "Breast masses, malignant or benign (Wolberg et al., 1995)",
-            bundled.load_breast_cancer,
-        ),
-        ("digits", "digit", "Digits written by hand, 8 × 8 pixels", bundled.load_digits),
-        (
-            "diabetes",
-            "progression",
-            "Diabetes after one year (Efron et al., 2004)",
-            bundled.load_diabetes,
-        ),
-    ):
-        found = load()
-        names = tuple(str(feature) for feature in found.feature_names)
-        frame = _numbers(names, found.data, found.target, target)
-        if name not in ("digits", "diabetes"):
-            texts = [str(found.target_names[number]) for number in found.target]
-            frame = Frame((*frame.columns[:-1], categories(target, texts)))
-        yield DatasetOptions(name=name, target=target, description=description), frame

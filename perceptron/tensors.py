@@ -61,11 +61,18 @@ def from_bytes(datatype: Datatype, shape: Sequence[int], data: memoryview) -> Va
             f"{datatype} of shape {list(shape)} is {count * dtype.itemsize} bytes, not {len(data)}"
         )
     if datatype != "BOOL":
-        return np.frombuffer(data, dtype)
+        return _finite(np.frombuffer(data, dtype))
     truths = np.frombuffer(data, np.uint8)
     if (truths > 1).any():
         raise ValueError("a BOOL is the byte 0 or 1")
     return truths.view(np.bool_)
+
+
+def _finite(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """See that no number is infinite: no form of a request has such numbers."""
+    if values.dtype.kind == "f" and np.isinf(values).any():
+        raise ValueError("a value is infinite")
+    return values
 
 
 def _texts(data: memoryview, count: int) -> list[str | None]:
@@ -105,7 +112,7 @@ def from_json(datatype: Datatype, shape: Sequence[int], data: Any) -> Values:
     try:
         if dtype.kind == "f":  # NumPy takes None for NaN
             with np.errstate(over="ignore"):
-                return np.array(flat, np.float64).astype(dtype, copy=False)
+                return _finite(np.array(flat, np.float64)).astype(dtype, copy=False)
         if MISSING not in kinds:
             return np.array(flat, dtype)
         np.array([value for value in flat if value is not None], dtype)

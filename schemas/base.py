@@ -1,9 +1,14 @@
 """The bases that every model of the vocabulary derives from, and how their validators point."""
 
-from typing import Annotated
+from contextvars import ContextVar
+from functools import cache
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, StringConstraints
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from schemas.docstrings import attribute_docstrings
 
 MAX_INTEGER = 2**31 - 1
 """Largest number that a database's INTEGER holds."""
@@ -15,9 +20,47 @@ Identifier = Annotated[str, StringConstraints(max_length=255, pattern=r"^[^\x00-
 class Record(BaseModel):
     """An immutable value; what the service stores and answers with."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe each field by the string below it."""
+        schema = handler(core_schema)
+        if _is_plain.get():
+            return schema
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        texts = attribute_docstrings(cls)
+        for name, field in cls.model_fields.items():
+            shown = properties.get(field.alias or name)
+            if shown is not None and texts.get(name):
+                shown.setdefault("description", texts[name])
+        return schema
+
+    @classmethod
+    def model_json_schema(cls, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """
+        Describe the model.
+
+        Where nothing is asked for, as at each request, it is made once, and without descriptions:
+        to read the sources for them takes megabytes.
+        """
+        if arguments or options:
+            return super().model_json_schema(*arguments, **options)
+        return _plain_schema(cls)
+
+
+_is_plain = ContextVar("_is_plain", default=False)
+
+
+@cache
+def _plain_schema(model: type[Record]) -> dict[str, Any]:
+    token = _is_plain.set(True)
+    try:
+        return super(Record, model).model_json_schema()
+    finally:
+        _is_plain.reset(token)
 
 
 class Body(Record):

@@ -11,7 +11,8 @@ PerceptronError
 │   ├── DatasetExists           a dataset's name is taken until it is deleted
 │   ├── AlreadyFinal            the job has ended in another way
 │   ├── PreconditionRequired    an existing alias is moved only with its ETag
-│   └── PreconditionFailed      the alias has moved since the ETag was read
+│   ├── PreconditionFailed      the alias has moved since the ETag was read
+│   └── NothingToRollBackTo     the alias has no earlier state whose versions all exist
 ├── Unavailable             a dependency does not answer
 ├── CorruptModel            stored weights or rows are not what was stored
 ├── InvalidData             rows that were accepted cannot be trained on
@@ -86,6 +87,10 @@ class PreconditionRequired(Conflict):
 
 class PreconditionFailed(Conflict):
     """The alias has moved since, or there is none: read it again."""
+
+
+class NothingToRollBackTo(Conflict):
+    """The alias has no earlier state, or a version of that has been deleted."""
 
 
 class Unavailable(PerceptronError):

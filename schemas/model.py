@@ -1,11 +1,11 @@
 """Trained models: versions that never change, and aliases that point at them."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
-from schemas.base import MAX_INTEGER, Body, Record
+from schemas.base import MAX_INTEGER, Body, Record, invalid
 from schemas.network import LayerActivation, NetworkConfig
 from schemas.page import Page, PageLimit
 from schemas.preprocessing import Preprocessing, numbers_as_they_are
@@ -15,6 +15,8 @@ ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-
 AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 """An alias begins with a letter, so it is never mistaken for a version."""
 VersionNumber = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
+"""A token by RFC 9110, 5.1."""
 
 
 class ModelReference(Record):
@@ -135,16 +137,105 @@ class ModelParameters(Record):
     layers: tuple[LayerParameters, ...]
 
 
-class AliasUpdate(Body):
-    """Where an alias is to point."""
+class Share(Body):
+    """A version's part of the traffic."""
 
     version: VersionNumber
+    weight: Annotated[float, Field(gt=0, le=1_000_000)]
+    """Its part is this over the sum of all weights."""
+
+
+class AliasUpdate(Body):
+    """Where an alias is to point: at a version, or at several that share the traffic."""
+
+    version: VersionNumber | None = None
+    split: Annotated[tuple[Share, ...], Field(min_length=1, max_length=16)] | None = None
+    """Instead of `version`."""
+    sticky_by: HeaderName | None = None
+    """Header whose value decides on the version: who sends the same gets the same of the split."""
+    shadows: Annotated[tuple[VersionNumber, ...], Field(max_length=4)] = ()
+    """Versions that are asked, too; their answers are compared, and never returned."""
+
+    @model_validator(mode="after")
+    def _is_a_route(self) -> Self:
+        if (self.version is None) == (self.split is None):
+            raise invalid("give either `version` or `split`", "version")
+        if self.sticky_by is not None and self.split is None:
+            raise invalid("there is nothing to stick to without a `split`", "sticky_by")
+        places: list[tuple[int, tuple[str | int, ...]]]
+        places = [(share.version, ("split", i, "version")) for i, share in enumerate(self.shares)]
+        places += [(version, ("shadows", i)) for i, version in enumerate(self.shadows)]
+        for index, (version, at) in enumerate(places):
+            if version in [other for other, _ in places[:index]]:
+                raise invalid(f"version {version} is named twice", *at)
+        return self
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """The versions that answer."""
+        return self.split or (Share(version=self.version or 1, weight=1),)
+
+    @property
+    def primary(self) -> int:
+        """The version with the greatest weight, the first of equals: what the alias stands for."""
+        return max(self.shares, key=lambda share: share.weight).version
+
+    def without(self, version: int) -> "AliasUpdate | None":
+        """Take a version out; None where no other answers."""
+        shares = tuple(share for share in self.shares if share.version != version)
+        shadows = tuple(shadow for shadow in self.shadows if shadow != version)
+        if not shares:
+            return None
+        if self.split is None:
+            return self.model_copy(update={"shadows": shadows})
+        return self.model_copy(update={"split": shares, "shadows": shadows})
 
 
 class Alias(Record):
-    """A name for a version, which can be moved to another."""
+    """A name for a version, or for several that share the traffic, which can be moved."""
 
     object: str = "alias"
     model: str
     alias: str
     version: int
+    """The one with the greatest weight; where one version is needed, the alias stands for it."""
+    split: tuple[Share, ...] | None
+    sticky_by: str | None
+    shadows: tuple[int, ...]
+
+
+class AliasState(Record):
+    """What an alias was before a move."""
+
+    version: int
+    split: tuple[Share, ...] | None
+    sticky_by: str | None
+    shadows: tuple[int, ...]
+    ended_at: datetime
+    """When it was moved away from this."""
+
+
+class AliasHistory(Record):
+    """The earlier states of an alias, the last one first: what rolling back leads to in turn."""
+
+    object: str = "list"
+    data: tuple[AliasState, ...]
+
+
+class ShadowComparison(Record):
+    """How often a shadow version said the same as a version that answered."""
+
+    shadow: int
+    requests: int
+    rows: int
+    agreed_rows: int
+    """Rows of which both said the same: the same class, or a number within 1e-5."""
+    failed_requests: int
+    """Requests that the shadow could not answer."""
+
+
+class ShadowComparisons(Record):
+    """What came of asking shadow versions beside a version, since the API was started."""
+
+    object: str = "list"
+    data: tuple[ShadowComparison, ...]

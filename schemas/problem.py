@@ -25,8 +25,8 @@ class Problem(Record):
     """What to do about this one."""
     code: str
     """Short name of the type, for programs."""
-    instance: str
-    """Path of the request."""
+    instance: str | None = None
+    """Path of the request; none where it could not be read as one."""
     request_id: str | None = None
     """Identifier of the request, as in the header `X-Request-Id` and in the service's log."""
     errors: tuple[FieldProblem, ...] = ()

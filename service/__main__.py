@@ -21,5 +21,5 @@ CONFIGURATION = Path(__file__).with_name("gunicorn.conf.py")
 _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))  # a stream is an open file
 
-sys.argv = ["gunicorn", "--config", str(CONFIGURATION), "service.app:create_app()"]
+sys.argv = ["gunicorn", "--config", str(CONFIGURATION), "service.app:create_app_when_let_in()"]
 run()

@@ -2,8 +2,7 @@
 Work that is done apart: in a process of its own, whose libraries and memory go when it ends.
 
 `run("service.parsing", request, limits)` starts `python -m service.apart service.parsing …`, which
-calls `service.parsing.work(request)`: a function from bytes to bytes, in a module that imports
-neither Flask nor gevent.
+calls `service.parsing.work(request)`: a function from bytes to bytes, in a process without gevent.
 """
 
 import importlib
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from schemas.errors import CorruptModel, InvalidData, InvalidField, PerceptronError, Unavailable
+from service import counting
 
 AT_ONCE = 2
 """Most works that one API process has under way; more wait for their turn."""
@@ -82,8 +82,12 @@ def run(module: str, request: bytes, limits: Limits) -> bytes:
 
 
 def _environment() -> dict[str, str]:
-    """Leave out our own settings: the work needs no database, and none of its passwords."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PERCEPTRON_")}
+    """Leave out our own settings: the work needs no database, no passwords, and counts nothing."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PERCEPTRON_") and name != counting.DIRECTORY
+    }
 
 
 def _answer(module: str, done: "subprocess.CompletedProcess[bytes]") -> bytes:

@@ -1,5 +1,6 @@
 """The application factory: the one place where the API's parts are brought together."""
 
+import os
 from importlib.metadata import version
 
 from flask_openapi3 import Info
@@ -10,6 +11,7 @@ from service import (
     backprop,
     datasets,
     exports,
+    figures,
     gates,
     hosts,
     job_predictions,
@@ -24,11 +26,12 @@ from service import (
     sweeps,
     ui,
 )
+from service.event_stream import EventStreams
 from service.lane import Lane, Parts
 from service.metrics import Metrics
 from service.model_cache import ModelCache
 from service.observing import Observed, name_route
-from service.openapi import Api
+from service.openapi import Api, Document
 from service.responses import harden
 from service.statistics import Statistics
 from storage import open_storage
@@ -63,6 +66,7 @@ def create_app(settings: Settings | None = None) -> Api:
     cache = ModelCache(storage.models, storage.notices, metrics, settings.model_cache_bytes)
     statistics = Statistics()
     app.extensions["storage"] = storage
+    app.extensions["event_streams"] = EventStreams(storage)
     app.extensions["metrics"] = metrics
     app.extensions["model_cache"] = cache
     app.extensions["statistics"] = statistics
@@ -70,10 +74,12 @@ def create_app(settings: Settings | None = None) -> Api:
     problems.init_app(app)
     for resource in (jobs, sweeps, job_predictions, predictions, models, exports, datasets):
         app.register_api(resource.blueprint)
-    for resource in (job_rows, gates, backprop, open_inference, probes, problems):
+    for resource in (job_rows, figures, gates, backprop, open_inference, probes, problems):
         app.register_api(resource.blueprint)
     app.register_blueprint(ui.blueprint)
-    app.add_url_rule("/openapi.json", view_func=lambda: app.api_doc, endpoint="openapi_json")
+    document = Document()
+    app.add_url_rule("/openapi.json", view_func=document, endpoint="openapi_json")
+    app.view_functions["openapi.doc_url"] = document  # where the pages of /docs find it
     app.after_request(harden)
     app.after_request(memory.trim_after_large)
     app.after_request(name_route)
@@ -84,3 +90,15 @@ def create_app(settings: Settings | None = None) -> Api:
         logs_all=settings.log_requests,
     )
     return app
+
+
+def create_app_when_let_in() -> Api:
+    """
+    Make the application, whose code is loaded, when a supervisor has prepared the database.
+
+    The supervisor lets it in by closing its end of a pipe. Without one, nothing is waited for.
+    """
+    gate = os.environ.get("PERCEPTRON_GATE_FD")
+    if gate is not None:
+        os.read(int(gate), 1)
+    return create_app()

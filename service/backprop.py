@@ -1,15 +1,15 @@
 """/backprop: every number of one forward and one backward pass."""
 
 from flask import Response
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 
 from perceptron.backprop import trace
 from schemas.backprop import BackpropRequest, BackpropTrace
-from service.openapi import bodies
+from service.openapi import Blueprint, bodies
 from service.problems import documented, json_body
 from service.responses import json_response
 
-blueprint = APIBlueprint("backprop", __name__, abp_tags=[Tag(name="learn", description="To learn")])
+blueprint = Blueprint("backprop", __name__, abp_tags=[Tag(name="learn", description="To learn")])
 
 
 @blueprint.post(

@@ -16,8 +16,8 @@ from schemas.errors import InvalidField, NotFound
 from schemas.prediction import PredictQuery, PredictRequest
 from schemas.preprocessing import Preprocessing
 from schemas.settings import Settings
-from service import apart, uploads
-from service.context import settings, storage
+from service import apart, requests, uploads
+from service.context import metrics, model_cache, settings, storage
 from service.intake import dataset_in_body
 from service.predicting import INPUTS, PredictingRequest
 from service.responses import file_response
@@ -28,6 +28,8 @@ from storage.jobs import Pinned
 ANSWER_TYPES = (JSON, CSV, NDJSON, PARQUET)
 """What predictions are told as; JSON where the client does not say."""
 ANYTHING = "*/*"
+MODEL_VERSION = "Model-Version"
+"""Header of an answer: the version that gave it, which a table has no place for."""
 
 
 def is_table() -> bool:
@@ -40,7 +42,7 @@ def answer_type(preferred: Sequence[str] = ANSWER_TYPES) -> str:
     if request.headers.get("Accept", ANYTHING) in (ANYTHING, preferred[0]):
         return preferred[0]
     known = dict.fromkeys((*preferred, *MEDIA_TYPES))
-    best = request.accept_mimetypes.best_match(list(known)) or preferred[0]
+    best = requests.preferred(list(known)) or preferred[0]
     return MEDIA_TYPES.get(best, best)
 
 
@@ -57,8 +59,8 @@ def predict_table(query: PredictQuery) -> Response:
         source = Path(name) / "rows"
         _receive(source, media_type)
         try:
-            version, _ = storage().models.resolve(query.model, query.version)
-            return _predict(query.model, version, source, media_type, query.keep)
+            model = model_cache().choice(query.model, query.version).of(request.environ)
+            return _predict(query.model, model.version, source, media_type, query.keep)
         except NotFound as error:
             error.parameter = "model" if error.kind == "model" else "version"
             raise
@@ -121,8 +123,9 @@ def _predict(
         most_columns=limits.max_dataset_columns,
         most_bytes=limits.max_dataset_bytes,
     )
-    run_apart("service.predicting", asked.with_weights(weights), limits)
-    return file_response(asked.destination, wanted)
+    rows = run_apart("service.predicting", asked.with_weights(weights), limits)
+    metrics().predicted(int(rows))
+    return file_response(asked.destination, wanted, {MODEL_VERSION: str(version)})
 
 
 def _check_kept(keep: Sequence[str], answers: Sequence[str], wanted: str) -> None:
@@ -164,11 +167,11 @@ def _found(asked: PredictionRequest, stored: Storage) -> tuple[int, Preprocessin
     return version.version, version.card.row_preprocessing
 
 
-def run_apart(module: str, asked: bytes, limits: Settings) -> None:
+def run_apart(module: str, asked: bytes, limits: Settings) -> bytes:
     """Have a module's work done that writes into a file. Raises: InvalidField; as `apart.run`."""
     most = apart.Limits(limits.upload_seconds, limits.upload_memory_bytes)
     try:
-        apart.run(module, asked, most)
+        return apart.run(module, asked, most)
     except apart.Overrun as error:
         detail = f"predicting the rows takes {error}: send fewer, or as a job of the kind `predict`"
         raise InvalidField(detail) from None

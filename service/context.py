@@ -5,8 +5,10 @@ from typing import cast
 from flask import current_app, request
 
 from schemas.settings import Settings
+from service.event_stream import EventStreams
 from service.metrics import Metrics
 from service.model_cache import ModelCache
+from service.shadowing import Counts
 from service.statistics import Statistics
 from storage import Storage
 
@@ -21,6 +23,11 @@ def settings() -> Settings:
     return cast(Settings, current_app.extensions["settings"])
 
 
+def event_streams() -> EventStreams:
+    """The process's streams of events."""
+    return cast(EventStreams, current_app.extensions["event_streams"])
+
+
 def statistics() -> Statistics:
     """What the API counts of inference."""
     return cast(Statistics, current_app.extensions["statistics"])
@@ -29,6 +36,11 @@ def statistics() -> Statistics:
 def metrics() -> Metrics:
     """What Prometheus is told of."""
     return cast(Metrics, current_app.extensions["metrics"])
+
+
+def counts() -> Counts:
+    """Where it is counted what came of asking shadows."""
+    return Counts(metrics(), statistics())
 
 
 def traceparent() -> str | None:

@@ -1,7 +1,7 @@
 """/datasets: tables to train on."""
 
 from flask import Response
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 
 from perceptron import datasets
 from schemas.base import Identifier, Record
@@ -10,12 +10,12 @@ from schemas.errors import BuiltInDataset
 from schemas.page import PageQuery
 from service import intake
 from service.context import storage
-from service.openapi import answers, bodies, headers
+from service.openapi import Blueprint, answers, bodies, headers
 from service.problems import documented
 from service.responses import json_response, no_content, page_response
 from service.uploads import UPLOADS, UploadQuery
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "datasets", __name__, abp_tags=[Tag(name="datasets", description="Tables to train on")]
 )
 

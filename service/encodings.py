@@ -48,6 +48,12 @@ def decoded(body: bytes, encoding: str, limit: int) -> bytes:
     return b"".join(parts)
 
 
+def refuse(encoding: str) -> None:
+    """See that a body is as it is, where none is decoded. Raises: UnsupportedMediaType."""
+    if encoding.strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType(f"send the body as it is, without Content-Encoding: {encoding}")
+
+
 def accepted(accept: str | None, body: bytes) -> str | None:
     """Choose the encoding for an answer; None: as it is."""
     if not accept or len(body) < LEAST_BYTES:

@@ -4,7 +4,7 @@ import hashlib
 from typing import Any
 
 from flask import Response
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 from werkzeug.http import parse_etags
 
 from perceptron.cards import markdown
@@ -13,13 +13,14 @@ from schemas.model import ModelCard
 from service import apart
 from service.context import storage
 from service.exporting import ModelRequest
+from service.hosts import base_url
 from service.models import ModelPath, VersionPath, in_language
-from service.openapi import answers, headers
+from service.openapi import Blueprint, answers, headers
 from service.problems import documented
 from service.requests import FileHeaders, LanguageHeaders, wants
 from service.responses import json_response
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "exports", __name__, abp_tags=[Tag(name="models", description="Trained models")]
 )
 
@@ -121,5 +122,6 @@ def _card(name: str, reference: int | str | None, header: LanguageHeaders) -> Re
     version = in_language(storage().models.version(name, reference), header.language)
     told = {"Content-Language": header.language}
     if wants(MARKDOWN):
-        return Response(markdown(version), headers=told, content_type=f"{MARKDOWN}; charset=utf-8")
+        page = markdown(version, base_url())
+        return Response(page, headers=told, content_type=f"{MARKDOWN}; charset=utf-8")
     return json_response(version.card, headers=told)

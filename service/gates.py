@@ -1,17 +1,17 @@
 """/gates: truth tables, the slides' perceptrons, and whether a line separates them."""
 
 from flask import Response
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 
 from perceptron import gates
 from schemas.base import Record
 from schemas.gate import Gate, GateName, GatePage
 from schemas.page import PageQuery
-from service.openapi import answers, headers
+from service.openapi import Blueprint, answers, headers
 from service.problems import documented
 from service.responses import json_response, page_response
 
-blueprint = APIBlueprint("gates", __name__, abp_tags=[Tag(name="learn", description="To learn")])
+blueprint = Blueprint("gates", __name__, abp_tags=[Tag(name="learn", description="To learn")])
 
 
 class GatePath(Record):

@@ -5,12 +5,15 @@ import os
 from typing import Any
 
 import gevent
+from gunicorn import util
 
 from schemas.settings import Settings
 from service.counting import make_directory, remove_directory
 
 _settings = Settings()
 _inherited = os.environ.get("PERCEPTRON_LISTEN_FD")
+
+gc.disable()  # until the application is loaded: nearly all that is made while it loads stays
 
 _counted = make_directory()  # before Prometheus' client is imported
 
@@ -37,9 +40,17 @@ def post_request(_worker: object, _request: object, _environ: object, _response:
 
 
 def when_ready(_server: object) -> None:
-    """Keep the loaded code out of garbage collection, so that workers share its memory for good."""
+    """
+    Keep the loaded code out of garbage collection, so that workers share its memory for good.
+
+    And have gunicorn refuse what it cannot read as the API refuses all else.
+    """
+    from service import unreadable  # noqa: PLC0415  # loaded by now, with the application
+
+    util.write_error = unreadable.refuse
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def child_exit(_server: object, worker: Any) -> None:

@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from perceptron import signature
 from perceptron.inference import forward
+from perceptron.layers import FloatArray
 from perceptron.preprocessing import encode_columns, encode_matrix
 from perceptron.signature import Output
 from perceptron.tensors import to_bytes
@@ -92,6 +93,17 @@ def infer(
     spent = Spent(computed - began - infer_ns, infer_ns, ended - computed)
     statistics.succeeded(model.name, model.version, rows, ended - began, spent)
     return Answer(HTTPStatus.OK, headers, written, rows)
+
+
+def computed(model: ReadyModel, asked: Asked, body: bytes, limit: int) -> FloatArray:
+    """
+    Compute a network's outputs for what was asked of another. Raises: InvalidField.
+
+    Shapes: → (rows,) for one output unit, (rows, outputs) for several.
+    """
+    request = read(model, asked.json_length, decoded(body, asked.content_encoding, limit))
+    found = [forward(model.layers, i) for i in _encoded(model.preprocessing, request.table)]
+    return np.concatenate(found)
 
 
 def failure(status: int, detail: str) -> Answer:

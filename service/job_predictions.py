@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from flask import Response
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 
 from schemas.batch import PredictionReport
 from schemas.errors import Conflict, NotFound
@@ -13,7 +13,7 @@ from schemas.job import JobPath
 from schemas.prediction import PredictResponse
 from service import batches
 from service.context import settings, storage
-from service.openapi import answers, headers
+from service.openapi import Blueprint, answers, headers
 from service.predictions import TABLES
 from service.problems import documented
 from service.responses import file_response
@@ -24,7 +24,7 @@ from storage.jobs import JobRecord
 SUFFIXES = {CSV: "csv", NDJSON: "ndjson", JSON: "json", PARQUET: "parquet"}
 """What a file is called by its media type; CSV where the client does not say."""
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "job_predictions", __name__, abp_tags=[Tag(name="predict", description="Predictions")]
 )
 

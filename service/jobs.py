@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 from flask import Response
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 
 from perceptron import datasets, diagnosis
 from perceptron.diagnosis import Language
@@ -33,17 +33,16 @@ from schemas.model import ModelReference
 from schemas.page import PageQuery
 from schemas.settings import Settings
 from service import batches, sweeps
-from service.context import settings, storage, traceparent
-from service.event_stream import event_stream
+from service.context import event_streams, settings, storage, traceparent
 from service.intake import dataset_in_body
-from service.openapi import EVENT_STREAM, answers, headers
+from service.openapi import EVENT_STREAM, Blueprint, answers, headers
 from service.problems import documented
 from service.requests import EventHeaders, LanguageHeaders, SubmitHeaders, wants_event_stream
 from service.responses import json_response, no_content, page_response
 from storage import Storage
 from storage.jobs import JobRecord, Pinned, queue_of
 
-blueprint = APIBlueprint("jobs", __name__, abp_tags=[Tag(name="jobs", description="Trainings")])
+blueprint = Blueprint("jobs", __name__, abp_tags=[Tag(name="jobs", description="Trainings")])
 
 MAX_SNAPSHOT_NUMBERS = 2_000_000
 """Most weights and biases that the records of one job may come with: 11 MB of events."""
@@ -136,7 +135,7 @@ def list_events(path: JobPath, query: EventQuery, header: EventHeaders) -> Respo
     """
     if wants_event_stream():
         after = query.after if header.last_event_id is None else header.last_event_id
-        return event_stream(storage(), path.job_id, after)
+        return event_streams().response(path.job_id, after)
     found, has_more = storage().jobs.events(path.job_id, query.after, query.limit)
     return page_response(EventPage.of(found, lambda event: event.id, has_more=has_more))
 

@@ -7,6 +7,7 @@ is one place that says what is wrong, and Flask's answers are those of the lane.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -22,8 +23,9 @@ from service.memory import LARGE_BYTES
 from service.metrics import Metrics
 from service.model_cache import ModelCache
 from service.observing import ROUTE, Application, StartResponse
-from service.predictions import check_work, predicted
+from service.predictions import check_work, computed, predicted
 from service.responses import HARDENED, VARY
+from service.shadowing import Counts, ask_shadows
 from service.statistics import Statistics
 
 JSON = "application/json"
@@ -56,6 +58,7 @@ class Lane:
     def __init__(self, application: Application, parts: Parts) -> None:
         self._application = application
         self._cache, self._metrics, self._statistics, settings = parts
+        self._counts = Counts(self._metrics, self._statistics)
         self._trusted = hosts.trusted_hosts(settings)
         self._most_bytes = min(settings.max_body_bytes, LARGE_BYTES)
 
@@ -72,25 +75,32 @@ class Lane:
             if answer is not None:
                 headers, body = answer
                 start_response("200 OK", [*headers.items(), ("Content-Length", str(len(body)))])
-                return [body] if len(body) <= LARGE_BYTES else ClosingIterator([body], memory.trim)
+                return (
+                    [body]
+                    if len(body) <= LARGE_BYTES
+                    else ClosingIterator([body], memory.trim_soon)
+                )
         return self._application(environ, start_response)
 
     def _predict(self, environ: dict[str, Any]) -> tuple[dict[str, str], bytes] | None:
         if (
             environ.get("CONTENT_TYPE") != JSON
             or environ.get("HTTP_ACCEPT") not in ANYTHING
+            or "HTTP_CONTENT_ENCODING" in environ
             or not self._is_plain(environ)
         ):
             return None
         try:
             asked = _read(_body(environ))
-            model = self._cache.get(asked.model, asked.version)
+            choice = self._cache.choice(asked.model, asked.version)
+            model = choice.of(environ)
             check_work(model.layers, len(asked.inputs))
             body = predicted(model, asked)
         except Exception:  # noqa: BLE001  # Flask meets it again, and says what it is
             return None
         environ[ROUTE] = "/predict"
         self._metrics.predicted(len(asked.inputs))
+        ask_shadows(model, choice.shadows, partial(computed, inputs=asked.inputs), self._counts)
         return _PREDICTED, body
 
     def _infer(
@@ -106,12 +116,15 @@ class Lane:
             environ.get("HTTP_ACCEPT_ENCODING"),
         )
         try:
-            model = self._cache.get(parts[3], reference)
-            done = inference.infer(model, asked, _body(environ), self._most_bytes, self._statistics)
+            choice = self._cache.choice(parts[3], reference)
+            model, body = choice.of(environ), _body(environ)
+            done = inference.infer(model, asked, body, self._most_bytes, self._statistics)
         except Exception:  # noqa: BLE001  # Flask meets it again, says what it is, and counts it
             return None
         environ[ROUTE] = route
         self._metrics.predicted(done.rows)
+        compute = partial(inference.computed, asked=asked, body=body, limit=self._most_bytes)
+        ask_shadows(model, choice.shadows, compute, self._counts)
         vary = [*filter(None, [done.headers.get("Vary")]), *VARY]
         return {**HARDENED, **done.headers, "Vary": ", ".join(vary)}, done.body
 

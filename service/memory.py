@@ -7,6 +7,7 @@ leave free below anything that is still in use, and an API process would stay th
 
 import ctypes
 import gc
+import threading
 from collections.abc import Callable
 from functools import cache
 
@@ -16,19 +17,32 @@ from service.requests import JsonRequest
 
 LARGE_BYTES = 1_000_000
 """Size of a body or of an answer that leaves memory worth giving back."""
+DELAY_SECONDS = 1.0
+"""How long the next large request may use what one has left: giving back takes milliseconds."""
+
+_is_due = threading.Event()
 
 
 def trim_after_large(response: Response) -> Response:
-    """Give memory back when the answer is sent, if it or the request's body was large."""
+    """Give memory back soon after the answer, if it or the request's body was large."""
     received = request.body_bytes if isinstance(request, JsonRequest) else 0
     sent = response.calculate_content_length() if response.is_sequence else None  # not of a stream
     if max(received, sent or 0) > LARGE_BYTES:
-        response.call_on_close(trim)
+        response.call_on_close(trim_soon)
     return response
 
 
-def trim() -> None:
-    """Give memory back."""
+def trim_soon() -> None:
+    """Give memory back in a second, once for all that ask for it until then."""
+    if not _is_due.is_set():
+        _is_due.set()
+        later = threading.Timer(DELAY_SECONDS, _trim)
+        later.daemon = True
+        later.start()
+
+
+def _trim() -> None:
+    _is_due.clear()
     malloc_trim = _malloc_trim()
     if malloc_trim is not None:
         gc.collect()  # a refused body hangs in the cycle of its error and the error's traceback

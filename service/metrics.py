@@ -34,7 +34,7 @@ UNMATCHED = "unmatched"
 """Any path without a route."""
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
-ROWS = tuple(4**power for power in range(10))
+ROWS = tuple(4**power for power in range(11))
 
 CENSUS_SECONDS = 1.0
 """How long a census is told again before the next is taken."""

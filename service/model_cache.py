@@ -1,17 +1,17 @@
 """Models ready to predict with: loaded once per process, the least recently used dropped first."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from time import monotonic
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from perceptron.layers import Layers, from_bytes
+from perceptron.routing import choose
 from schemas.preprocessing import Preprocessing
 from service.metrics import Metrics
-from storage.models import ModelRegistry
-from storage.notices import Notices
+from storage.models import ModelRegistry, Route
+from storage.notices import LIFETIME_SECONDS, Notices
 
-LIFETIME_SECONDS = 1.0
-"""How long a name may stand for what the database once said it does, whatever is not heard."""
 MOST_NAMES = 10_000
 """Names that are known at once."""
 
@@ -27,6 +27,33 @@ class ReadyModel(NamedTuple):
     preprocessing: Preprocessing
     layers: Layers
     size_bytes: int
+
+
+class Choice(NamedTuple):
+    """What a number or an alias stands for, in memory."""
+
+    models: tuple[ReadyModel, ...]
+    weights: tuple[float, ...]
+    """One for each model."""
+    sticky_by: str | None
+    """Key of a request's environment by which one is chosen; None: at random."""
+    shadows: tuple[ReadyModel, ...]
+
+    def of(self, environ: Mapping[str, Any]) -> ReadyModel:
+        """Choose the model that answers a request; see PEP 3333 for its environment."""
+        if len(self.models) == 1:
+            return self.models[0]
+        key = None if self.sticky_by is None else environ.get(self.sticky_by)
+        return self.models[choose(self.weights, None if key is None else self._salted(key))]
+
+    @property
+    def primary(self) -> ReadyModel:
+        """The one with the greatest weight, the first of equals."""
+        return self.models[self.weights.index(max(self.weights))]
+
+    def _salted(self, key: str) -> str:
+        """Tell the same keys of different models apart: not always the same clients go first."""
+        return f"{self.models[0].name}/{key}"
 
 
 class ModelCache:
@@ -48,12 +75,20 @@ class ModelCache:
         self._max_bytes = max_bytes
         self._size_bytes = 0
         self._ready: OrderedDict[_Version, ReadyModel] = OrderedDict()
-        self._known: dict[tuple[str, int | str | None], tuple[ReadyModel, float]] = {}
+        self._known: dict[tuple[str, int | str | None], tuple[Choice, float]] = {}
         self._unsettled: dict[str, float] = {}
         self._is_told = False
 
     def get(self, name: str, reference: int | str | None) -> ReadyModel:
-        """Give the model that a number or an alias stands for. Raises: NotFound, CorruptModel."""
+        """
+        Give the model that a number or an alias stands for where one is needed.
+
+        Raises: NotFound, CorruptModel.
+        """
+        return self.choice(name, reference).primary
+
+    def choice(self, name: str, reference: int | str | None) -> Choice:
+        """Give the models that a number or an alias stands for. Raises: NotFound, CorruptModel."""
         known = self._known.get((name, reference))
         now = monotonic()
         if known is not None and now < known[1]:
@@ -61,13 +96,25 @@ class ModelCache:
         if not self._is_told:
             self._is_told = True
             self._notices.on_announcement(self._forget)
-        key = (name, *self._registry.resolve(name, reference))
-        model = self._version(key)
-        if self._notices.is_listening and self._is_settled(name, now) and key in self._ready:
+        choice = self._choice(name, self._registry.route(name, reference))
+        if self._notices.is_listening and self._is_settled(name, now) and self._keeps(choice):
             if len(self._known) >= MOST_NAMES:
                 self._known.clear()
-            self._known[name, reference] = model, now + LIFETIME_SECONDS
-        return model
+            self._known[name, reference] = choice, now + LIFETIME_SECONDS
+        return choice
+
+    def _choice(self, name: str, route: Route) -> Choice:
+        return Choice(
+            models=tuple(self._version((name, *share[:2])) for share in route.shares),
+            weights=tuple(share.weight for share in route.shares),
+            sticky_by=route.sticky_by and environ_key(route.sticky_by),
+            shadows=tuple(self._version((name, *shadow[:2])) for shadow in route.shadows),
+        )
+
+    def _keeps(self, choice: Choice) -> bool:
+        """Whether all models of a choice are among those that count."""
+        kept = set(map(id, self._ready.values()))
+        return all(id(model) in kept for model in (*choice.models, *choice.shadows))
 
     def drop(self, name: str) -> None:
         """Forget every version of a model."""
@@ -118,6 +165,12 @@ class ModelCache:
     def _let_go(self, dropped: ReadyModel) -> None:
         """Count a model that was taken out, and have no name keep it."""
         self._size_bytes -= dropped.size_bytes
-        for name in [name for name, (model, _) in self._known.items() if model is dropped]:
-            del self._known[name]
+        for at in [at for at in self._known if at[0] == dropped.name]:
+            del self._known[at]
         self._metrics.cached(self._size_bytes, len(self._ready))
+
+
+def environ_key(header: str) -> str:
+    """Say what a request's environment calls a header; see PEP 3333."""
+    name = header.upper().replace("-", "_")
+    return name if name in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{name}"

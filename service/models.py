@@ -1,7 +1,9 @@
 """/models: what was trained, version by version, and the aliases that point at it."""
 
+from typing import Any
+
 from flask import Response
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 
 from perceptron.diagnosis import Language, explain
 from perceptron.layers import as_parameters, from_bytes
@@ -9,25 +11,28 @@ from schemas.base import Identifier, Record
 from schemas.errors import InvalidField
 from schemas.model import (
     Alias,
+    AliasHistory,
     AliasName,
+    AliasState,
     AliasUpdate,
     ModelPage,
     ModelParameters,
     ModelSummary,
     ModelVersion,
+    ShadowComparisons,
     VersionNumber,
     VersionPage,
     VersionQuery,
 )
 from schemas.page import PageQuery
-from service.context import storage
-from service.openapi import answers, headers
+from service.context import statistics, storage
+from service.openapi import Blueprint, answers, headers
 from service.problems import documented
 from service.requests import ConditionHeaders, LanguageHeaders
 from service.responses import json_response, no_content, page_response
-from storage.models import LATEST
+from storage.models import LATEST, StoredAlias
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "models", __name__, abp_tags=[Tag(name="models", description="Trained models")]
 )
 
@@ -129,8 +134,7 @@ def get_parameters(path: ModelPath) -> Response:
 )
 def get_alias(path: AliasPath) -> Response:
     """Report where an alias points; the ETag is needed to move it."""
-    stored = storage().models.alias(path.name, path.alias)
-    return _alias(path, stored.version, stored.etag)
+    return _alias(path, storage().models.alias(path.name, path.alias))
 
 
 @blueprint.put(
@@ -139,10 +143,46 @@ def get_alias(path: AliasPath) -> Response:
     openapi_extensions=answers({200: headers("ETag"), 201: headers("ETag")}),
 )
 def set_alias(path: AliasPath, header: ConditionHeaders, body: AliasUpdate) -> Response:
-    """Make an alias, or move it: `If-Match` with its ETag is needed then."""
+    """
+    Make an alias, or move it: `If-Match` with its ETag is needed then.
+
+    It points at a version, or splits the traffic by weights, and may have shadows.
+    """
     _refuse_latest(path.alias)
-    stored, is_new = storage().models.set_alias(path.name, path.alias, body.version, header.etags)
-    return _alias(path, stored.version, stored.etag, 201 if is_new else 200)
+    stored, is_new = storage().models.set_alias(path.name, path.alias, body, header.etags)
+    return _alias(path, stored, 201 if is_new else 200)
+
+
+@blueprint.post(
+    "/models/<name>/aliases/<alias>/rollback",
+    responses={200: Alias, **documented(404, 409, 412, 428)},
+    openapi_extensions=answers({200: headers("ETag")}),
+)
+def roll_back_alias(path: AliasPath, header: ConditionHeaders) -> Response:
+    """Put an alias back to what it was before its last move: `If-Match` is needed."""
+    _refuse_latest(path.alias)
+    return _alias(path, storage().models.roll_back(path.name, path.alias, header.etags))
+
+
+@blueprint.get(
+    "/models/<name>/aliases/<alias>/history",
+    responses={200: AliasHistory, **documented(404)},
+)
+def get_alias_history(path: AliasPath) -> Response:
+    """List what an alias was before, the last first: up to a hundred states."""
+    states = storage().models.alias_states(path.name, path.alias)
+    told = (AliasState(**_told(route), ended_at=ended_at) for route, ended_at in states)
+    return json_response(AliasHistory(data=tuple(told)))
+
+
+@blueprint.get(
+    "/models/<name>/versions/<version>/shadows",
+    responses={200: ShadowComparisons, **documented(404)},
+)
+def get_shadows(path: VersionPath) -> Response:
+    """Report how often shadow versions said the same as this version."""
+    version, _ = storage().models.resolve(path.name, path.version)
+    return json_response(ShadowComparisons(data=statistics().shadows(path.name, version)))
 
 
 @blueprint.delete(
@@ -171,9 +211,14 @@ def _parameters(name: str, reference: int | str | None) -> Response:
     return json_response(ModelParameters(name=name, version=version, layers=layers))
 
 
-def _alias(path: AliasPath, version: int, etag: str, status: int = 200) -> Response:
-    alias = Alias(model=path.name, alias=path.alias, version=version)
-    return json_response(alias, status, {"ETag": f'"{etag}"'})
+def _alias(path: AliasPath, stored: StoredAlias, status: int = 200) -> Response:
+    alias = Alias(model=path.name, alias=path.alias, **_told(stored.route))
+    return json_response(alias, status, {"ETag": f'"{stored.etag}"'})
+
+
+def _told(route: AliasUpdate) -> dict[str, Any]:
+    """Give the fields that an alias has in common with what it was."""
+    return {**dict(route), "version": route.primary}
 
 
 def _refuse_latest(alias: str) -> None:

@@ -1,10 +1,11 @@
 """/v2: the Open Inference Protocol, for clients of Triton, KServe and MLServer."""
 
+from functools import partial
 from importlib.metadata import version
 from typing import Any, TypeVar, cast
 
 from flask import Response, request
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import BadRequest
 
@@ -29,17 +30,18 @@ from schemas.open_inference import (
     TensorConfiguration,
     TensorMetadata,
 )
-from service.context import metrics, model_cache, settings, statistics, storage
+from service.context import counts, metrics, model_cache, settings, statistics, storage
 from service.encodings import decoded
-from service.inference import Asked, answer, described
+from service.inference import Asked, answer, computed, described
 from service.model_cache import ReadyModel
 from service.models import ModelPath, VersionPath
-from service.openapi import answers, bodies, headers
+from service.openapi import Blueprint, answers, bodies, headers
 from service.requests import Headers, JsonRequest
 from service.responses import json_response
+from service.shadowing import ask_shadows
 from service.statistics import told
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "open_inference",
     __name__,
     url_prefix="/v2",
@@ -173,13 +175,13 @@ def get_version_configuration(path: VersionPath) -> Response:
 @blueprint.post("/models/<name>/infer", **_INFER)
 def infer_with_model(path: ModelPath, header: InferenceHeaders) -> Response:
     """Predict with the latest version, from tensors in JSON or in bytes."""
-    return _infer(_ready(path.name), header)
+    return _infer(path.name, None, header)
 
 
 @blueprint.post("/models/<name>/versions/<version>/infer", **_INFER)
 def infer_with_version(path: VersionPath, header: InferenceHeaders) -> Response:
     """Predict with a version, from tensors in JSON or in bytes."""
-    return _infer(_ready(path.name, path.version), header)
+    return _infer(path.name, path.version, header)
 
 
 # Statistics
@@ -255,15 +257,20 @@ def _ready(name: str, reference: int | str | None = None) -> ReadyModel:
     return model_cache().get(name, reference)
 
 
-def _infer(model: ReadyModel, header: InferenceHeaders) -> Response:
+def _infer(name: str, reference: int | str | None, header: InferenceHeaders) -> Response:
+    choice = model_cache().choice(name, reference)
+    model = choice.of(request.environ)
     asked = Asked(
         header.inference_header_content_length,
         header.content_encoding or "",
         header.accept_encoding,
     )
-    done = answer(model, asked, _sent(), settings().max_body_bytes, statistics())
+    body, limit = _sent(), settings().max_body_bytes
+    done = answer(model, asked, body, limit, statistics())
     if done.rows:
         metrics().predicted(done.rows)
+        compute = partial(computed, asked=asked, body=body, limit=limit)
+        ask_shadows(model, choice.shadows, compute, counts())
     return Response(done.body, done.status, done.headers)
 
 

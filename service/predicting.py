@@ -38,22 +38,19 @@ class PredictingRequest(ModelRequest):
 
 def work(request: bytes) -> bytes:
     """
-    Predict every row and write the answers into the destination; answers with nothing.
+    Predict every row and write the answers into the destination; answers with the number of rows.
 
     Raises: InvalidField, which points at a column of the table, or into `inputs`; CorruptModel.
     """
     asked, weights = PredictingRequest.read(request)
-    if asked.media_type == INPUTS:
-        _predict_inputs(asked, weights)
-    else:
-        _predict_table(asked, weights)
-    return b""
+    predict = _predict_inputs if asked.media_type == INPUTS else _predict_table
+    return str(predict(asked, weights)).encode()
 
 
 # Here alone: the API, which imports this module, goes without Polars.
 
 
-def _predict_inputs(asked: PredictingRequest, weights: bytes) -> None:
+def _predict_inputs(asked: PredictingRequest, weights: bytes) -> int:
     from perceptron import inference  # noqa: PLC0415
     from perceptron.answering import Answered  # noqa: PLC0415
     from perceptron.layers import from_bytes  # noqa: PLC0415
@@ -63,9 +60,10 @@ def _predict_inputs(asked: PredictingRequest, weights: bytes) -> None:
     found = inference.forward(from_bytes(weights), rows)
     answered = Answered(asked.name, asked.version, asked.preprocessing.target, found)
     write_answers(answered, asked.destination, asked.answer_type)
+    return len(found)
 
 
-def _predict_table(asked: PredictingRequest, weights: bytes) -> None:
+def _predict_table(asked: PredictingRequest, weights: bytes) -> int:
     import numpy as np  # noqa: PLC0415
 
     from perceptron import batches  # noqa: PLC0415
@@ -86,6 +84,7 @@ def _predict_table(asked: PredictingRequest, weights: bytes) -> None:
     found = np.concatenate(list(batches.outputs(preprocessing, from_bytes(weights), rows)))
     answered = Answered(asked.name, asked.version, preprocessing.target, found, kept)
     write_answers(answered, asked.destination, asked.answer_type)
+    return frame.rows
 
 
 def write_answers(answered: "Answered", destination: Path, media_type: str) -> None:

@@ -1,26 +1,28 @@
 """/predict: ask a model."""
 
+from functools import partial
 from typing import Any
 
 import orjson
 from flask import Response, abort, request
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 from pydantic import ValidationError
 
 from perceptron import inference
-from perceptron.layers import Layers, parameter_counts
+from perceptron.layers import FloatArray, Layers, parameter_counts
 from perceptron.preprocessing import answers, encode_rows
 from schemas.errors import InvalidField, NotFound
-from schemas.prediction import PredictQuery, PredictRequest, PredictResponse
+from schemas.prediction import Inputs, PredictQuery, PredictRequest, PredictResponse
 from service import batches, problems
-from service.context import metrics, model_cache
-from service.model_cache import ReadyModel
+from service.context import counts, metrics, model_cache
+from service.model_cache import Choice, ReadyModel
+from service.openapi import Blueprint, bodies, headers, parameters
 from service.openapi import answers as answer_forms
-from service.openapi import bodies, parameters
 from service.problems import documented
+from service.shadowing import ask_shadows
 from service.uploads import CSV, JSON, NDJSON, PARQUET, refuse_query
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "predictions", __name__, abp_tags=[Tag(name="predict", description="Predictions")]
 )
 
@@ -42,7 +44,12 @@ TABLES: dict[str, Any] = {
     "/predict",
     responses={200: PredictResponse, **documented(404, 413, 415)},
     openapi_extensions=answer_forms(
-        {200: {"content": {name: {"schema": schema} for name, schema in TABLES.items()}}}
+        {
+            200: {
+                **headers(batches.MODEL_VERSION),
+                "content": {name: {"schema": schema} for name, schema in TABLES.items()},
+            }
+        }
     )
     | bodies(PredictRequest, TABLES)
     | parameters(PredictQuery),
@@ -59,19 +66,26 @@ def predict() -> Response:
         return batches.predict_table(query)
     refuse_query(query)
     body = problems.json_body(PredictRequest)
-    model = _model(body)
+    choice = _choice(body)
+    model = choice.of(request.environ)
     check_work(model.layers, len(body.inputs))
     if batches.answer_type() != JSON:
         return batches.predict_inputs(body, model.version)
+    answer = Response(predicted(model, body), content_type=JSON)
     metrics().predicted(len(body.inputs))
-    return Response(predicted(model, body), content_type=JSON)
+    ask_shadows(model, choice.shadows, partial(computed, inputs=body.inputs), counts())
+    return answer
+
+
+def computed(model: ReadyModel, inputs: Inputs) -> FloatArray:
+    """Compute a model's outputs for a request's rows. Raises: InvalidField."""
+    return inference.forward(model.layers, encode_rows(model.preprocessing, inputs))
 
 
 def predicted(model: ReadyModel, body: PredictRequest) -> bytes:
     """Write what a model says of a request's rows: a PredictResponse. Raises: InvalidField."""
     target = model.preprocessing.target
-    rows = encode_rows(model.preprocessing, body.inputs)
-    found = answers(target, inference.forward(model.layers, rows))
+    found = answers(target, computed(model, body.inputs))
     return orjson.dumps(
         {
             "model": model.name,
@@ -93,9 +107,9 @@ def _query() -> PredictQuery:
         abort(problems.from_validation(error))
 
 
-def _model(body: PredictRequest) -> ReadyModel:
+def _choice(body: PredictRequest) -> Choice:
     try:
-        return model_cache().get(body.model, body.version)
+        return model_cache().choice(body.model, body.version)
     except NotFound as error:
         error.at = ("model",) if error.kind == "model" else ("version",)
         raise

@@ -4,14 +4,15 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Response, request
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 
 from schemas.errors import Unavailable
 from schemas.probe import Liveness, Readiness
 from service.context import metrics, storage
+from service.openapi import Blueprint
 from service.responses import json_response
 
-blueprint = APIBlueprint("probes", __name__, abp_tags=[Tag(name="probes", description="Health")])
+blueprint = Blueprint("probes", __name__, abp_tags=[Tag(name="probes", description="Health")])
 
 METRICS: dict[str, Any] = {
     "description": "Every metric, in the text format of Prometheus or of OpenMetrics.",

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import structlog
 from flask import Flask, Response, abort, request
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json
 from werkzeug.exceptions import HTTPException
@@ -19,7 +19,7 @@ from schemas.base import Identifier, Record
 from schemas.open_inference import ProtocolError
 from schemas.problem import FieldProblem, Problem, ProblemExplanation
 from service.hosts import base_url
-from service.openapi import headers
+from service.openapi import Blueprint, headers
 from service.responses import json_response
 
 CONTENT_TYPE = "application/problem+json"
@@ -82,6 +82,9 @@ PROBLEM_TYPES: dict[type[errors.PerceptronError], ProblemType] = {
     errors.AlreadyFinal: ProblemType(409, "already_final", "The job has ended already"),
     errors.PreconditionRequired: ProblemType(428, "precondition_required", "If-Match is missing"),
     errors.PreconditionFailed: ProblemType(412, "precondition_failed", "It has changed since"),
+    errors.NothingToRollBackTo: ProblemType(
+        409, "nothing_to_roll_back_to", "The alias cannot be rolled back"
+    ),
     errors.Unavailable: ProblemType(503, "unavailable", "A dependency does not answer"),
     errors.CorruptModel: ProblemType(500, "corrupt_model", "What is stored is damaged"),
     errors.InvalidData: INTERNAL,
@@ -92,7 +95,7 @@ PROBLEM_TYPES: dict[type[errors.PerceptronError], ProblemType] = {
 """How each domain error answers; the workers' own errors never should."""
 
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "problems", __name__, abp_tags=[Tag(name="problems", description="Kinds of problems")]
 )
 
@@ -146,7 +149,7 @@ def from_http(error: HTTPException) -> Response:
     """Answer Flask's own refusals, such as an unknown route or a body that is too large."""
     if error.response is not None:  # made by us already
         return error.response  # type: ignore[return-value]
-    kind = _http_type(HTTPStatus(error.code or 500))
+    kind = http_type(HTTPStatus(error.code or 500))
     detail = error.description or kind.title
     if isinstance(error, NoSuchRoute):
         detail = f"there is no {request.path}: see /docs"
@@ -226,7 +229,8 @@ def json_pointer(at: Iterable[str | int]) -> str:
     return "#" + "".join("/" + quote(token, safe=FRAGMENT_CHARACTERS) for token in tokens)
 
 
-def _http_type(status: HTTPStatus) -> ProblemType:
+def http_type(status: HTTPStatus) -> ProblemType:
+    """Give the kind of problem that only HTTP has a name for."""
     title = HTTP_STATUS_CODES[status]  # HTTPStatus words some of them anew with each Python
     return ProblemType(status.value, title.lower().replace(" ", "_").replace("'", ""), title)
 
@@ -234,7 +238,7 @@ def _http_type(status: HTTPStatus) -> ProblemType:
 def _explanations() -> Mapping[str, ProblemExplanation]:
     """Explain every code, our own kinds before those that only HTTP has."""
     kinds = [
-        (_http_type(status), status.description)
+        (http_type(status), status.description)
         for status in HTTPStatus
         if status >= HTTPStatus.BAD_REQUEST
     ]

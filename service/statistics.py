@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from prometheus_client.mmap_dict import MmapedDict
 
+from schemas.model import ShadowComparison
 from schemas.open_inference import DurationStatistics, InferenceStatistics, VersionStatistics
 from service.counting import DIRECTORY, PREFIX
 
@@ -26,6 +27,7 @@ SUFFIX = ".statistics"
 """Not `.db`: Prometheus' own collector leaves such files alone."""
 
 SUCCESS, FAIL, LAST = "success", "fail", "last"
+SHADOW = "shadow-"
 INPUT, INFER, OUTPUT = "compute_input", "compute_infer", "compute_output"
 
 
@@ -63,6 +65,18 @@ class Statistics:
         """Count a request that was refused, or that we failed."""
         _add(self._mine(), f"{name}/{version}/{FAIL}", 1, total_ns)
 
+    def shadowed(self, name: str, version: int, shadow: int, rows: int, agreed: int | None) -> None:
+        """Count a request that a shadow was asked, too; it agreed on no row: None, it failed."""
+        file, at = self._mine(), f"{name}/{version}/{SHADOW}{shadow}-"
+        _add(file, at + ("asked" if agreed is not None else "failed"), 1, rows)
+        _add(file, at + "agreed", 1, agreed or 0)
+
+    def shadows(self, name: str, version: int) -> tuple[ShadowComparison, ...]:
+        """Add up what came of asking shadows beside a version."""
+        sums = self.read().get((name, str(version)), {})
+        names = {key.split("-")[1] for key in sums if key.startswith(SHADOW)}
+        return tuple(_comparison(int(shadow), sums) for shadow in sorted(names, key=int))
+
     def read(self) -> Mapping[tuple[str, str], Sums]:
         """Add up what all processes have counted, by model and version."""
         self._mine()  # knows the directory
@@ -99,12 +113,23 @@ class Statistics:
         return Path(own)
 
 
+def _comparison(shadow: int, sums: Sums) -> ShadowComparison:
+    requests, rows = sums.get(f"{SHADOW}{shadow}-asked", (0, 0))
+    return ShadowComparison(
+        shadow=shadow,
+        requests=requests,
+        rows=rows,
+        agreed_rows=sums[f"{SHADOW}{shadow}-agreed"][1],
+        failed_requests=sums.get(f"{SHADOW}{shadow}-failed", (0, 0))[0],
+    )
+
+
 def told(name: str, version: str, sums: Sums) -> VersionStatistics:
     """Say a version's statistics as the protocol does."""
     durations = {
         what: DurationStatistics(count=count, ns=ns)
         for what, (count, ns) in sums.items()
-        if what != LAST
+        if what != LAST and not what.startswith(SHADOW)
     }
     none = DurationStatistics()
     success = durations.get(SUCCESS, none)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from io import StringIO
 
 from flask import Response, stream_with_context
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 
 from perceptron.preparation import Outline
 from schemas.errors import InvalidField, NotFound
@@ -23,7 +23,7 @@ from schemas.sweep import (
     SweepResult,
 )
 from service.context import storage
-from service.openapi import answers, headers
+from service.openapi import Blueprint, answers, headers
 from service.problems import documented
 from service.requests import wants
 from service.responses import page_response
@@ -36,7 +36,7 @@ CSV_COLUMNS = tuple(name for name in SweepResult.model_fields if name != "fold_s
 BATCH = 500
 """Rows that are read and written at a time."""
 
-blueprint = APIBlueprint(
+blueprint = Blueprint(
     "sweeps", __name__, abp_tags=[Tag(name="sweeps", description="Results of searches")]
 )
 

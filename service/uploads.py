@@ -26,7 +26,7 @@ from schemas.base import Record, invalid
 from schemas.dataset import ColumnKind, DatasetName, DatasetOptions
 from schemas.errors import InvalidField
 from schemas.preprocessing import FeatureName
-from service import problems
+from service import encodings, problems
 
 FORM = "multipart/form-data"
 CSV = "text/csv"
@@ -130,9 +130,12 @@ class Body(io.RawIOBase):
 
     Raises, when read: RequestEntityTooLarge beyond the limit; ClientDisconnected where the client
     sends less than it announced; BadRequest where its chunks are none.
+
+    Raises, at once: UnsupportedMediaType where the body is encoded.
     """
 
     def __init__(self, request: Request, limit: int) -> None:
+        encodings.refuse(request.headers.get("Content-Encoding", ""))
         self._input: IO[bytes] = request.environ["wsgi.input"]
         self._length = request.content_length
         self._limit = limit

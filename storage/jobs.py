@@ -153,6 +153,13 @@ class JobStore:
             found = _found(connection, query, job_id)
         return found.request, found.dataset_sha256
 
+    def standing(self, job_id: str) -> tuple[int, bool]:
+        """Say how many events a job has, and whether these are all. Raises: NotFound."""
+        query = select(jobs.c.event_count, jobs.c.status)
+        with self._database.read() as connection:
+            row = _found(connection, query, job_id)
+        return row.event_count, JobStatus(row.status).is_final
+
     def page(self, after: str | None, limit: int) -> tuple[list[JobRecord], bool]:
         """Read up to `limit` jobs, newest first, and whether more follow. Raises: NotFound."""
         query = select(*_RECORD_COLUMNS).where(_IS_OWN).order_by(jobs.c.seq.desc())

@@ -15,16 +15,19 @@ from schemas.errors import (
     CorruptModel,
     InvalidField,
     NotFound,
+    NothingToRollBackTo,
     PreconditionFailed,
     PreconditionRequired,
 )
-from schemas.model import ModelCard, ModelSummary, ModelVersion
+from schemas.model import AliasUpdate, ModelCard, ModelSummary, ModelVersion
 from storage.database import Database, clock
 from storage.notices import Notices
-from storage.tables import AnyRow, aliases, model_versions, models
+from storage.tables import AnyRow, alias_states, aliases, model_versions, models
 
 LATEST = "latest"
 """The alias that always points at the newest version and cannot be set."""
+MOST_STATES = 100
+"""Earlier states that are kept of one alias."""
 
 
 class Publication(NamedTuple):
@@ -38,8 +41,31 @@ class Publication(NamedTuple):
 class StoredAlias(NamedTuple):
     """Where an alias points, and the ETag of that fact."""
 
-    version: int
+    route: AliasUpdate
     etag: str
+
+    @property
+    def version(self) -> int:
+        """The version that it stands for where one is needed."""
+        return self.route.primary
+
+
+class Routed(NamedTuple):
+    """A version to ask."""
+
+    version: int
+    sha256: str
+    weight: float = 1.0
+
+
+class Route(NamedTuple):
+    """What a number or an alias stands for."""
+
+    shares: tuple[Routed, ...]
+    """The versions that answer."""
+    sticky_by: str | None = None
+    """Header by which one of them is chosen; None: at random."""
+    shadows: tuple[Routed, ...] = ()
 
 
 class ModelRegistry:
@@ -132,6 +158,25 @@ class ModelRegistry:
             raise NotFound("version", f"{name}/{number}")
         return number, str(digest)
 
+    def route(self, name: str, reference: int | str | None) -> Route:
+        """Find every version that a reference stands for. Raises: NotFound."""
+        with self._database.read() as connection:
+            stored = None
+            if isinstance(reference, str) and reference != LATEST:
+                stored = _stored_alias(connection, name, reference)
+            if stored is None:
+                number = _resolve(connection, name, reference)
+                stored = StoredAlias(AliasUpdate(version=number), "")
+            digests = _digests(connection, name, stored.route)
+        for share in stored.route.shares:
+            if share.version not in digests:
+                raise NotFound("version", f"{name}/{share.version}")
+        return Route(
+            tuple(Routed(s.version, digests[s.version], s.weight) for s in stored.route.shares),
+            stored.route.sticky_by,
+            tuple(Routed(v, digests[v]) for v in stored.route.shadows if v in digests),
+        )
+
     def weights(self, name: str, version: int) -> tuple[bytes, ModelCard]:
         """Read a version's weights and card. Raises: NotFound, CorruptModel."""
         columns = (model_versions.c.weights, model_versions.c.sha256, model_versions.c.card)
@@ -145,20 +190,21 @@ class ModelRegistry:
 
     def delete(self, name: str) -> None:
         """Delete every version and alias. Raises: NotFound, BuiltInModel."""
-        self._notices.announce(name)
-        with self._database.write() as connection:
+        with self._notices.announced(name), self._database.write() as connection:
             _begin_change(connection, name)
             _resolve(connection, name, None)
             connection.execute(delete(aliases).where(aliases.c.model == name))
             connection.execute(delete(model_versions).where(model_versions.c.name == name))
 
     def delete_version(self, name: str, version: int) -> None:
-        """Delete one version and the aliases that point at it. Raises: NotFound, BuiltInModel."""
-        self._notices.announce(name)
-        with self._database.write() as connection:
+        """
+        Delete one version; it leaves the aliases' splits, and aliases of it alone are deleted.
+
+        Raises: NotFound, BuiltInModel.
+        """
+        with self._notices.announced(name), self._database.write() as connection:
             _begin_change(connection, name)
-            pointing = (aliases.c.model == name, aliases.c.version == version)
-            connection.execute(delete(aliases).where(*pointing))
+            _take_out(connection, name, version)
             at = (model_versions.c.name == name, model_versions.c.version == version)
             if connection.execute(delete(model_versions).where(*at)).rowcount == 0:
                 raise NotFound("version", f"{name}/{version}")
@@ -168,40 +214,73 @@ class ModelRegistry:
         with self._database.read() as connection:
             if alias == LATEST:
                 version = _resolve(connection, name, None)
-                return StoredAlias(version, f"latest-{version}")
+                return StoredAlias(AliasUpdate(version=version), f"latest-{version}")
             stored = _stored_alias(connection, name, alias)
         if stored is None:
             raise NotFound("alias", f"{name}/{alias}")
         return stored
 
     def set_alias(
-        self, name: str, alias: str, version: int, if_match: Container[str] | None
+        self, name: str, alias: str, route: AliasUpdate, if_match: Container[str] | None
     ) -> tuple[StoredAlias, bool]:
         """
-        Point an alias at a version; returns it and whether it is new.
+        Point an alias somewhere; returns it and whether it is new. What it was is kept.
 
         An alias that exists moves only where its ETag is among those of `if_match`.
 
         Raises: NotFound, BuiltInModel, PreconditionRequired, PreconditionFailed,
         InvalidField for a version that is not there.
         """
-        etag = secrets.token_hex(8)
-        self._notices.announce(name)
-        with self._database.write() as connection:
+        with self._notices.announced(name), self._database.write() as connection:
             _begin_change(connection, name)
             _resolve(connection, name, None)
             stored = _stored_alias(connection, name, alias)
             _check_precondition(stored, if_match)
-            found = connection.execute(_at(select(model_versions.c.version), name, version))
-            if found.one_or_none() is None:
-                raise InvalidField(f"{name} has no version {version}", "version")
-            values = {"version": version, "etag": etag}
+            _check_versions(connection, name, route)
             if stored is None:
-                connection.execute(insert(aliases).values(model=name, alias=alias, **values))
+                values = {"model": name, "alias": alias, "version": route.primary, "etag": "new"}
+                connection.execute(insert(aliases).values(values))
             else:
-                at = (aliases.c.model == name, aliases.c.alias == alias)
-                connection.execute(update(aliases).where(*at).values(**values))
-        return StoredAlias(version, etag), stored is None
+                _keep_state(connection, name, alias, stored.route)
+            return _point(connection, name, alias, route), stored is None
+
+    def roll_back(self, name: str, alias: str, if_match: Container[str] | None) -> StoredAlias:
+        """
+        Point an alias at what it was before, which is then no longer kept.
+
+        Raises: NotFound, BuiltInModel, PreconditionRequired, PreconditionFailed,
+        NothingToRollBackTo.
+        """
+        with self._notices.announced(name), self._database.write() as connection:
+            _begin_change(connection, name)
+            stored = _stored_alias(connection, name, alias)
+            if stored is None:
+                raise NotFound("alias", f"{name}/{alias}")
+            _check_precondition(stored, if_match)
+            last = connection.execute(_states(name, alias).limit(1)).one_or_none()
+            if last is None:
+                raise NothingToRollBackTo(f"{name}/{alias} has no earlier state")
+            route = AliasUpdate.model_validate_json(last.route)
+            try:
+                _check_versions(connection, name, route)
+            except InvalidField as error:
+                raise NothingToRollBackTo(f"{error.detail}, which it was at before") from None
+            at = (alias_states.c.model == name, alias_states.c.alias == alias)
+            connection.execute(
+                delete(alias_states).where(*at, alias_states.c.number == last.number)
+            )
+            return _point(connection, name, alias, route)
+
+    def alias_states(self, name: str, alias: str) -> list[tuple[AliasUpdate, datetime]]:
+        """Read what an alias was before its moves, the last first. Raises: NotFound."""
+        with self._database.read() as connection:
+            if _stored_alias(connection, name, alias) is None:
+                raise NotFound("alias", f"{name}/{alias}")
+            rows = connection.execute(_states(name, alias)).all()
+        return [
+            (AliasUpdate.model_validate_json(row.route), datetime.fromtimestamp(row.ended_at, UTC))
+            for row in rows
+        ]
 
     def delete_alias(self, name: str, alias: str, if_match: Container[str] | None) -> None:
         """
@@ -209,8 +288,7 @@ class ModelRegistry:
 
         Raises: NotFound, BuiltInModel, PreconditionRequired, PreconditionFailed.
         """
-        self._notices.announce(name)
-        with self._database.write() as connection:
+        with self._notices.announced(name), self._database.write() as connection:
             _begin_change(connection, name)
             stored = _stored_alias(connection, name, alias)
             if stored is None:
@@ -285,11 +363,73 @@ def _latest(connection: Connection, name: str) -> int:
 
 
 def _stored_alias(connection: Connection, name: str, alias: str) -> StoredAlias | None:
-    query = select(aliases.c.version, aliases.c.etag).where(
-        aliases.c.model == name, aliases.c.alias == alias
-    )
+    columns = (aliases.c.version, aliases.c.etag, aliases.c.route)
+    query = select(*columns).where(aliases.c.model == name, aliases.c.alias == alias)
     row = connection.execute(query).one_or_none()
-    return None if row is None else StoredAlias(row.version, row.etag)
+    return None if row is None else StoredAlias(_route(row), row.etag)
+
+
+def _route(row: AnyRow) -> AliasUpdate:
+    if row.route is None:  # as aliases were before they had routes
+        return AliasUpdate(version=row.version)
+    return AliasUpdate.model_validate_json(row.route)
+
+
+def _digests(connection: Connection, name: str, route: AliasUpdate) -> dict[int, str]:
+    """Find the versions of a route that exist, with their digests."""
+    named = [share.version for share in route.shares] + list(route.shadows)
+    columns = (model_versions.c.version, model_versions.c.sha256)
+    query = select(*columns).where(
+        model_versions.c.name == name, model_versions.c.version.in_(named)
+    )
+    return {row.version: row.sha256 for row in connection.execute(query)}
+
+
+def _check_versions(connection: Connection, name: str, route: AliasUpdate) -> None:
+    known = _digests(connection, name, route)
+    for index, share in enumerate(route.shares):
+        if share.version not in known:
+            at = ("version",) if route.split is None else ("split", index, "version")
+            raise InvalidField(f"{name} has no version {share.version}", *at)
+    for index, version in enumerate(route.shadows):
+        if version not in known:
+            raise InvalidField(f"{name} has no version {version}", "shadows", index)
+
+
+def _point(connection: Connection, name: str, alias: str, route: AliasUpdate) -> StoredAlias:
+    values = {"version": route.primary, "etag": secrets.token_hex(8)}
+    at = (aliases.c.model == name, aliases.c.alias == alias)
+    connection.execute(update(aliases).where(*at).values(**values, route=route.model_dump_json()))
+    return StoredAlias(route, str(values["etag"]))
+
+
+def _states(name: str, alias: str) -> Any:
+    at = (alias_states.c.model == name, alias_states.c.alias == alias)
+    return select(alias_states).where(*at).order_by(alias_states.c.number.desc())
+
+
+def _keep_state(connection: Connection, name: str, alias: str, route: AliasUpdate) -> None:
+    """Put what an alias was on the stack, from which the oldest falls off."""
+    last = connection.execute(_states(name, alias).limit(1)).one_or_none()
+    number = 1 if last is None else last.number + 1
+    at = (alias_states.c.model == name, alias_states.c.alias == alias)
+    oldest = alias_states.c.number <= number - MOST_STATES
+    connection.execute(delete(alias_states).where(*at, oldest))
+    values = {"number": number, "route": route.model_dump_json(), "ended_at": clock()}
+    connection.execute(insert(alias_states).values(model=name, alias=alias, **values))
+
+
+def _take_out(connection: Connection, name: str, version: int) -> None:
+    """Take a version out of every alias; an alias that would be left with none is deleted."""
+    rows = connection.execute(select(aliases).where(aliases.c.model == name)).all()
+    for row in rows:
+        route = _route(row)
+        left = route.without(version)
+        if left is None:
+            at = (aliases.c.model == name, aliases.c.alias == row.alias)
+            connection.execute(delete(aliases).where(*at))
+        elif left != route:
+            _point(connection, name, row.alias, left)
 
 
 def _check_precondition(stored: StoredAlias | None, if_match: Container[str] | None) -> None:

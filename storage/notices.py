@@ -22,6 +22,8 @@ _TOKEN = re.compile(rb"[0-9a-f]{16}")
 ANSWER_SECONDS = 0.5
 """How long Valkey may take for an answer, and all listeners for theirs."""
 RECONNECT_SECONDS = 0.5
+LIFETIME_SECONDS = 1.0
+"""How long a process may go by what a name stood for when it asked the database."""
 
 Forget = Callable[[str | None], None]
 """Lets go of what a model's name stands for; of all names where it is None."""
@@ -50,11 +52,26 @@ class Notices:
         except (RedisError, OSError):
             return  # the watchers look for themselves
 
-    def announce(self, model: str) -> None:
+    @contextmanager
+    def announced(self, model: str) -> Iterator[None]:
+        """
+        Have every process let go of a model's name, around a transaction that changes it.
+
+        At the end, none goes by what the name stood for before the transaction. Where they may
+        do so, as one has not answered or the transaction took long, that is waited for.
+        """
+        began = time.monotonic()
+        have_let_go = self.announce(model)
+        yield
+        if not have_let_go or time.monotonic() - began >= LIFETIME_SECONDS:
+            time.sleep(LIFETIME_SECONDS)
+
+    def announce(self, model: str) -> bool:
         """
         Have every process let go of a model's name, before a transaction that changes it.
 
-        Returns when all of them have, or after `ANSWER_SECONDS`, or where Valkey is away.
+        Returns whether all of them have, at the latest after `ANSWER_SECONDS`; where Valkey is
+        away, they have not. For `LIFETIME_SECONDS` they then ask the database each time.
         """
         token = secrets.token_hex(8)
         give_up_at = time.monotonic() + ANSWER_SECONDS
@@ -62,9 +79,10 @@ class Notices:
             for _ in range(int(self._speaker.publish(f"{_MODEL}{model}", token))):
                 left = give_up_at - time.monotonic()
                 if left <= 0 or self._speaker.blpop([_HEARD + token], left * 0.9) is None:
-                    return
+                    return False
         except (RedisError, OSError):
-            return  # what they keep is old in a second
+            return False  # what they keep is old in a second
+        return True
 
     def on_announcement(self, forget: Forget) -> None:
         """Have this process let go of names as they are announced; it listens from now on."""

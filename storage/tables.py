@@ -8,6 +8,7 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -120,6 +121,20 @@ aliases = Table(
     Column("alias", String(32), primary_key=True),
     Column("version", Integer, nullable=False),
     Column("etag", String(32), nullable=False),  # new at every move
+    Column("route", Text),  # AliasUpdate; null: all to the version
+)
+
+alias_states = Table(
+    "alias_states",
+    metadata,
+    Column("model", String(64), primary_key=True),
+    Column("alias", String(32), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),  # 1, 2, …: a stack
+    Column("route", Text, nullable=False),  # AliasUpdate
+    Column("ended_at", Double, nullable=False),
+    ForeignKeyConstraint(
+        ["model", "alias"], ["aliases.model", "aliases.alias"], ondelete="CASCADE"
+    ),
 )
 
 datasets = Table(

@@ -2,18 +2,37 @@
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
+from sqlalchemy import column, inspect, select, table
 
 from storage.database import Database, prepare_directory
+
+NEWEST = "0006"
+"""The revision that this version works with: the last of `versions`."""
+
+VERSION = table("alembic_version", column("version_num"))
 
 
 def migrate(url: str) -> None:
     """Bring the database to the newest version of the schema, making it where there is none."""
     prepare_directory(url)
+    database = Database(url, pooled=False)
+    if _revision(database) != NEWEST:
+        _upgrade(database)
+
+
+def _revision(database: Database) -> str | None:
+    with database.read() as connection:
+        if not inspect(connection).has_table(VERSION.name):
+            return None
+        return connection.execute(select(VERSION.c.version_num)).scalar()
+
+
+def _upgrade(database: Database) -> None:
+    from alembic import command  # noqa: PLC0415  # large, and needed once in a version's life
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
-    database = Database(url, pooled=False)
     with database.write() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

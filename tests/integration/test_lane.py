@@ -10,7 +10,7 @@ from flask import Flask
 from werkzeug.datastructures import Headers
 from werkzeug.test import Client, EnvironBuilder, TestResponse
 
-from cli.main import prepare
+from cli.deployment import prepare
 from schemas.settings import Settings
 from service.app import create_app
 from service.lane import Lane, Parts
@@ -103,6 +103,13 @@ HANDED_ON = {
     "too large": ("/predict", JSON, rows(*[[0, 1]] * MOST_BYTES)),
     "another media type": ("/predict", {"Content-Type": "text/plain"}, rows([0, 1])),
     "a table": ("/predict?model=xor", {"Content-Type": "text/csv"}, b"x1,x2\n0,1\n"),
+    "not encoded": ("/predict", JSON | {"Content-Encoding": "identity"}, rows([0, 1])),
+    "encoded": ("/predict", JSON | {"Content-Encoding": "gzip"}, rows([0, 1])),
+    "an encoded table": (
+        "/predict?model=xor",
+        {"Content-Type": "text/csv", "Content-Encoding": "gzip"},
+        gzip.compress(b"x1,x2\n0,1\n", mtime=0),
+    ),
     "CSV back": ("/predict", JSON | {"Accept": "text/csv"}, rows([0, 1])),
     "a query": ("/predict?version=1", JSON, rows([0, 1])),
     "a strange host": ("/predict", JSON | {"Host": "example.org"}, rows([0, 1])),
@@ -147,6 +154,14 @@ def test_the_lane_hands_on_what_it_does_not_answer(ways: Ways, name: str) -> Non
     before = len(ways.handed_on)
     same(ways, HANDED_ON[name])
     assert len(ways.handed_on) == before + 1
+
+
+@pytest.mark.parametrize("name", ["encoded", "an encoded table"])
+def test_encoded_bodies_are_refused(ways: Ways, name: str) -> None:
+    """Outside of `/v2` no body is decoded, and one that may need it is not taken for something."""
+    answer = same(ways, HANDED_ON[name])
+    assert answer.status_code == 415
+    assert "Content-Encoding: gzip" in answer.get_json()["detail"]
 
 
 def test_a_chunked_body_is_handed_on(ways: Ways) -> None:

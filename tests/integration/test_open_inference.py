@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from cli.main import prepare
+from cli.deployment import prepare
 from schemas.settings import Settings
 from service.app import create_app
 from storage import Storage

@@ -88,10 +88,11 @@ def test_settings_stay_here(do: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "secret" not in told
 
 
-@pytest.mark.parametrize("module", ["exporting", "parsing", "predicting", "writing"])
+@pytest.mark.parametrize("module", ["drawing", "exporting", "parsing", "predicting", "writing"])
 def test_works_load_neither_flask_nor_gevent(do: Work, module: str) -> None:
     """What the modules that are run apart import leaves the API's libraries out."""
     body = f"""import service.{module}, perceptron.export, perceptron.answering
+import perceptron.figures.boundary
 loaded = {{'flask', 'gevent', 'sqlalchemy', 'torch', 'numba'}} & set(sys.modules)
 return ' '.join(loaded).encode()"""
     assert do(body) == b""

@@ -8,7 +8,7 @@ from typing import get_args
 import click
 import pytest
 
-from cli.main import main
+from cli.main import ENTRIES, main
 from schemas.job import EventType, JobError, JobStatus
 from schemas.settings import Settings
 from schemas.training import DiagnosisCode
@@ -88,17 +88,44 @@ def test_job_states_and_events_are_explained() -> None:
     assert [word for word in words if f"| `{word}` |" not in page] == []
 
 
+def _commands() -> Iterator[tuple[str, click.Command]]:
+    """Give every command, and those below it, by what one types."""
+    context = click.Context(main)
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
+        yield name, command
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {below}", one) for below, one in command.commands.items())
+
+
 def test_every_command_and_option_is_in_the_cli_reference() -> None:
-    """Each command has a section; each option of it has a row there."""
+    """Each command has a section; each option of it has a row there, or in that of all."""
     page = reference("cli.md")
-    for name, command in main.commands.items():
-        section = re.search(
-            rf"^## perceptron {name}\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE
-        )
-        assert section is not None, name
+    sections = dict(
+        re.findall(r"^##+ perceptron([^\n]*)\n(.*?)(?=^##|\Z)", page, re.DOTALL | re.MULTILINE)
+    )
+    commands = dict(_commands())
+    assert set(sections) == {"", *(f" {name}" for name in commands)}
+    of_all = {"--server", "--json"}
+    for name, command in commands.items():
         for parameter in command.params:
-            assert isinstance(parameter, click.Option)
-            assert f"| `{parameter.opts[0]}` |" in section[1]
+            if isinstance(parameter, click.Option):
+                told = parameter.opts[0]
+                section = sections["" if told in of_all else f" {name}"]
+                assert f"| `{told}` |" in section, f"{name} {told}"
+            else:
+                told = parameter.make_metavar(click.Context(command))
+                usage = sections[f" {name}"].strip().partition(":")[0]
+                assert told in usage, f"{name} {told}"
+
+
+def test_summaries_of_commands_are_their_own() -> None:
+    """The list of commands says of each one what its help begins with."""
+    for name, command in _commands():
+        if " " not in name:
+            first = str(command.help).strip().partition("\n")[0]
+            assert first.startswith(ENTRIES[name].summary.rstrip("."))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -140,7 +140,10 @@ def test_columns_are_the_rows_of_predict(rows: list[Any], order: list[int]) -> N
     assert _outputs(_ask_binary(MIXED_MODEL, inputs)) == found
 
 
-@given(rows=st.lists(st.lists(st.floats(width=32), min_size=3, max_size=3), min_size=1, max_size=9))
+FLOATS = st.floats(width=32, allow_infinity=False)
+
+
+@given(rows=st.lists(st.lists(FLOATS, min_size=3, max_size=3), min_size=1, max_size=9))
 @settings(deadline=None)
 def test_a_matrix_is_its_rows_and_its_columns(rows: list[list[float]]) -> None:
     """A matrix, nested or flat or in bytes, and its columns are answered alike; or all refused."""

@@ -8,6 +8,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemas.settings import Settings
 from service.app import create_app
 
+FIGURES = [
+    "/jobs/{job_id}/figures/{figure}",
+    "/models/{name}/figures/{figure}",
+    "/models/{name}/versions/{version}/figures/{figure}",
+]
+"""Paths of figures."""
+
 TENSORS = {"Content-Encoding", "Inference-Header-Content-Length"}
 """Headers that go both ways."""
 
@@ -29,6 +36,8 @@ READ = {
     "post /v2/models/{name}/versions/{version}/infer": TENSORS | {"Accept-Encoding"},
     "put /models/{name}/aliases/{alias}": {"If-Match"},
     "delete /models/{name}/aliases/{alias}": {"If-Match"},
+    "post /models/{name}/aliases/{alias}/rollback": {"If-Match"},
+    **{f"get {path}": {"If-None-Match"} for path in FIGURES},
 }
 """Headers that each operation reads; the others read none."""
 
@@ -40,6 +49,7 @@ GIVEN = {
     "get /jobs/{job_id}/events 200": {"Link"},
     "get /jobs/{job_id}/results 200": {"Link"},
     "get /jobs/{job_id}/predictions 200": {"Content-Disposition"},
+    "post /predict 200": {"Model-Version"},
     "get /models 200": {"Link"},
     "get /models/{name}/versions 200": {"Link"},
     "get /models/{name}/onnx 200": {"Content-Disposition", "ETag"},
@@ -57,9 +67,12 @@ GIVEN = {
     "post /v2/models/{name}/versions/{version}/infer 200": TENSORS,
     "put /models/{name}/aliases/{alias} 200": {"ETag"},
     "put /models/{name}/aliases/{alias} 201": {"ETag"},
+    "post /models/{name}/aliases/{alias}/rollback 200": {"ETag"},
     "post /datasets 201": {"Location"},
     "get /datasets 200": {"Link"},
     "get /gates 200": {"Link"},
+    **{f"get {path} 200": {"Content-Disposition", "ETag"} for path in FIGURES},
+    **{f"get {path} 304": {"ETag"} for path in FIGURES},
 }
 """Headers of each answer that is no problem; the others have none."""
 
@@ -105,6 +118,17 @@ def test_headers_of_answers(document: dict[str, Any]) -> None:
     assert {name: headers for name, headers in given.items() if headers} == GIVEN
 
 
+def test_queries_are_described(document: dict[str, Any]) -> None:
+    """What a query may say is told, but for what its name says."""
+    bare = {
+        parameter["name"]
+        for operation in operations(document).values()
+        for parameter in operation.get("parameters", ())
+        if parameter["in"] in ("query", "header") and not parameter.get("description")
+    }
+    assert bare <= {"limit", "description"}
+
+
 def test_events_are_a_stream_too(document: dict[str, Any]) -> None:
     """The events of a job are offered as JSON and as a stream."""
     answer = operations(document)["get /jobs/{job_id}/events"]["responses"]["200"]
@@ -134,6 +158,15 @@ def test_models_are_files_and_cards_are_pages_too(document: dict[str, Any]) -> N
             assert set(answer["content"]) == {"application/octet-stream"}
         answer = operations(document)[f"get {path}/card"]["responses"]["200"]
         assert set(answer["content"]) == {"application/json", "text/markdown"}
+
+
+def test_figures_are_pictures(document: dict[str, Any]) -> None:
+    """Figures are SVG or PNG, and say what may be chosen of them."""
+    for path in FIGURES:
+        operation = operations(document)[f"get {path}"]
+        assert set(operation["responses"]["200"]["content"]) == {"image/svg+xml", "image/png"}
+        query = {item["name"] for item in operation["parameters"] if item["in"] == "query"}
+        assert query == {"format", "theme", "scale", "part", "x", "y"}
 
 
 def test_ways_to_send_a_table(document: dict[str, Any]) -> None:

@@ -131,6 +131,13 @@ def test_texts_that_are_numbers() -> None:
     assert taken.columns[0].missing.all()
 
 
+def test_a_text_among_numbers() -> None:
+    """Numbers of JSON that became texts beside one do not take its blame."""
+    frame = Frame((categories("x", ["1", None, "two", "3"]),))
+    with pytest.raises(InvalidField, match=r"^row 3: 'x' is the text 'two': a number is needed$"):
+        batches.usable(numbers_as_they_are(("x",)), frame, are_numbers_texts=False)
+
+
 @pytest.mark.parametrize(
     ("column", "message"),
     [

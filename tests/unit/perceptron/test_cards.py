@@ -355,3 +355,16 @@ def test_bare_addresses_are_no_links(address: str) -> None:
     """Addresses, which GitHub would link without any markup, are broken by an escape."""
     assert address not in escaped(address)
     assert escaped(address).replace("\\", "") == address
+
+
+def test_figures() -> None:
+    """With a server the page shows the figures that the version has, by their addresses there."""
+    metrics = Metrics(train=_several(3))
+    page = markdown(version(metrics=metrics), "http://host:8000/")
+    images = [token.attrs["src"] for token in _inline(page) if token.type == "image"]
+    found = version()
+    at = f"http://host:8000/models/{found.name}/versions/{found.version}/figures"
+    assert images == [f"{at}/{kind}" for kind in ("confusion", "boundary", "network")]
+    history = (EpochRecord(epoch=0, train_loss=1.0),)
+    assert f"({at}/loss)" in markdown(version(history=history), "http://host:8000")
+    assert "## Figures" not in markdown(version(metrics=metrics))

@@ -4,14 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn import datasets as bundled
 
 from perceptron.datasets import (
     dataset,
     dataset_names,
     describe,
     in_request,
-    scikit_learn_frames,
     summary,
 )
 from perceptron.frames import Frame, booleans, categories, numbers
@@ -134,29 +132,3 @@ def test_a_hundred_rows_are_shown() -> None:
     found = describe(frame, DatasetOptions(name="mine"), b"")
     assert [record["x"] for record in found.records] == list(range(100))
     assert found.task == "regression"
-
-
-def test_scikit_learns_tables() -> None:
-    """The five tables hold scikit-learn's numbers, with classes by their names."""
-    found = {options.name: (options, frame) for options, frame in scikit_learn_frames()}
-    assert list(found) == ["iris", "wine", "breast_cancer", "digits", "diabetes"]
-    tasks = {}
-    for name, (options, frame) in found.items():
-        theirs = getattr(bundled, f"load_{name}")()
-        values = np.column_stack([column.values for column in frame.columns[:-1]])
-        np.testing.assert_array_equal(values, theirs.data)
-        assert frame.names == (*theirs.feature_names, options.target)
-        goal = frame.columns[-1]
-        if name in ("digits", "diabetes"):
-            np.testing.assert_array_equal(goal.values, theirs.target)
-        else:
-            assert goal.cells() == theirs.target_names[theirs.target].tolist()
-        described = describe(frame, options, frame.to_bytes())
-        tasks[name] = (described.task, described.target, described.description != "")
-    assert tasks == {
-        "iris": ("multiclass", "species", True),
-        "wine": ("multiclass", "cultivar", True),
-        "breast_cancer": ("binary", "diagnosis", True),
-        "digits": ("multiclass", "digit", True),
-        "diabetes": ("regression", "progression", True),
-    }

@@ -33,12 +33,18 @@ def test_data_types_are_triton_s() -> None:
         assert np_to_triton_dtype(dtype) == datatype
 
 
+def finite(datatype: Datatype) -> st.SearchStrategy[np.ndarray[Any, Any]]:
+    """Draw an array without ∞; with NaN."""
+    elements = arrays.from_dtype(DTYPES[datatype], allow_infinity=False)
+    return arrays.arrays(DTYPES[datatype], SHAPES, elements=elements)
+
+
 @pytest.mark.parametrize("datatype", NUMBERS)
 @given(data=st.data())
 @settings(deadline=None, max_examples=20)
 def test_numbers_are_numpy_s_bytes(datatype: Datatype, data: st.DataObject) -> None:
     """Any array comes back from its bytes, wherever in a body they lie, and goes out as them."""
-    tensor = data.draw(arrays.arrays(DTYPES[datatype], SHAPES))
+    tensor = data.draw(finite(datatype))
     body = b"{}." + tensor.tobytes()
     found = from_bytes(datatype, tensor.shape, memoryview(body)[3:])
     np.testing.assert_array_equal(found, tensor.reshape(-1))
@@ -49,8 +55,8 @@ def test_numbers_are_numpy_s_bytes(datatype: Datatype, data: st.DataObject) -> N
 @given(data=st.data())
 @settings(deadline=None, max_examples=20)
 def test_numbers_in_json(datatype: Datatype, data: st.DataObject) -> None:
-    """Any array comes back from its JSON, nested or flat; NaN and ∞ too, as Python writes them."""
-    tensor = data.draw(arrays.arrays(DTYPES[datatype], SHAPES))
+    """Any array comes back from its JSON, nested or flat; NaN too, as Python writes it."""
+    tensor = data.draw(finite(datatype))
     for values in (tensor.tolist(), tensor.reshape(-1).tolist()):
         found = from_json(datatype, tensor.shape, parsed(json.dumps(values)))
         assert isinstance(found, np.ndarray)
@@ -90,6 +96,9 @@ def test_beyond_the_range_of_fp32() -> None:
         ("FP32", (2, 2), bytes(15), r"FP32 of shape \[2, 2\] is 16 bytes, not 15"),
         ("FP32", (2**40, 2**40), bytes(8), "not 8"),
         ("BOOL", (1,), b"\x02", "byte 0 or 1"),
+        ("FP16", (1,), struct.pack("<e", -np.inf), "a value is infinite"),
+        ("FP32", (2,), struct.pack("<2f", 1, np.inf), "a value is infinite"),
+        ("FP64", (1,), [-np.inf], "a value is infinite"),
         ("BYTES", (1,), struct.pack("<I1s", 2, b"a"), "5 bytes are not 1 lengths"),
         ("BYTES", (2,), struct.pack("<I1s", 1, b"a"), "5 bytes are not 2 lengths"),
         ("BYTES", (2**60,), struct.pack("<I1s", 1, b"a"), "5 bytes are not"),

@@ -1,0 +1,192 @@
+"""`perceptron jobs`: list, show, watch, stop and forget jobs."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.reports import (
+    card_of,
+    classes_of,
+    listed,
+    pairs,
+    show_diagnosis,
+    show_end,
+    show_metrics,
+    status,
+    table,
+)
+from cli.server import LAST, Server, asks_server, complete_job, path_of
+from cli.watching import curve_of, shape_of, title_of, watch
+
+FIGURES = ("loss", "confusion")
+WIDE = 100
+"""Letters of a line that has room for when each job was made."""
+JOB = click.argument("job", default=LAST, shell_complete=complete_job)
+
+
+@click.group(invoke_without_command=True)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Most jobs.")
+@asks_server
+def jobs(server: Server, *, limit: int) -> None:
+    """
+    List jobs, newest first; show, watch and stop one.
+
+    JOB is a job's id, or `last`, the newest one, which it is where none is given.
+    """
+    if click.get_current_context().invoked_subcommand is None:
+        _list(server, limit)
+
+
+def _list(server: Server, limit: int) -> None:
+    found = server.items("/jobs", limit)
+    if server.as_json:
+        server.show_json(found)
+        return
+    is_wide = server.console.width >= WIDE
+    made = table("!job", "!status", "what", ">acc.", "model", *(["made"] if is_wide else []))
+    for job in found["data"]:
+        train = (job["metrics"] or {}).get("train") or job.get("evaluation") or {}
+        accuracy, model = train.get("accuracy"), job["model"]
+        made.add_row(
+            job["id"],
+            status(job["status"]),
+            title_of(job),
+            "" if accuracy is None else f"{accuracy:.3g}",
+            f"{model['name']} v{model['version']}" if model else "",
+            *([_time(job["created_at"])] if is_wide else []),
+        )
+    listed(server.console, made, found, "jobs")
+
+
+@jobs.command()
+@JOB
+@asks_server
+def show(server: Server, job: str) -> None:
+    """Show a job: what it does, its curve, its metrics, the diagnosis."""
+    found = server.get(path_of("jobs", server.job_id(job)))
+    if server.as_json:
+        server.show_json(found)
+        return
+    console = server.console
+    console.print(pairs(_facts(found)))
+    if len(found["history"]) > 1:
+        console.print(curve_of(found["history"]))
+    if found["metrics"]:
+        show_metrics(console, found["metrics"], classes_of(card_of(server, found)))
+    if found["diagnosis"]:
+        show_diagnosis(console, found["diagnosis"])
+
+
+@jobs.command(name="watch")
+@JOB
+@asks_server
+def watch_command(server: Server, job: str) -> None:
+    """Watch a job until it ends, from its first event on."""
+    found = server.get(path_of("jobs", server.job_id(job)))
+    ended = watch(server, found)
+    if server.as_json:
+        server.show_json(ended)
+    else:
+        show_end(server, ended)
+
+
+@jobs.command()
+@JOB
+@asks_server
+def cancel(server: Server, job: str) -> None:
+    """Stop a job: at once while it waits, within seconds while it runs."""
+    found = server.ask("POST", f"{path_of('jobs', server.job_id(job))}/cancel").json()
+    if server.as_json:
+        server.show_json(found)
+    else:
+        is_final = found["status"] == "cancelled"
+        server.say(f"{found['id']} {'is cancelled' if is_final else 'is being cancelled'}")
+
+
+@jobs.command()
+@JOB
+@click.option("--follow", is_flag=True, help="Go on until the job has ended.")
+@asks_server
+def events(server: Server, job: str, *, follow: bool) -> None:
+    """Print what happened to a job, a line of JSON for each event."""
+    job_id = server.job_id(job)
+    if follow:
+        for event in server.events(job_id):
+            if event.event not in ("done", "deleted"):
+                click.echo(event.data)
+        return
+    for event in server.items(f"{path_of('jobs', job_id)}/events", 1_000_000)["data"]:
+        click.echo(json.dumps(event, ensure_ascii=False))
+
+
+@jobs.command()
+@click.argument("job", shell_complete=complete_job)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@asks_server
+def rm(server: Server, job: str, *, yes: bool) -> None:
+    """Forget a job, stopping it where it runs; the model that it published stays."""
+    job_id = server.job_id(job)
+    if not yes:
+        click.confirm(f"Forget the job {job_id}?", abort=True, err=True)
+    server.ask("DELETE", path_of("jobs", job_id))
+    server.say(f"{job_id} is forgotten", deleted=job_id)
+
+
+@jobs.command()
+@JOB
+@click.argument("figure", type=click.Choice(FIGURES), default="loss")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write; its name ends in .svg or .png.",
+)
+@click.option("--dark", is_flag=True, help="Light on dark.")
+@asks_server
+def figure(server: Server, job: str, *, figure: str, output: Path, dark: bool) -> None:
+    """Draw a job's learning curves or confusion matrices into a file."""
+    path = f"{path_of('jobs', server.job_id(job))}/figures/{figure}"
+    save_figure(server, path, output, is_dark=dark)
+
+
+def save_figure(server: Server, path: str, output: Path, *, is_dark: bool, **query: Any) -> None:
+    """Write a figure in the form that the file's name says. Raises: BadParameter."""
+    form = output.suffix.lower().removeprefix(".")
+    if form not in ("svg", "png"):
+        raise click.BadParameter(f"{output}: its name must end in .svg or .png", param_hint="-o")
+    query |= {"format": form} | ({"theme": "dark"} if is_dark else {})
+    size = server.download("GET", path, output, params=query)
+    server.say(f"{output}: {size:,} bytes", file=str(output), size_bytes=size)
+
+
+def _facts(job: dict[str, Any]) -> list[tuple[str, Any]]:
+    progress, training = job["progress"], job["training"] or {}
+    done, total = (progress.get(name) for name in ("epoch", "epochs"))
+    if done is None:
+        done, total = progress["rows_done"], progress["rows"]
+    model, error = job["model"], job["error"]
+    used = " on ".join(filter(None, (job["engine"], job["device"])))
+    return [
+        ("job", job["id"]),
+        ("status", status(job["status"])),
+        ("waits for", job["waiting_for"]),
+        ("error", f"{error['message']} ({error['code']})" if error else None),
+        ("kind", job["kind"]),
+        ("dataset", job["dataset"]),
+        ("network", shape_of(job) if job["network"] else None),
+        ("optimizer", training.get("optimizer")),
+        ("learning rate", training.get("learning_rate")),
+        ("seed", training.get("seed")),
+        ("progress", f"{done:,} of {total:,}"),
+        ("engine", used or None),
+        ("made", _time(job["created_at"])),
+        ("model", f"{model['name']}, version {model['version']}" if model else None),
+    ]
+
+
+def _time(text: str) -> str:
+    return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}"

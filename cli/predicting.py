@@ -1,0 +1,139 @@
+"""`perceptron predict`: ask a model, for a few rows or for a whole table."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.reports import predictions
+from cli.server import Server, asks_server, complete_model, path_of
+
+MEDIA_TYPES = {
+    ".csv": "text/csv",
+    ".parquet": "application/vnd.apache.parquet",
+    ".ndjson": "application/x-ndjson",
+    ".jsonl": "application/x-ndjson",
+}
+"""What a file is by its name's end."""
+CSV = MEDIA_TYPES[".csv"]
+STANDARD_INPUT = "-"
+PIECE_BYTES = 64 * 1024
+WORDS = {"true": True, "false": False, "": None}
+
+
+@click.command()
+@click.argument("model", shell_complete=complete_model)
+@click.argument("rows", nargs=-1, required=True, type=click.Path())
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File for a table's predictions; its end says the form.  [default: CSV, printed]",
+)
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="COLUMN",
+    help="Column of a table to repeat before the predictions; once for each.",
+)
+@click.option("--version", default=None, help="Number or alias.  [default: the latest]")
+@asks_server
+def predict(server: Server, model: str, *, rows: tuple[str, ...], **options: Any) -> None:
+    """
+    Ask MODEL for ROWS, or for the rows of a file.
+
+    A row is its values by comma, in the order of the features, or NAME=VALUE by comma; nothing is a
+    missing value. A file is CSV, Parquet or NDJSON by its name's end, with the features among its
+    columns; `-` is CSV from standard input.
+
+    \b
+    perceptron predict my-xor 0,1 1,1
+    perceptron predict irises rows.csv -o predictions.csv
+    """  # noqa: D301
+    if _is_file(rows[0]):
+        if len(rows) > 1:
+            raise click.UsageError("one file at a time")
+        _predict_file(server, model, rows[0], **options)
+        return
+    for option in ("output", "keep"):
+        if options[option]:
+            raise click.UsageError(f"--{option} is for files")
+    _predict_rows(server, model, rows, options["version"])
+
+
+def media_type(path: str) -> str:
+    """Say what a file is. Raises: BadParameter."""
+    if path == STANDARD_INPUT:
+        return CSV
+    found = MEDIA_TYPES.get(Path(path).suffix.lower())
+    if found is None:
+        raise click.BadParameter(f"{path}: its name must end in {', '.join(MEDIA_TYPES)}")
+    return found
+
+
+def pieces(path: str) -> Iterator[bytes]:
+    """Read a file, or standard input, piece by piece."""
+    with click.open_file(path, "rb") as file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece
+
+
+def _is_file(text: str) -> bool:
+    return text == STANDARD_INPUT or Path(text).suffix.lower() in MEDIA_TYPES
+
+
+def _predict_file(
+    server: Server, model: str, path: str, *, output: Path | None, keep: tuple[str, ...],
+    version: str | None,
+) -> None:  # fmt: skip
+    if path != STANDARD_INPUT and not Path(path).exists():
+        raise click.BadParameter(f"there is no file {path}", param_hint="ROWS")
+    wanted = media_type(str(output)) if output else "application/json" if server.as_json else CSV
+    query: dict[str, Any] = {"model": model, "keep": list(keep)}
+    query |= {} if version is None else {"version": version}
+    headers = {"Content-Type": media_type(path), "Accept": wanted}
+    size = server.download(
+        "POST", "/predict", output, params=query, headers=headers, content=pieces(path)
+    )
+    if output:
+        server.say(f"{output}: {size:,} bytes", file=str(output), size_bytes=size)
+
+
+def _predict_rows(server: Server, model: str, rows: tuple[str, ...], version: str | None) -> None:
+    inputs = [_row(text) for text in rows]
+    chosen = {} if version is None else {"version": _reference(version)}
+    answer = server.post("/predict", {"model": model, **chosen, "inputs": inputs})
+    if server.as_json:
+        server.show_json(answer)
+        return
+    number = str(answer["version"])
+    features = server.get(path_of("models", model, "versions", number))["card"]["feature_names"]
+    lists = [
+        [row.get(name) for name in features] if isinstance(row, dict) else row for row in inputs
+    ]
+    server.console.print(predictions(features, lists, answer))
+
+
+def _reference(version: str) -> int | str:
+    return int(version) if version.isdecimal() else version
+
+
+def _row(text: str) -> list[Any] | dict[str, Any]:
+    """Read a row: values, or names with values."""
+    cells = next(csv.reader([text], skipinitialspace=True), [])
+    if cells and all("=" in cell for cell in cells):
+        return {name: _cell(value) for name, _, value in (cell.partition("=") for cell in cells)}
+    return [_cell(cell) for cell in cells]
+
+
+def _cell(text: str) -> Any:
+    """Read a number, a truth or a missing value; anything else is a category."""
+    text = text.strip()
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
+    try:
+        return int(text) if text.lstrip("+-").isdecimal() else float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,304 @@
+"""What commands say of jobs, models and predictions: tables for people."""
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rich import box
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from cli.server import Refused, Server, path_of
+
+STATUS_COLOURS = {
+    "queued": "yellow",
+    "running": "blue",
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "dim",
+}
+MOST_CLASSES = 10
+"""Classes of a confusion matrix up to which it is shown."""
+MOST_COLUMNS = 5
+"""Features of a table of predictions."""
+BAR = 8
+"""Letters of a probability's bar."""
+ALL_ROWS, SOME_ROWS = 16, 6
+"""Rows of a table that are all shown as examples, and how many of a longer one."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+PARTS = ("train", "validation", "test")
+MEASURES = (
+    "loss", "accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "macro.precision",
+    "macro.recall", "macro.f1", "mae", "rmse", "r2",
+)  # fmt: skip
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """
+    Make a table in the style of all of them.
+
+    A column that begins with `>` has numbers, one that begins with `!` is never broken.
+    """
+    made = Table(title=title, title_justify="left", header_style="bold", box=box.ROUNDED)
+    for column in columns:
+        made.add_column(
+            plain(column.lstrip(">!")),
+            justify="right" if ">" in column[:2] else "left",
+            no_wrap="!" in column[:2],
+            overflow="fold",
+        )
+    return made
+
+
+def plain(text: str) -> str:
+    """Show control characters of a table's texts, rather than have the terminal follow them."""
+    return _CONTROL.sub("�", text)
+
+
+def number(value: Any) -> str:
+    """Write a number in four digits; nothing for none."""
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
+def status(name: str) -> Text:
+    """Write a status in its colour."""
+    return Text(name, STATUS_COLOURS.get(name, ""))
+
+
+# Jobs
+
+
+def show_end(server: Server, job: Mapping[str, Any]) -> None:
+    """Say what came of a job that succeeded, and how to go on."""
+    console = server.console
+    console.print()
+    if job["kind"] == "predict":
+        if job.get("evaluation"):
+            show_metrics(console, {"train": job["evaluation"]})
+        console.print(f"The predictions are at {server.url}{job['links']['predictions']}")
+        return
+    known = show_learned(server, job)
+    if job["model"]:
+        name, version = job["model"]["name"], job["model"]["version"]
+        told = (name, "bold"), f", version {version}. Go on with:"
+        console.print(Text.assemble("Published as ", *told))
+        console.print(f"  perceptron predict {name} {_row_hint(known)}", soft_wrap=True)
+        console.print(f"  perceptron models show {name}", soft_wrap=True)
+
+
+def show_learned(server: Server, job: Mapping[str, Any]) -> "Known | None":
+    """Say how good a training is, what it answers for rows of its dataset, and the diagnosis."""
+    card = card_of(server, job)
+    if job["metrics"]:
+        show_metrics(server.console, job["metrics"], classes_of(card))
+    known = None if card is None else _known_rows(server, job, card)
+    if known is not None:
+        server.console.print(_examples(server, job["model"], known))
+    if job["diagnosis"]:
+        show_diagnosis(server.console, job["diagnosis"])
+    return known
+
+
+def card_of(server: Server, job: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Give the card of the version that a job published; None where there is none any more."""
+    if not job["model"]:
+        return None
+    try:
+        path = path_of("models", job["model"]["name"], "versions", str(job["model"]["version"]))
+        return dict(server.get(path)["card"])
+    except Refused:
+        return None
+
+
+def classes_of(card: Mapping[str, Any] | None) -> Sequence[Any]:
+    """Give the classes that a model tells apart; 0 and 1 where nothing is known of them."""
+    if card is None or card["preprocessing"] is None:
+        return (0, 1)
+    return card["preprocessing"]["target"]["classes"] or (0, 1)
+
+
+def show_metrics(
+    console: Console, metrics: Mapping[str, Any], classes: Sequence[Any] = (0, 1)
+) -> None:
+    """
+    Print the metrics of each part of the rows, and their confusion matrices.
+
+    `classes` names those of a binary task.
+    """
+    parts = {part: metrics[part] for part in PARTS if metrics.get(part)}
+    made = table("", *(f">{part}" for part in parts), ">baseline")
+    baseline = parts["train"]["baseline"]
+    for measure in MEASURES:
+        found = [_look_up(part, measure) for part in parts.values()]
+        if any(value is not None for value in found):
+            name = measure.replace("macro.", "mean ").replace("_", " ")
+            made.add_row(name, *map(number, found), number(baseline.get(measure)))
+    matrices = [
+        matrix
+        for name, part in parts.items()
+        if (matrix := confusion(part, name, classes)) is not None
+    ]
+    console.print(Columns([made, *matrices], padding=(0, 3)))
+
+
+def _look_up(part: Mapping[str, Any], place: str) -> Any:
+    found: Any = part
+    for name in place.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
+def confusion(part: Mapping[str, Any], name: str, classes: Sequence[Any]) -> Table | None:
+    """Make the confusion matrix of a part; None where there is none to show."""
+    counts: Any = part.get("confusion_matrix")
+    if part["task"] == "binary":
+        names = ("true_negative", "false_positive"), ("false_negative", "true_positive")
+        rows: Any = [[counts[name] for name in pair] for pair in names]
+    elif part["task"] == "multiclass" and len(part["classes"]) <= MOST_CLASSES:
+        classes, rows = part["classes"], counts
+    else:
+        return None
+    made = table("actual", *(f">{spelled(label)}" for label in classes), title=f"{name}: predicted")
+    for place, (label, row) in enumerate(zip(classes, rows, strict=True)):
+        cells = [
+            Text(f"{count:,}", _matrix_style(count, is_right=place == column))
+            for column, count in enumerate(row)
+        ]
+        made.add_row(spelled(label), *cells)
+    return made
+
+
+def _matrix_style(count: int, *, is_right: bool) -> str:
+    if count == 0:
+        return "dim"
+    return "bold green" if is_right else "bold red"
+
+
+def show_diagnosis(console: Console, diagnosis: Mapping[str, str]) -> None:
+    """Print what the curves say, in words."""
+    colour = "green" if diagnosis["code"] == "good_fit" else "yellow"
+    title = diagnosis["code"].replace("_", " ")
+    console.print(Panel(diagnosis["message"], title=title, title_align="left", border_style=colour))
+
+
+# Predictions
+
+
+class Known(NamedTuple):
+    """Rows of a job's dataset."""
+
+    features: Sequence[str]
+    target: str
+    records: Sequence[Mapping[str, Any]]
+
+
+def _known_rows(server: Server, job: Mapping[str, Any], card: Mapping[str, Any]) -> Known | None:
+    """Give rows of a job's dataset; None for rows that it brought, or that are gone."""
+    if job["dataset"] == "inline":
+        return None
+    try:
+        dataset = server.get(path_of("datasets", job["dataset"]))
+    except Refused:
+        return None
+    target = card["preprocessing"]["target"]["name"] if card["preprocessing"] else dataset["target"]
+    records = [record for record in dataset["records"] if record.get(target) is not None]
+    return Known(card["feature_names"], target, records) if records else None
+
+
+def _examples(server: Server, model: Mapping[str, Any], known: Known) -> Table:
+    """Show what the model says of rows of its dataset; all of them where they are few."""
+    features, target, records = known
+    if len(records) > ALL_ROWS:
+        step = (len(records) - 1) / (SOME_ROWS - 1)
+        records = [records[round(place * step)] for place in range(SOME_ROWS)]
+    rows = [[record[name] for name in features] for record in records]
+    asked = {"model": model["name"], "version": model["version"], "inputs": rows}
+    answer = server.post("/predict", asked)
+    return predictions(features, rows, answer, [record.get(target) for record in records])
+
+
+def _row_hint(known: Known | None) -> str:
+    """Write a row as one types it."""
+    if known is None or len(known.features) > MOST_COLUMNS:
+        return "rows.csv -o predictions.csv"
+    last = known.records[-1]
+    cells = ("" if last[name] is None else spelled(last[name]) for name in known.features)
+    return shlex.quote(",".join(cells))
+
+
+def predictions(
+    features: Sequence[str],
+    rows: Sequence[Sequence[Any]],
+    answer: Mapping[str, Any],
+    actual: Sequence[Any] | None = None,
+) -> Table:
+    """Make a table of rows and what a model says of them."""
+    shown = list(features[:MOST_COLUMNS])
+    more = ["…"] if len(features) > len(shown) else []
+    probabilities = answer["probabilities"]
+    made = table(
+        *(f">{name}" for name in shown), *more, *([] if actual is None else [">!actual"]),
+        ">!prediction", *([] if probabilities is None else ["!probability"]),
+        title=f"{answer['model']}, version {answer['version']}",
+    )  # fmt: skip
+    for place, (row, predicted) in enumerate(zip(rows, answer["predictions"], strict=True)):
+        cells: list[RenderableType] = [spelled(cell) for cell in row[: len(shown)]]
+        cells += more
+        if actual is None:
+            cells.append(Text(spelled(predicted), "bold"))
+        else:
+            cells += [spelled(actual[place]), _judged(predicted, actual[place], probabilities)]
+        if probabilities is not None:
+            cells.append(_bar(probabilities[place], answer["classes"]))
+        made.add_row(*cells)
+    return made
+
+
+def _judged(predicted: Any, actual: Any, probabilities: Any) -> Text:
+    if probabilities is None:
+        return Text(spelled(predicted), "bold")
+    return Text(spelled(predicted), "bold green" if predicted == actual else "bold red")
+
+
+def _bar(probability: Any, classes: Sequence[Any]) -> Text:
+    """Write the probability of the second class, or the greatest of several, as a bar."""
+    share, told = probability, f"P({spelled(classes[1])}) = "
+    if isinstance(probability, list):
+        share, told = max(probability), ""
+    filled = round(BAR * share)
+    bar = ("━" * filled, "blue"), ("·" * (BAR - filled), "dim")
+    return Text.assemble(*bar, f" {told}{share:.4f}")
+
+
+def spelled(value: Any) -> str:
+    """Write a cell as tables do."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.6g}" if isinstance(value, float) else plain(str(value))
+
+
+def listed(console: Console, made: Table, found: Mapping[str, Any], what: str) -> None:
+    """Print a list, and say where it was cut off."""
+    console.print(made)
+    if found["has_more"]:
+        console.print(f"There are more {what}: ask for them with --limit.", style="dim")
+
+
+def pairs(rows: Iterable[tuple[str, Any]]) -> Table:
+    """Make a table of names and values, without lines."""
+    made = Table.grid(padding=(0, 2))
+    made.add_column(style="dim")
+    made.add_column(overflow="fold")
+    for name, value in rows:
+        if value is not None:
+            made.add_row(name, value if isinstance(value, Text | Group) else str(value))
+    return made

@@ -1,0 +1,66 @@
+"""The process that draws: the same request makes the same bytes, in whatever process."""
+
+import pytest
+
+from perceptron import datasets, layers
+from perceptron.gates import BUILT_IN_MODELS
+from schemas.errors import CorruptModel
+from schemas.figure import FigureFormat
+from schemas.preprocessing import numbers_as_they_are
+from schemas.training import EpochRecord
+from service import apart
+from service.drawing import BoundaryDrawing, CurvesDrawing, DrawingRequest, NetworkDrawing
+from service.figures import LIMITS
+
+HISTORY = tuple(
+    EpochRecord(epoch=epoch, train_loss=1 / (1 + epoch), valid_loss=0.1 + (epoch - 7) ** 2)
+    for epoch in range(20)
+)
+GATE = numbers_as_they_are(("x1", "x2"))
+WEIGHTS = layers.to_bytes(BUILT_IN_MODELS["xor"])
+SOURCE = datasets.in_request("xor")
+assert SOURCE is not None
+ROWS = SOURCE.frame.to_bytes()
+
+DRAWINGS: dict[str, tuple[CurvesDrawing | NetworkDrawing | BoundaryDrawing, bytes, bytes]] = {
+    "curves": (CurvesDrawing(history=HISTORY, kept=None, scale="log"), b"", b""),
+    "network": (NetworkDrawing(preprocessing=GATE), WEIGHTS, b""),
+    "boundary": (
+        BoundaryDrawing(preprocessing=GATE, x="x1", y="x2", training=None),
+        WEIGHTS,
+        ROWS,
+    ),
+}
+
+
+@pytest.mark.parametrize("form", ["svg", "png"])
+@pytest.mark.parametrize("kind", DRAWINGS)
+def test_figures_are_the_same_each_time(
+    kind: str, form: FigureFormat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the time, nor the order of sets, nor the user's settings change a byte."""
+    drawing, weights, rows = DRAWINGS[kind]
+    asked = DrawingRequest(drawing=drawing, title="a title", format=form, theme="light")
+    made = set()
+    for seed in ("1", "2"):
+        monkeypatch.setenv("PYTHONHASHSEED", seed)
+        made.add(apart.run("service.drawing", asked.with_data(weights, rows), LIMITS))
+    assert len(made) == 1
+
+
+def test_requests_come_apart_as_they_were_put_together() -> None:
+    """Weights and rows are any bytes, line breaks and nothing among them."""
+    asked = DrawingRequest(
+        drawing=NetworkDrawing(preprocessing=GATE), title="ä\nb", format="svg", theme="dark"
+    )
+    for weights, rows in ((b"\n1\n", b"\n\n"), (b"", b"\n2\n"), (b"x", b"")):
+        assert DrawingRequest.read(asked.with_data(weights, rows)) == (asked, weights, rows)
+
+
+def test_damaged_weights_are_told() -> None:
+    """Weights that are none are a corrupt model, not a fault."""
+    asked = DrawingRequest(
+        drawing=NetworkDrawing(preprocessing=GATE), title="", format="svg", theme="light"
+    )
+    with pytest.raises(CorruptModel):
+        apart.run("service.drawing", asked.with_data(WEIGHTS[:-5], b""), LIMITS)
