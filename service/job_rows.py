@@ -1,7 +1,7 @@
 """/jobs/<id>/rows: what a training learns from, row by row, for those who draw it."""
 
 from flask import Response
-from flask_openapi3 import APIBlueprint, Tag
+from flask_openapi3 import Tag
 
 from perceptron import datasets
 from perceptron.frames import Frame
@@ -10,13 +10,14 @@ from perceptron.preparation import Source
 from schemas.errors import Conflict, InvalidField, NotFound
 from schemas.job import JobPath, JobRequest, JobRows, RowQuery
 from service.context import storage
+from service.openapi import Blueprint
 from service.problems import documented
 from service.responses import json_response
 
 MOST_BYTES = 16 * 1024 * 1024
 """Largest table, in its stored form, that is told row by row."""
 
-blueprint = APIBlueprint("rows", __name__, abp_tags=[Tag(name="jobs", description="Trainings")])
+blueprint = Blueprint("rows", __name__, abp_tags=[Tag(name="jobs", description="Trainings")])
 
 
 @blueprint.get("/jobs/<job_id>/rows", responses={200: JobRows, **documented(404, 409)})

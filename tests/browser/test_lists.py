@@ -116,7 +116,12 @@ def test_an_alias_is_moved_after_a_confirmation(
     view.refusals.add(412)
     page.get_by_role("button", name=confirm).click()
     expect(page.locator(".trouble")).to_contain_text(moved)
-    page.locator(".cross").click()
+    etag = deployment.get(alias).headers["ETag"]
+    split = {"split": [{"version": 1, "weight": 1}, {"version": 2, "weight": 3}]}
+    deployment.client.put(alias, json=split, headers={"If-Match": etag})
+    page.reload()
+    expect(page.locator("tr", has_text="production 75 %")).to_be_visible()
+    page.locator(".cross").first.click()
     page.get_by_role("button", name=confirm).click()
     expect(page.locator(".cross")).to_have_count(0)
     assert deployment.get(alias).status_code == 404

@@ -180,6 +180,14 @@ export interface ModelSummary {
   aliases: Record<string, number>;
 }
 
+export interface Alias {
+  alias: string;
+  version: number;
+  /** Versions that share the traffic; null: `version` has all of it. */
+  split: { version: number; weight: number }[] | null;
+  shadows: number[];
+}
+
 export interface Card {
   hyperparameters: { network: { hidden_layers: number[]; activation: Activation }; training: Training } | null;
   parameters: { weights: number; biases: number; total: number };

@@ -76,6 +76,7 @@ function Binary(props: { probabilities: Float32Array; positive: boolean[]; class
         <span>{texts.threshold} <strong class="number">{threshold.toFixed(2)}</strong></span>
         <input type="range" min="0" max="1" step="0.01" value={threshold} onInput={(event) => onThreshold(Number(event.currentTarget.value))} />
       </label>
+      <p class="small soft">{texts.thresholdHint}</p>
       <dl class="figures">
         {(["accuracy", "precision", "recall", "f1"] as const).map((name) => (
           <div><dt>{texts[name]}</dt><dd class="number">{short(told[name], 3)}</dd></div>

@@ -1,7 +1,7 @@
 /** Models: versions and aliases, cards, files to take away, and a form to predict with. */
 
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { all, type Call, type Card, type Feature, get, type ModelSummary, type ModelVersion, type Prediction, Problem, send } from "./api";
+import { type Alias, all, type Call, type Card, type Feature, get, type ModelSummary, type ModelVersion, type Prediction, Problem, send } from "./api";
 import { CurvesCard } from "./playground";
 import { Facts, MetricsCard, REFRESH_MILLISECONDS, settingsOf } from "./jobs";
 import { short } from "./curves";
@@ -83,10 +83,21 @@ interface Asking {
   call: Call;
 }
 
+/** The part of an alias's traffic that a version answers. */
+export function shareOf({ version, split }: Pick<Alias, "version" | "split">, of: number): number {
+  const shares = split ?? [{ version, weight: 1 }];
+  const all = shares.reduce((sum, share) => sum + share.weight, 0);
+  return (shares.find((share) => share.version === of)?.weight ?? 0) / all;
+}
+
 function Versions({ summary, shown, again }: { summary: ModelSummary; shown: number | null; again: () => void }) {
   const texts = useTexts();
   const [alias, setAlias] = useState("");
   const [asking, setAsking] = useState<Asking | null>(null);
+  const aliases = useLoaded(
+    () => Promise.all(Object.keys(summary.aliases).filter((name) => name !== "latest").map((name) => get<Alias>(pathOf(summary.name, `/aliases/${name}`)))),
+    [summary],
+  );
   const [problem, setProblem] = useState<unknown>(null);
   const guarded = async (work: () => Promise<void>) => {
     setProblem(null);
@@ -105,7 +116,9 @@ function Versions({ summary, shown, again }: { summary: ModelSummary; shown: num
   const move = (name: string, version: number) =>
     guarded(async () => {
       const call: Call = { method: "PUT", path: pathOf(summary.name, `/aliases/${encodeURIComponent(name)}`), body: { version }, headers: await conditions(name) };
-      setAsking({ question: texts.moveAlias(name, summary.aliases[name] ?? null, version), call });
+      const last = aliases.value?.find((one) => one.alias === name);
+      const more = last && (last.split || last.shadows.length > 0) ? ` ${texts.replacesSplit}` : "";
+      setAsking({ question: texts.moveAlias(name, summary.aliases[name] ?? null, version) + more, call });
     });
   const drop = (name: string) =>
     guarded(async () => {
@@ -129,13 +142,17 @@ function Versions({ summary, shown, again }: { summary: ModelSummary; shown: num
             <tr class={version === shown ? "differs" : ""}>
               <th scope="row"><a href={`#/models/${encodeURIComponent(summary.name)}/${version}`} aria-current={version === shown ? "true" : undefined}>{texts.version} {version}</a></th>
               <td>
-                {Object.entries(summary.aliases).filter(([, at]) => at === version).map(([name]) => (
+                {summary.aliases.latest === version && <span class="badge">latest</span>}
+                {(aliases.value ?? []).filter((one) => shareOf(one, version) > 0).map((one) => (
                   <span class="badge">
-                    {name}
-                    {name !== "latest" && !summary.built_in && (
-                      <button type="button" class="cross" aria-label={texts.dropAlias(name)} onClick={() => drop(name)}>×</button>
+                    {one.alias}{one.split && ` ${Math.round(100 * shareOf(one, version))} %`}
+                    {!summary.built_in && (
+                      <button type="button" class="cross" aria-label={texts.dropAlias(one.alias)} onClick={() => drop(one.alias)}>×</button>
                     )}
                   </span>
+                ))}
+                {(aliases.value ?? []).filter((one) => one.shadows.includes(version)).map((one) => (
+                  <span class="badge soft">{one.alias}: {texts.shadow}</span>
                 ))}
               </td>
               <td>

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { BackpropTrace, SweepRow } from "../src/api";
 import { answers, positiveSide } from "../src/gates";
 import { overlay, setupOf } from "../src/jobs";
-import { cellOf } from "../src/models";
+import { cellOf, shareOf } from "../src/models";
 import { numeral, steps, tex } from "../src/steps";
 import { cells, numbers } from "../src/sweep";
 
@@ -81,6 +81,12 @@ test("a job is opened with what it was trained with", () => {
   const training = { optimizer: "adam", learning_rate: 0.2, weight_decay: 0, epochs: 7, batch_size: 4, seed: 9, validation_fraction: 0.3, record_every: null, early_stopping: { patience: 3 } };
   const setup = setupOf({ id: "job_1", dataset: "iris", network: { hidden_layers: [5], activation: "relu" }, training } as never);
   assert.deepEqual([setup.dataset, setup.layers, setup.activation, setup.rate, setup.batch, setup.patience, setup.job], ["iris", [5], "relu", 0.2, 4, 3, "job_1"]);
+});
+
+test("a version's share of an alias is its weight over all of them", () => {
+  assert.equal(shareOf({ version: 2, split: null }, 2), 1);
+  assert.equal(shareOf({ version: 2, split: [{ version: 2, weight: 3 }, { version: 1, weight: 1 }] }, 1), 0.25);
+  assert.equal(shareOf({ version: 2, split: null }, 1), 0);
 });
 
 test("fields of a form become values as the service takes them", () => {
