@@ -1,16 +1,15 @@
-/** Jobs: a table that the streams keep fresh, a job's page, and jobs side by side. */
+/** Jobs: a table that the streams keep fresh, and a job's page. */
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { type EpochRecord, type Evaluation, get, isFinal, type Job, type JobEvent, type Page, send, watch } from "./api";
-import { Curves, type Line, short } from "./curves";
-import { Check, Scroll } from "./fields";
-import { Several } from "./confusion";
-import { spelled } from "./network";
-import { CurvesCard } from "./playground";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { get, isFinal, type Job, type JobEvent, type Page, send, watch } from "./api";
+import { Compare } from "./compare";
+import { short } from "./curves";
+import { Facts, MetricsCard, settingsOf } from "./facts";
+import { Scroll } from "./fields";
+import { CurvesCard } from "./history";
 import { useRun } from "./run";
 import { DEFAULTS, fromDatasetName, type Setup, toAddress } from "./setup";
-import { type Address, CopyCurl, Dialog, navigate, Trouble, useChoices, useDark, useTexts, Waiting, useLoaded } from "./shell";
-import type { Texts } from "./texts";
+import { type Address, CopyCurl, Dialog, navigate, Trouble, useChoices, useLoaded, useTexts, Waiting } from "./shell";
 
 const PAGE = 20;
 /** Browsers open six connections to a host at most: some are left for everything else. */
@@ -262,76 +261,6 @@ function JobPage({ id }: { id: string }) {
   );
 }
 
-export function Facts({ of }: { of: (readonly [string, string | number])[] }) {
-  return (
-    <dl class="facts">
-      {of.map(([name, value]) => (
-        <>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </>
-      ))}
-    </dl>
-  );
-}
-
-export function settingsOf(job: Pick<Job, "network" | "training">, texts: Texts): [string, string][] {
-  const { network, training } = job;
-  if (!network || !training) return [];
-  return [
-    [texts.hiddenLayers, network.hidden_layers.join("-") || texts.none],
-    [texts.activation, network.activation],
-    [texts.optimizer, training.optimizer],
-    [texts.learningRate, String(training.learning_rate)],
-    [texts.epochs, String(training.epochs)],
-    [texts.batchSize, training.batch_size === null ? texts.allRows : String(training.batch_size)],
-    [texts.seed, String(training.seed)],
-    [texts.validation, training.validation_fraction ? `${short(100 * training.validation_fraction, 3)} %` : texts.none],
-    [texts.weightDecay, String(training.weight_decay)],
-  ];
-}
-
-const FIGURES = ["loss", "accuracy", "precision", "recall", "f1", "mae", "rmse", "r2"] as const;
-
-export function MetricsCard({ metrics }: { metrics: NonNullable<Job["metrics"]> }) {
-  const texts = useTexts();
-  const parts = ([["train", texts.training], ["validation", texts.validationCurve], ["test", texts.test]] as const)
-    .map(([name, title]) => [title, metrics[name]] as const)
-    .filter((part): part is readonly [typeof part[0], Evaluation] => part[1] !== null);
-  const names: Partial<Record<(typeof FIGURES)[number], string>> = {
-    loss: texts.loss, accuracy: texts.accuracy, precision: texts.precision, recall: texts.recall, f1: texts.f1,
-  };
-  const rows = FIGURES.filter((name) => name in metrics.train);
-  return (
-    <section class="card" aria-labelledby="metrics-title">
-      <h2 id="metrics-title">{texts.metrics}</h2>
-      <table aria-labelledby="metrics-title">
-        <thead><tr><td />{parts.map(([title]) => <th scope="col" class="number">{title}</th>)}</tr></thead>
-        <tbody>
-          {rows.map((name) => (
-            <tr>
-              <th scope="row">{names[name] ?? (name === "r2" ? "R²" : name.toUpperCase())}</th>
-              {parts.map(([, evaluation]) => <td class="number">{short(evaluation[name])}</td>)}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      {parts.map(([title, { confusion_matrix: matrix, classes }]) =>
-        matrix ? (
-          <details>
-            <summary>{texts.confusion}: {title}</summary>
-            {Array.isArray(matrix) ? (
-              <Several matrix={matrix} classes={(classes ?? []).map(spelled)} />
-            ) : (
-              <Several matrix={[[matrix.true_negative, matrix.false_positive], [matrix.false_negative, matrix.true_positive]]} classes={["0", "1"]} />
-            )}
-          </details>
-        ) : null,
-      )}
-    </section>
-  );
-}
-
 function Events({ id, status }: { id: string; status: string }) {
   const texts = useTexts();
   const moment = useMoment();
@@ -361,109 +290,5 @@ function Events({ id, status }: { id: string; status: string }) {
         <CopyCurl call={{ path: `/jobs/${id}/events`, headers: { Accept: "text/event-stream" } }} label={texts.events} />
       </details>
     </section>
-  );
-}
-
-const LIGHT = ["#0a5f96", "#b85c00", "#00754f", "#9b3c78", "#5b5b5b", "#7a6a00"];
-const DARK = ["#63b8ee", "#f5a94e", "#5fd3a8", "#e59ac4", "#b9b9b9", "#e6d75a"];
-
-function Compare({ ids }: { ids: string[] }) {
-  const { texts, language } = useChoices();
-  const colours = useDark() ? DARK : LIGHT;
-  const [log, setLog] = useState(true);
-  const jobs = useLoaded(() => Promise.all(ids.slice(0, 6).map((id) => get<Job>(`/jobs/${encodeURIComponent(id)}`))), [ids.join(), language]);
-  return (
-    <>
-      <p><a href="#/jobs">← {texts.jobs}</a></p>
-      <h1>{texts.compare}</h1>
-      <Waiting on={jobs}>
-        {(found) => (
-          <>
-            <section class="card" aria-label={texts.curves}>
-              <Check label={texts.logScale} checked={log} onChange={setLog} />
-              <Overlaid jobs={found} colours={colours} log={log} />
-            </section>
-            <Differences jobs={found} colours={colours} />
-          </>
-        )}
-      </Waiting>
-    </>
-  );
-}
-
-/** Lines of several jobs need one row of epochs: that of all of them together. */
-export function overlay(histories: EpochRecord[][], key: "train_loss" | "valid_loss" | "train_accuracy" | "valid_accuracy") {
-  const epochs = [...new Set(histories.flatMap((records) => records.map((record) => record.epoch)))].sort((a, b) => a - b);
-  const values = histories.map((records) => {
-    const known = new Map(records.map((record) => [record.epoch, record[key] ?? null]));
-    return epochs.map((epoch) => known.get(epoch) ?? null);
-  });
-  return { epochs, values };
-}
-
-function Overlaid({ jobs, colours, log }: { jobs: Job[]; colours: string[]; log: boolean }) {
-  const texts = useTexts();
-  const found = useMemo(() => {
-    const histories = jobs.map((job) => job.history ?? []);
-    const lines = (key: Parameters<typeof overlay>[1]): { epochs: number[]; lines: Line[] } => {
-      const { epochs, values } = overlay(histories, key);
-      return { epochs, lines: values.map((own, at) => ({ label: jobs[at]!.id.slice(4, 10), colour: colours[at]!, values: own })) };
-    };
-    const has = (key: "valid_loss" | "train_accuracy") => histories.some((records) => records.some((record) => record[key] != null));
-    return {
-      loss: lines("train_loss"),
-      valid: has("valid_loss") ? lines("valid_loss") : null,
-      accuracy: has("train_accuracy") ? lines("train_accuracy") : null,
-    };
-  }, [jobs, colours]);
-  return (
-    <div class="pair">
-      <Curves title={`${texts.loss} (${texts.trainingCurve})`} {...found.loss} log={log} />
-      {found.valid && <Curves title={`${texts.loss} (${texts.validationCurve})`} {...found.valid} log={log} />}
-      {found.accuracy && <Curves title={texts.accuracy} {...found.accuracy} range={[0, 1.05]} />}
-    </div>
-  );
-}
-
-function Differences({ jobs, colours }: { jobs: Job[]; colours: string[] }) {
-  const texts = useTexts();
-  const columns = jobs.map((job): [string, string][] => [
-    [texts.dataset, job.dataset],
-    ...settingsOf(job, texts),
-    [texts.loss, short(job.metrics?.train.loss)],
-    [texts.accuracy, short(job.metrics?.train.accuracy)],
-    [`${texts.loss} (${texts.validationCurve})`, short(job.metrics?.validation?.loss)],
-    [`${texts.accuracy} (${texts.validationCurve})`, short(job.metrics?.validation?.accuracy)],
-    [texts.diagnosis, job.diagnosis?.code ?? "–"],
-  ]);
-  const names = columns.find((column) => column.length > 6)?.map(([name]) => name) ?? [];
-  const value = (at: number, name: string) => columns[at]!.find(([own]) => own === name)?.[1] ?? "–";
-  return (
-    <div class="card scroll tall" tabIndex={0} role="region" aria-label={texts.difference}>
-      <table>
-        <thead>
-          <tr>
-            <td />
-            {jobs.map((job, at) => (
-              <th scope="col">
-                <svg width="14" height="10" aria-hidden="true"><rect width="14" height="10" rx="2" fill={colours[at]} /></svg>{" "}
-                <a href={`#/jobs/${job.id}`}><code>{job.id.slice(4, 10)}</code></a>
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {names.map((name) => {
-            const differs = new Set(jobs.map((_, at) => value(at, name))).size > 1;
-            return (
-              <tr class={differs ? "differs" : ""}>
-                <th scope="row">{name}</th>
-                {jobs.map((_, at) => <td>{value(at, name)}</td>)}
-              </tr>
-            );
-          })}
-        </tbody>
-      </table>
-    </div>
   );
 }

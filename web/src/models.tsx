@@ -2,8 +2,9 @@
 
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { type Alias, all, type Call, type Card, type Feature, get, type ModelSummary, type ModelVersion, type Prediction, Problem, send } from "./api";
-import { CurvesCard } from "./playground";
-import { Facts, MetricsCard, REFRESH_MILLISECONDS, settingsOf } from "./jobs";
+import { CurvesCard } from "./history";
+import { Facts, MetricsCard, settingsOf } from "./facts";
+import { REFRESH_MILLISECONDS } from "./jobs";
 import { short } from "./curves";
 import { spelled } from "./network";
 import type { Run } from "./run";

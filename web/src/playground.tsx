@@ -1,20 +1,19 @@
 /** Playground: data, a network and how to train it, and what it answers along the epochs. */
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { type Dataset, type Feature, get, isFinal, type Job, type Preprocessing, send } from "./api";
+import { type Dataset, type Feature, get, type LayerParameters, type Preprocessing } from "./api";
 import { Confusion } from "./confusion";
-import { Curves, short } from "./curves";
-import { chosenFeatures, DataPanel, storeSample, usable } from "./data";
+import { Controls, guessedInputs, isRunning, type Parts } from "./controls";
+import { short } from "./curves";
+import { DataPanel, storeSample, usable } from "./data";
 import { Diagram } from "./diagram";
-import { Check, Choice, NumberField, TextField } from "./fields";
+import { Check, Choice } from "./fields";
+import { CurvesCard } from "./history";
 import { explained, fromParameters as layersOf, fromSnapshot, inputNames, inputWidth, type Layer, padded, spelled, widths } from "./network";
 import { asNumber, type Axis, classColour, between, PartKeys, type Point, Region, type Scale } from "./region";
-import { best, type Run, useRun } from "./run";
-import {
-  ACTIVATIONS, datasetName, DEFAULT_RATES, fromParameters, OPTIMIZERS, recordsWeights, type Setup, toAddress, trainCall,
-} from "./setup";
-import { type Address, CopyCurl, navigate, Trouble, useChoices, useDark, useLoaded, useTexts } from "./shell";
-import type { LayerParameters } from "./api";
+import { type Run, useRun } from "./run";
+import { datasetName, fromParameters, type Setup, toAddress } from "./setup";
+import { type Address, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
 
 const REPLAY_SECONDS = 5;
 
@@ -45,152 +44,6 @@ export function Playground({ parameters }: Address) {
         </div>
       </div>
     </>
-  );
-}
-
-function isRunning(setup: Setup, run: Run): boolean {
-  return Boolean(setup.job) && !run.done && run.job !== null && !isFinal(run.job.status);
-}
-
-interface Parts {
-  setup: Setup;
-  update: (part: Partial<Setup>) => void;
-  dataset: Dataset | null;
-  run: Run;
-}
-
-/** Units of the output, as far as the table tells before a job knows. */
-function guessedOutputs(dataset: Dataset, target: string): number {
-  const column = dataset.columns.find((one) => one.name === target);
-  if (!column || column.distinct <= 2) return 1;
-  return column.kind !== "numeric" || (target === dataset.target && dataset.task === "multiclass") ? column.distinct : 1;
-}
-
-function guessedInputs(setup: Setup, dataset: Dataset): string[] {
-  return usable(setup, dataset).flatMap((name) => {
-    const column = dataset.columns.find((one) => one.name === name)!;
-    if (column.kind !== "categorical") return [name];
-    return Array.from({ length: column.distinct + Number(column.missing > 0) }, (_, at) => `${name}.${at + 1}`);
-  });
-}
-
-function Controls({ setup, update, dataset, run }: Parts) {
-  const texts = useTexts();
-  const [problem, setProblem] = useState<unknown>(null);
-  const [busy, setBusy] = useState(false);
-  const inputs = dataset ? guessedInputs(setup, dataset).length : 2;
-  const outputs = dataset ? guessedOutputs(dataset, setup.target || dataset.target) : 1;
-  const weights = recordsWeights(setup, inputs, outputs);
-  const call = trainCall(setup, dataset && chosenFeatures(setup, dataset), weights);
-  const running = isRunning(setup, run);
-  const cancelCall = { method: "POST", path: `/jobs/${setup.job}/cancel` } as const;
-  const guarded = async (work: () => Promise<void>) => {
-    setProblem(null);
-    setBusy(true);
-    try {
-      await work();
-    } catch (found) {
-      setProblem(found);
-    }
-    setBusy(false);
-  };
-  const train = () =>
-    guarded(async () => {
-      if (!setup.dataset) await storeSample(setup.sample);
-      const job = (await send<Job>(call)).body;
-      update({ job: job.id });
-    });
-  const stop = () => guarded(async () => void (await send(cancelCall)));
-  const set = (part: Partial<Setup>) => update(part);
-  return (
-    <section class="card" aria-labelledby="network-title">
-      <div class="row between">
-        <h2 id="network-title">{texts.network}</h2>
-        <div class="row">
-          {running ? (
-            <button type="button" class="primary stop" onClick={stop} disabled={run.job?.cancel_requested}>
-              {run.job?.cancel_requested ? texts.stopping : texts.stop}
-            </button>
-          ) : (
-            <button type="button" class="primary" onClick={train} disabled={busy || !dataset}>▶ {texts.train}</button>
-          )}
-          <button type="button" onClick={() => navigate("#/playground", true)}>{texts.reset}</button>
-          <CopyCurl call={running ? cancelCall : call} />
-        </div>
-      </div>
-      <Trouble of={problem} />
-      <fieldset class="plain" disabled={running}>
-      <Layers layers={setup.layers} onChange={(layers) => set({ layers, job: "" })} />
-      <div class="fields">
-        <Choice label={texts.activation} value={setup.activation} among={ACTIVATIONS.map((one) => [one, one] as const)} onChoose={(activation) => set({ activation, job: "" })} />
-        <Choice
-          label={texts.optimizer}
-          value={setup.optimizer}
-          among={OPTIMIZERS.map((one) => [one, one] as const)}
-          onChoose={(optimizer) => set({ optimizer, rate: DEFAULT_RATES[optimizer] })}
-        />
-        <NumberField label={texts.learningRate} value={setup.rate} low={Number.MIN_VALUE} high={1000} onChange={(rate) => set({ rate: rate! })} />
-        <NumberField label={texts.epochs} value={setup.epochs} low={1} high={1_000_000} whole onChange={(epochs) => set({ epochs: epochs! })} />
-        <NumberField label={texts.seed} value={setup.seed} low={0} high={2 ** 32 - 1} whole onChange={(seed) => set({ seed: seed! })} />
-        <Choice
-          label={texts.validation}
-          value={String(setup.validation)}
-          among={[...new Set([0, 0.1, 0.2, 0.3, 0.5, setup.validation])].sort().map((share) => [String(share), share ? `${Math.round(100 * share)} %` : texts.none] as const)}
-          onChoose={(share) => set({ validation: Number(share), ...(Number(share) ? {} : { patience: null }) })}
-        />
-      </div>
-      <details>
-        <summary>{texts.more}</summary>
-        <div class="fields">
-          <NumberField label={texts.batchSize} value={setup.batch} low={1} whole empty={texts.allRows} onChange={(batch) => set({ batch })} />
-          <NumberField label={texts.weightDecay} value={setup.decay} low={0} high={1} onChange={(decay) => set({ decay: decay! })} />
-          {setup.validation > 0 && (
-            <NumberField label={texts.earlyStopping} value={setup.patience} low={1} whole empty={texts.off} onChange={(patience) => set({ patience })} />
-          )}
-          <TextField label={texts.modelName} value={setup.model} placeholder={texts.modelNameHint} onChange={(model) => set({ model })} />
-        </div>
-      </details>
-      </fieldset>
-      {!weights && <p class="small soft">{texts.heatTooLarge}</p>}
-    </section>
-  );
-}
-
-function Layers({ layers, onChange }: { layers: number[]; onChange: (layers: number[]) => void }) {
-  const texts = useTexts();
-  const set = (at: number, units: number) => onChange(layers.map((old, other) => (other === at ? units : old)));
-  return (
-    <fieldset class="layers">
-      <legend>{texts.hiddenLayers}</legend>
-      {layers.map((units, at) => (
-        <span class="layer">
-          <button type="button" aria-label={texts.fewerUnits(at + 1)} disabled={units <= 1} onClick={() => set(at, units - 1)}>−</button>
-          <UnitCount label={texts.units(at + 1)} value={units} onChange={(count) => set(at, count)} />
-          <button type="button" aria-label={texts.moreUnits(at + 1)} onClick={() => set(at, units + 1)}>+</button>
-        </span>
-      ))}
-      {layers.length === 0 && <span class="small soft">{texts.noHidden}</span>}
-      <span class="layer">
-        <button type="button" aria-label={texts.removeLayer} title={texts.removeLayer} disabled={!layers.length} onClick={() => onChange(layers.slice(0, -1))}>×</button>
-        <button type="button" onClick={() => onChange([...layers, layers.at(-1) ?? 4])} disabled={layers.length >= 32}>{texts.addLayer}</button>
-      </span>
-    </fieldset>
-  );
-}
-
-function UnitCount({ label, value, onChange }: { label: string; value: number; onChange: (value: number) => void }) {
-  return (
-    <input
-      class="count"
-      aria-label={label}
-      inputMode="numeric"
-      value={value}
-      onChange={(event) => {
-        const units = Number(event.currentTarget.value);
-        if (Number.isInteger(units) && units >= 1 && units <= 65_536) onChange(units);
-        else event.currentTarget.value = String(value);
-      }}
-    />
   );
 }
 
@@ -481,54 +334,6 @@ function Progress({ setup, run, replay }: { setup: Setup; run: Run; replay: Retu
         </span>
       </div>
       {job?.error && <p class="trouble" role="alert"><strong>{job.error.code}</strong>: {job.error.message}</p>}
-    </section>
-  );
-}
-
-/** Colours of curves that stand out on either ground. */
-export function useLineColours() {
-  const dark = useDark();
-  return dark ? { train: "#63b8ee", valid: "#f5a94e" } : { train: "#0a5f96", valid: "#b85c00" };
-}
-
-export function CurvesCard(props: { setup: { log: boolean }; update: (part: { log: boolean }) => void; run: Run; shown: number | null; onPick?: (epoch: number) => void }) {
-  const { setup, update, run, shown, onPick } = props;
-  const texts = useTexts();
-  const colours = useLineColours();
-  const lines = useMemo(() => {
-    const { records } = run;
-    const valid = records.some((record) => record.valid_loss != null);
-    const classes = records.some((record) => record.train_accuracy != null);
-    const pair = (train: "train_loss" | "train_accuracy", validation: "valid_loss" | "valid_accuracy") => [
-      { label: texts.trainingCurve, colour: colours.train, values: records.map((record) => record[train] ?? null) },
-      ...(valid ? [{ label: texts.validationCurve, colour: colours.valid, dashed: true, values: records.map((record) => record[validation] ?? null) }] : []),
-    ];
-    return {
-      epochs: records.map((record) => record.epoch),
-      loss: pair("train_loss", "valid_loss"),
-      accuracy: classes ? pair("train_accuracy", "valid_accuracy") : null,
-    };
-  }, [run.records, texts, colours.train]);
-  const lowest = useMemo(() => best(run.records), [run.records]);
-  if (!run.records.length) return null;
-  return (
-    <section class="card curves-card" aria-labelledby="curves-title">
-      <div class="row between">
-        <h2 id="curves-title">{texts.curves}</h2>
-        <Check label={texts.logScale} checked={setup.log} onChange={(log) => update({ log })} />
-      </div>
-      <div class="pair">
-        <Curves title={texts.loss} epochs={lines.epochs} lines={lines.loss} log={setup.log} best={lowest?.epoch ?? null} shown={shown} {...(onPick ? { onPick } : {})} />
-        {lines.accuracy && (
-          <Curves title={texts.accuracy} epochs={lines.epochs} lines={lines.accuracy} range={[0, 1.05]} best={lowest?.epoch ?? null} shown={shown} {...(onPick ? { onPick } : {})} />
-        )}
-      </div>
-      {lowest && (
-        <p class="small soft best">
-          <svg width="22" height="10" aria-hidden="true"><line x1="0" y1="5" x2="22" y2="5" stroke="var(--good)" stroke-width="2" stroke-dasharray="5 4" /></svg>{" "}
-          {lowest.of === "validation" ? texts.bestEpoch(lowest.epoch) : texts.bestTrainEpoch(lowest.epoch)}
-        </p>
-      )}
     </section>
   );
 }

@@ -1,0 +1,155 @@
+/** The network, how to train it, and the buttons that train and stop. */
+
+import { useState } from "preact/hooks";
+import { type Dataset, isFinal, type Job, send } from "./api";
+import { chosenFeatures, storeSample, usable } from "./data";
+import { Choice, NumberField, TextField } from "./fields";
+import type { Run } from "./run";
+import { ACTIVATIONS, DEFAULT_RATES, OPTIMIZERS, recordsWeights, type Setup, trainCall } from "./setup";
+import { CopyCurl, navigate, Trouble, useTexts } from "./shell";
+
+export interface Parts {
+  setup: Setup;
+  update: (part: Partial<Setup>) => void;
+  dataset: Dataset | null;
+  run: Run;
+}
+
+export function isRunning(setup: Setup, run: Run): boolean {
+  return Boolean(setup.job) && !run.done && run.job !== null && !isFinal(run.job.status);
+}
+
+/** Units of the output, as far as the table tells before a job knows. */
+function guessedOutputs(dataset: Dataset, target: string): number {
+  const column = dataset.columns.find((one) => one.name === target);
+  if (!column || column.distinct <= 2) return 1;
+  return column.kind !== "numeric" || (target === dataset.target && dataset.task === "multiclass") ? column.distinct : 1;
+}
+
+export function guessedInputs(setup: Setup, dataset: Dataset): string[] {
+  return usable(setup, dataset).flatMap((name) => {
+    const column = dataset.columns.find((one) => one.name === name)!;
+    if (column.kind !== "categorical") return [name];
+    return Array.from({ length: column.distinct + Number(column.missing > 0) }, (_, at) => `${name}.${at + 1}`);
+  });
+}
+
+export function Controls({ setup, update, dataset, run }: Parts) {
+  const texts = useTexts();
+  const [problem, setProblem] = useState<unknown>(null);
+  const [busy, setBusy] = useState(false);
+  const inputs = dataset ? guessedInputs(setup, dataset).length : 2;
+  const outputs = dataset ? guessedOutputs(dataset, setup.target || dataset.target) : 1;
+  const weights = recordsWeights(setup, inputs, outputs);
+  const call = trainCall(setup, dataset && chosenFeatures(setup, dataset), weights);
+  const running = isRunning(setup, run);
+  const cancelCall = { method: "POST", path: `/jobs/${setup.job}/cancel` } as const;
+  const guarded = async (work: () => Promise<void>) => {
+    setProblem(null);
+    setBusy(true);
+    try {
+      await work();
+    } catch (found) {
+      setProblem(found);
+    }
+    setBusy(false);
+  };
+  const train = () =>
+    guarded(async () => {
+      if (!setup.dataset) await storeSample(setup.sample);
+      const job = (await send<Job>(call)).body;
+      update({ job: job.id });
+    });
+  const stop = () => guarded(async () => void (await send(cancelCall)));
+  const set = (part: Partial<Setup>) => update(part);
+  return (
+    <section class="card" aria-labelledby="network-title">
+      <div class="row between">
+        <h2 id="network-title">{texts.network}</h2>
+        <div class="row">
+          {running ? (
+            <button type="button" class="primary stop" onClick={stop} disabled={run.job?.cancel_requested}>
+              {run.job?.cancel_requested ? texts.stopping : texts.stop}
+            </button>
+          ) : (
+            <button type="button" class="primary" onClick={train} disabled={busy || !dataset}>▶ {texts.train}</button>
+          )}
+          <button type="button" onClick={() => navigate("#/playground", true)}>{texts.reset}</button>
+          <CopyCurl call={running ? cancelCall : call} />
+        </div>
+      </div>
+      <Trouble of={problem} />
+      <fieldset class="plain" disabled={running}>
+      <Layers layers={setup.layers} onChange={(layers) => set({ layers, job: "" })} />
+      <div class="fields">
+        <Choice label={texts.activation} value={setup.activation} among={ACTIVATIONS.map((one) => [one, one] as const)} onChoose={(activation) => set({ activation, job: "" })} />
+        <Choice
+          label={texts.optimizer}
+          value={setup.optimizer}
+          among={OPTIMIZERS.map((one) => [one, one] as const)}
+          onChoose={(optimizer) => set({ optimizer, rate: DEFAULT_RATES[optimizer] })}
+        />
+        <NumberField label={texts.learningRate} value={setup.rate} low={Number.MIN_VALUE} high={1000} onChange={(rate) => set({ rate: rate! })} />
+        <NumberField label={texts.epochs} value={setup.epochs} low={1} high={1_000_000} whole onChange={(epochs) => set({ epochs: epochs! })} />
+        <NumberField label={texts.seed} value={setup.seed} low={0} high={2 ** 32 - 1} whole onChange={(seed) => set({ seed: seed! })} />
+        <Choice
+          label={texts.validation}
+          value={String(setup.validation)}
+          among={[...new Set([0, 0.1, 0.2, 0.3, 0.5, setup.validation])].sort().map((share) => [String(share), share ? `${Math.round(100 * share)} %` : texts.none] as const)}
+          onChoose={(share) => set({ validation: Number(share), ...(Number(share) ? {} : { patience: null }) })}
+        />
+      </div>
+      <details>
+        <summary>{texts.more}</summary>
+        <div class="fields">
+          <NumberField label={texts.batchSize} value={setup.batch} low={1} whole empty={texts.allRows} onChange={(batch) => set({ batch })} />
+          <NumberField label={texts.weightDecay} value={setup.decay} low={0} high={1} onChange={(decay) => set({ decay: decay! })} />
+          {setup.validation > 0 && (
+            <NumberField label={texts.earlyStopping} value={setup.patience} low={1} whole empty={texts.off} onChange={(patience) => set({ patience })} />
+          )}
+          <TextField label={texts.modelName} value={setup.model} placeholder={texts.modelNameHint} onChange={(model) => set({ model })} />
+        </div>
+      </details>
+      </fieldset>
+      {!weights && <p class="small soft">{texts.heatTooLarge}</p>}
+    </section>
+  );
+}
+
+function Layers({ layers, onChange }: { layers: number[]; onChange: (layers: number[]) => void }) {
+  const texts = useTexts();
+  const set = (at: number, units: number) => onChange(layers.map((old, other) => (other === at ? units : old)));
+  return (
+    <fieldset class="layers">
+      <legend>{texts.hiddenLayers}</legend>
+      {layers.map((units, at) => (
+        <span class="layer">
+          <button type="button" aria-label={texts.fewerUnits(at + 1)} disabled={units <= 1} onClick={() => set(at, units - 1)}>−</button>
+          <UnitCount label={texts.units(at + 1)} value={units} onChange={(count) => set(at, count)} />
+          <button type="button" aria-label={texts.moreUnits(at + 1)} onClick={() => set(at, units + 1)}>+</button>
+        </span>
+      ))}
+      {layers.length === 0 && <span class="small soft">{texts.noHidden}</span>}
+      <span class="layer">
+        <button type="button" aria-label={texts.removeLayer} title={texts.removeLayer} disabled={!layers.length} onClick={() => onChange(layers.slice(0, -1))}>×</button>
+        <button type="button" onClick={() => onChange([...layers, layers.at(-1) ?? 4])} disabled={layers.length >= 32}>{texts.addLayer}</button>
+      </span>
+    </fieldset>
+  );
+}
+
+function UnitCount({ label, value, onChange }: { label: string; value: number; onChange: (value: number) => void }) {
+  return (
+    <input
+      class="count"
+      aria-label={label}
+      inputMode="numeric"
+      value={value}
+      onChange={(event) => {
+        const units = Number(event.currentTarget.value);
+        if (Number.isInteger(units) && units >= 1 && units <= 65_536) onChange(units);
+        else event.currentTarget.value = String(value);
+      }}
+    />
+  );
+}

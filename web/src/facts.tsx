@@ -1,0 +1,78 @@
+/** What a training was set to, and how good it came out, as lists and tables. */
+
+import { Several } from "./confusion";
+import type { Evaluation, Job } from "./api";
+import { short } from "./curves";
+import { spelled } from "./network";
+import { useTexts } from "./shell";
+import type { Texts } from "./texts";
+
+export function Facts({ of }: { of: (readonly [string, string | number])[] }) {
+  return (
+    <dl class="facts">
+      {of.map(([name, value]) => (
+        <>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </>
+      ))}
+    </dl>
+  );
+}
+
+export function settingsOf(job: Pick<Job, "network" | "training">, texts: Texts): [string, string][] {
+  const { network, training } = job;
+  if (!network || !training) return [];
+  return [
+    [texts.hiddenLayers, network.hidden_layers.join("-") || texts.none],
+    [texts.activation, network.activation],
+    [texts.optimizer, training.optimizer],
+    [texts.learningRate, String(training.learning_rate)],
+    [texts.epochs, String(training.epochs)],
+    [texts.batchSize, training.batch_size === null ? texts.allRows : String(training.batch_size)],
+    [texts.seed, String(training.seed)],
+    [texts.validation, training.validation_fraction ? `${short(100 * training.validation_fraction, 3)} %` : texts.none],
+    [texts.weightDecay, String(training.weight_decay)],
+  ];
+}
+
+const FIGURES = ["loss", "accuracy", "precision", "recall", "f1", "mae", "rmse", "r2"] as const;
+
+export function MetricsCard({ metrics }: { metrics: NonNullable<Job["metrics"]> }) {
+  const texts = useTexts();
+  const parts = ([["train", texts.training], ["validation", texts.validationCurve], ["test", texts.test]] as const)
+    .map(([name, title]) => [title, metrics[name]] as const)
+    .filter((part): part is readonly [typeof part[0], Evaluation] => part[1] !== null);
+  const names: Partial<Record<(typeof FIGURES)[number], string>> = {
+    loss: texts.loss, accuracy: texts.accuracy, precision: texts.precision, recall: texts.recall, f1: texts.f1,
+  };
+  const rows = FIGURES.filter((name) => name in metrics.train);
+  return (
+    <section class="card" aria-labelledby="metrics-title">
+      <h2 id="metrics-title">{texts.metrics}</h2>
+      <table aria-labelledby="metrics-title">
+        <thead><tr><td />{parts.map(([title]) => <th scope="col" class="number">{title}</th>)}</tr></thead>
+        <tbody>
+          {rows.map((name) => (
+            <tr>
+              <th scope="row">{names[name] ?? (name === "r2" ? "R²" : name.toUpperCase())}</th>
+              {parts.map(([, evaluation]) => <td class="number">{short(evaluation[name])}</td>)}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {parts.map(([title, { confusion_matrix: matrix, classes }]) =>
+        matrix ? (
+          <details>
+            <summary>{texts.confusion}: {title}</summary>
+            {Array.isArray(matrix) ? (
+              <Several matrix={matrix} classes={(classes ?? []).map(spelled)} />
+            ) : (
+              <Several matrix={[[matrix.true_negative, matrix.false_positive], [matrix.false_negative, matrix.true_positive]]} classes={["0", "1"]} />
+            )}
+          </details>
+        ) : null,
+      )}
+    </section>
+  );
+}
