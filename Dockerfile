@@ -7,6 +7,14 @@
 # pip then prefers the same release's `+cpu` wheel.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
+# The pages, with Node.js from its wheel: one base image is enough.
+FROM ${PYTHON_IMAGE} AS pages
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore PYTHON=/opt/node/bin/python
+RUN python -m venv /opt/node
+WORKDIR /src
+COPY web web
+RUN web/with-node npm ci && web/with-node npm run build
+
 FROM ${PYTHON_IMAGE} AS build
 ARG PIP_EXTRA_INDEX_URL
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
@@ -16,6 +24,7 @@ WORKDIR /src
 COPY requirements.lock ./
 RUN /opt/perceptron/bin/pip install -r requirements.lock
 COPY . .
+COPY --from=pages /src/service/static service/static
 RUN /opt/perceptron/bin/pip install --no-deps . \
     && /opt/perceptron/bin/pip uninstall --yes pip setuptools
 # Workers would compile the kernels for some 20 s at each start otherwise.

@@ -3,23 +3,30 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lock compose-test clean
+PAGES := service/static/index.en.html
 
+.PHONY: demo test ui check lock compose-test clean
+
+# The service works without its pages, and says so at `/`.
 demo: $(VENV)/ready
+	@$(MAKE) --no-print-directory ui || echo "The web pages could not be built; the rest works." >&2
 	$(BIN)/perceptron demo
 
 # Deployments wait more than they work: more processes than cores. tests/conftest.py shares them out.
 TEST_PROCESSES ?= 4
 
-test: $(VENV)/ready-to-test
+ui: $(PAGES)
+
+test: $(VENV)/ready-to-test $(PAGES)
 	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadgroup --no-loadscope-reorder
 
-check: $(VENV)/ready-to-test
+check: $(VENV)/ready-to-test web/node_modules/.package-lock.json
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/deptry .
+	web/with-node npm run --silent check
 
 # The lock names one version of every package; registries stay the reader's own choice.
 lock:
@@ -37,7 +44,7 @@ compose-test:
 	deploy/compose_test.sh
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info service/static web/node_modules web/.build
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")'
@@ -49,3 +56,10 @@ $(VENV)/ready: requirements.lock pyproject.toml
 $(VENV)/ready-to-test: $(VENV)/ready requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-dev.lock
 	touch $@
+
+web/node_modules/.package-lock.json: web/package-lock.json | $(VENV)/ready
+	web/with-node npm ci --no-progress
+	touch $@
+
+$(PAGES): web/node_modules/.package-lock.json web/build.mjs $(wildcard web/src/* web/test/*)
+	web/with-node npm run --silent build

@@ -1,6 +1,7 @@
 """Layers of a fully connected network, and the bytes that they are stored as."""
 
 import json
+from base64 import b64encode
 from typing import Any, NamedTuple, TypeAlias, get_args
 
 import numpy as np
@@ -11,6 +12,7 @@ from safetensors.numpy import load, save
 from schemas.errors import CorruptModel
 from schemas.model import LayerParameters, ParameterCounts
 from schemas.network import LayerActivation
+from schemas.training import Snapshot
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 
@@ -49,6 +51,13 @@ def as_parameters(layers: Layers) -> tuple[LayerParameters, ...]:
         )
         for layer in layers
     )
+
+
+def snapshot(layers: Layers, epoch: int) -> Snapshot:
+    """Write down the weights after an epoch."""
+    values = [part.ravel() for layer in layers for part in (layer.weight, layer.bias)]
+    data = np.concatenate(values).astype("<f4").tobytes()
+    return Snapshot(epoch=epoch, parameters=b64encode(data).decode())
 
 
 def to_bytes(layers: Layers) -> bytes:

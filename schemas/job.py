@@ -9,11 +9,11 @@ from pydantic import Discriminator, Field, RootModel, Tag, model_validator
 
 from schemas.base import MAX_INTEGER, Body, Identifier, Record, invalid
 from schemas.batch import PredictionRequest, RowProgress
-from schemas.dataset import DatasetName, InlineDataset
+from schemas.dataset import DatasetName, InlineDataset, ToldCell
 from schemas.model import ModelName, ModelReference
 from schemas.network import NetworkConfig, Task
 from schemas.page import Page
-from schemas.preprocessing import FeatureName, PreprocessingConfig
+from schemas.preprocessing import FeatureName, Preprocessing, PreprocessingConfig
 from schemas.sweep import MAX_TRAININGS, Search, SweepReport
 from schemas.training import (
     MAX_RECORDS,
@@ -104,6 +104,12 @@ class SweepRequest(_Work):
     def _folds_judge_alone(self) -> Self:
         if self.search.folds is not None and self.training.validation_fraction:
             raise invalid("the folds judge: keep no other rows out for it", *_VALIDATION)
+        return self
+
+    @model_validator(mode="after")
+    def _weights_are_recorded_of_one(self) -> Self:
+        if self.training.record_weights:
+            raise invalid("a sweep records no weights", "training", "record_weights")
         return self
 
     @model_validator(mode="after")
@@ -251,6 +257,37 @@ class Job(JobSummary):
     """How far a sweep is, and what it has found; null for a training."""
 
 
+class JobRow(Record):
+    """A row of the table, as a training takes it."""
+
+    part: Literal["train", "validation", "test"]
+    inputs: tuple[ToldCell, ...]
+    """In the order of the features, as the table spells them; null: missing."""
+    target: ToldCell
+    """The class, or the number."""
+
+
+class JobRows(Record):
+    """The rows of a training, and what turns them into the network's input."""
+
+    object: str = "job_rows"
+    preprocessing: Preprocessing
+    """As it is learned from the training rows, and published with the model."""
+    target_mean: float
+    target_scale: float
+    """A regression trains on (target − mean) / scale; its snapshots answer with that."""
+    rows: int
+    """Rows that have a target."""
+    data: tuple[JobRow, ...]
+    """The first of them, in the table's order."""
+
+
+class RowQuery(Record):
+    """How many rows to answer with."""
+
+    limit: Annotated[int, Field(ge=1, le=2_000)] = 1_000
+
+
 class JobPage(Page[JobSummary, str]):
     """One page of jobs, newest first."""
 
@@ -283,7 +320,8 @@ class JobEvent(Record):
     data: dict[str, Any]
     """
     By type: `started`: `{"worker"}`; `planned`: `{"rung", "trainings", "shards"}`; `progress`:
-    `{"rung", "trainings"}`, or `{"rows"}` in a prediction; `epochs`: `{"attempt", "records"}`;
+    `{"rung", "trainings"}`, or `{"rows"}` in a prediction; `epochs`: `{"attempt", "records"}`, and
+    `snapshots` with `training.record_weights`;
     `requeued`: `{"attempt", "reason"}`; `succeeded`: `{"model": {"name", "version"}}`, or null for
     the model of a sweep without a refit, or `{"rows"}` for a prediction; `failed`:
     `{"code", "message"}`; `queued`, `cancelling` and `cancelled`: `{}`.

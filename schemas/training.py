@@ -128,6 +128,9 @@ class TrainingConfig(Body):
     five within the patience of early stopping.
     """
 
+    record_weights: bool = False
+    """Whether each record comes with the weights after its epoch, as a snapshot in the events."""
+
     engine: Literal["auto"] | EngineName = "auto"
     """What computes the training; `auto` chooses."""
 
@@ -146,6 +149,11 @@ class TrainingConfig(Body):
         if self.early_stopping is None:
             return usual
         return min(usual, max(1, self.early_stopping.patience // 5, self.epochs // MAX_RECORDS + 1))
+
+    @property
+    def records(self) -> int:
+        """Most records that the training makes."""
+        return (self.epochs - 1) // self.record_interval + 2
 
     @model_validator(mode="after")
     def _early_stopping_has_rows(self) -> Self:
@@ -194,6 +202,18 @@ class EpochRecord(Record):
 
     valid_accuracy: float | None = None
     """Share of the validation rows classified right after the epoch's updates."""
+
+
+class Snapshot(Record):
+    """The weights and biases after an epoch."""
+
+    epoch: int
+    """Zero-based epoch."""
+    parameters: str
+    """
+    Base64 of little-endian float32: of each layer from the input to the output, the weights (one
+    row per unit), then the biases.
+    """
 
 
 class ConfusionMatrix(Record):

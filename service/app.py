@@ -15,6 +15,7 @@ from service import (
     gates,
     hosts,
     job_predictions,
+    job_rows,
     jobs,
     memory,
     models,
@@ -23,6 +24,7 @@ from service import (
     probes,
     problems,
     sweeps,
+    ui,
 )
 from service.event_stream import EventStreams
 from service.lane import Lane, Parts
@@ -54,6 +56,7 @@ def create_app(settings: Settings | None = None) -> Api:
         doc_prefix="/docs",
         validation_error_model=Problem,
         validation_error_callback=problems.from_validation,
+        static_folder=None,  # `ui` gives the pages' files
     )
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.strict_slashes = False
@@ -71,8 +74,9 @@ def create_app(settings: Settings | None = None) -> Api:
     problems.init_app(app)
     for resource in (jobs, sweeps, job_predictions, predictions, models, exports, datasets):
         app.register_api(resource.blueprint)
-    for resource in (figures, gates, backprop, open_inference, probes, problems):
+    for resource in (figures, job_rows, gates, backprop, open_inference, probes, problems):
         app.register_api(resource.blueprint)
+    app.register_blueprint(ui.blueprint)
     document = Document()
     app.add_url_rule("/openapi.json", view_func=document, endpoint="openapi_json")
     app.view_functions["openapi.doc_url"] = document  # where the pages of /docs find it

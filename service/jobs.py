@@ -44,6 +44,9 @@ from storage.jobs import JobRecord, Pinned, queue_of
 
 blueprint = Blueprint("jobs", __name__, abp_tags=[Tag(name="jobs", description="Trainings")])
 
+MAX_SNAPSHOT_NUMBERS = 2_000_000
+"""Most weights and biases that the records of one job may come with: 11 MB of events."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -157,6 +160,7 @@ def check_request(
         detail = f"{count} weights and biases; at most {limits.max_parameters} are allowed"
         raise InvalidField(detail, "network", "hidden_layers")
     _check_step(training, outline, limits.max_activations)
+    _check_snapshots(training, count)
     if body.model is not None and stored.models.is_built_in(body.model):
         raise InvalidField(f"{body.model!r} is a built-in model: choose another name", "model")
     if isinstance(body, SweepRequest):
@@ -181,6 +185,13 @@ def _check_step(body: JobRequest, outline: Outline, most: int) -> None:
     if rows * units > most:
         detail = f"a step of {rows} rows through {units} units is too large: at most {most} outputs"
         raise InvalidField(f"{detail}; set a smaller batch size", "training", "batch_size")
+
+
+def _check_snapshots(body: JobRequest, parameters: int) -> None:
+    numbers = body.training.records * parameters
+    if body.training.record_weights and numbers > MAX_SNAPSHOT_NUMBERS:
+        detail = f"{numbers} weights and biases in all records; at most {MAX_SNAPSHOT_NUMBERS}"
+        raise InvalidField(detail, "training", "record_weights")
 
 
 def _ring(stored: Storage, queue: str) -> None:

@@ -11,7 +11,7 @@ from schemas.batch import PredictionReport
 from schemas.errors import LeaseLost
 from schemas.job import EventType, JobError, JobStatus
 from schemas.settings import Settings
-from schemas.training import DiagnosisCode, EpochRecord, Metrics
+from schemas.training import DiagnosisCode, EpochRecord, Metrics, Snapshot
 from storage import models as model_registry
 from storage import predictions
 from storage.database import Database, clock
@@ -56,6 +56,8 @@ class Progress(NamedTuple):
     records: Sequence[EpochRecord]
     engine: str
     device: str
+    snapshots: Sequence[Snapshot] = ()
+    """The weights at those records, where they are recorded."""
     checkpoint: bytes | None = None
     """What another attempt could go on from, after `epochs`."""
     outputs: Outputs | None = None
@@ -140,7 +142,9 @@ class LeaseStore:
         )
         if progress.records:
             records = [record.model_dump(exclude_none=True) for record in progress.records]
-            data = {"attempt": claim.attempt, "records": records}
+            data: dict[str, Any] = {"attempt": claim.attempt, "records": records}
+            if progress.snapshots:
+                data["snapshots"] = [snapshot.model_dump() for snapshot in progress.snapshots]
             row = apply(connection, change, "epochs", data, jobs.c.cancel_requested)
         elif progress.outputs is not None:
             data = {"rows": progress.epochs}

@@ -20,7 +20,7 @@ from schemas.errors import Diverged, InvalidData, InvalidField, NotFound, Unavai
 from schemas.job import JobRequest
 from schemas.model import Hyperparameters, ModelCard
 from schemas.settings import Settings
-from schemas.training import EpochRecord, Evaluation, Metrics
+from schemas.training import EpochRecord, Evaluation, Metrics, Snapshot
 from storage import Storage
 from storage.leases import Claim, Outcome, Progress
 from storage.models import Publication
@@ -37,6 +37,7 @@ class TrainAttempt(Attempt):
         super().__init__(storage, claim, settings)
         self._epochs = 0
         self._unstored: list[EpochRecord] = []
+        self._snapshots: list[Snapshot] = []
         self._checkpoint_at = time.monotonic() + settings.checkpoint_seconds
 
     @cached_property
@@ -65,6 +66,8 @@ class TrainAttempt(Attempt):
                 if step.record is not None:
                     history.append(step.record)
                     self._unstored.append(step.record)
+                    if step.layers is not None:
+                        self._snapshots.append(layers.snapshot(step.layers, step.record.epoch))
                 self.look_up(lambda: self._progress(training))
                 if time.monotonic() >= self._checkpoint_at:
                     self._checkpoint(training)
@@ -94,7 +97,13 @@ class TrainAttempt(Attempt):
         return state, [record for record in curves if record.epoch < self._epochs]
 
     def _progress(self, training: engines.Training) -> Progress:
-        return Progress(self._epochs, tuple(self._unstored), training.engine, training.device)
+        return Progress(
+            self._epochs,
+            tuple(self._unstored),
+            training.engine,
+            training.device,
+            tuple(self._snapshots),
+        )
 
     def _checkpoint(self, training: engines.Training) -> None:
         """Store what the training needs to go on, unless only a later step can tell."""
@@ -106,6 +115,7 @@ class TrainAttempt(Attempt):
     def stored(self, progress: Progress) -> None:
         """Forget the records that are stored now."""
         self._unstored = self._unstored[len(progress.records) :]
+        self._snapshots = self._snapshots[len(progress.snapshots) :]
         if progress.checkpoint is not None:
             self._checkpoint_at = time.monotonic() + self.settings.checkpoint_seconds
 

@@ -30,6 +30,8 @@ class Step(NamedTuple):
     """Epochs done."""
     record: EpochRecord | None
     """The point of the curves that the last of them added, if it did."""
+    layers: Layers | None = None
+    """With a record, where `training.record_weights` asks for it: the weights after the epochs."""
 
 
 class Training(Protocol):

@@ -63,7 +63,8 @@ class FusedTraining:
     def run(self) -> Iterator[Step]:
         """Train; see `Training.run`."""
         training, rows = self._training, self._train.size
-        stop_at = None if training.early_stopping is None else training.record_interval
+        is_looked_at = training.early_stopping is not None or training.record_weights
+        stop_at = training.record_interval if is_looked_at else None
         work = rows * len(self._weights)
         for first, end in chunks(training.epochs, work, rows, first=self._trained, stop_at=stop_at):
             self._trained = end
@@ -71,7 +72,9 @@ class FusedTraining:
                 epoch, *sums = row.tolist()
                 record = self._counted.record(int(epoch), sums)
                 self._yielded = record.epoch + 1
-                yield Step(self._yielded, record)
+                yield Step(
+                    self._yielded, record, self.layers() if training.record_weights else None
+                )
             if self._yielded < end:
                 self._yielded = end
                 yield Step(end, None)

@@ -44,7 +44,12 @@ class TorchTraining:
     def run(self) -> Iterator[Step]:
         """Train; see `Training.run`."""
         for epochs, sums in self._networks.run():
-            yield Step(epochs, None if sums is None else self._record(epochs - 1, sums[0].tolist()))
+            if sums is None:
+                yield Step(epochs, None)
+            else:
+                record = self._record(epochs - 1, sums[0].tolist())
+                kept = self.layers() if self._training.record_weights else None
+                yield Step(epochs, record, kept)
 
     def layers(self) -> Layers:
         """Copy the weights; see `Training.layers`."""

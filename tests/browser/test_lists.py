@@ -1,0 +1,190 @@
+"""Jobs, models and sweeps: tables that keep themselves fresh, and what is done from them."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Opened
+from tests.deployment import Deployment
+
+QUICK: dict[str, Any] = {
+    "dataset": "xor",
+    "network": {"hidden_layers": [4], "activation": "tanh"},
+    "training": {"optimizer": "adam", "learning_rate": 0.1, "epochs": 400},
+}
+LONG: dict[str, Any] = {
+    "dataset": "digits",
+    "network": {"hidden_layers": [50]},
+    "training": {"epochs": 1_000_000, "record_every": 1_000},
+}
+
+
+def row(page: Page, job_id: str) -> Any:
+    """The row of a job in the table."""
+    return page.locator("tr", has_text=job_id[:12])
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_jobs_change_as_they_go(
+    opened: Callable[..., Opened], deployment: Deployment, language: str
+) -> None:
+    """A job appears, runs, is cancelled from its row, and is deleted after a confirmation."""
+    cancel, remove, confirm = (
+        ("Cancel", "Delete", "Confirm") if language == "en" else ("취소", "삭제", "확인")
+    )
+    view = opened(language)
+    page = view.go("#/jobs")
+    job = deployment.submit(**LONG)
+    expect(row(page, job).locator(".status.running")).to_be_visible(timeout=60_000)
+    row(page, job).get_by_role("button", name=cancel).click()
+    expect(row(page, job).locator(".status.cancelled")).to_be_visible(timeout=60_000)
+    row(page, job).get_by_role("button", name=remove).click()
+    view.accessible()
+    page.get_by_role("button", name=confirm).click()
+    expect(row(page, job)).to_have_count(0)
+    assert deployment.get(f"/jobs/{job}").status_code == 404
+
+
+def test_jobs_are_compared_and_opened(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """Two jobs share their axes and a table of differences; one opens in the playground."""
+    jobs = []
+    for seed in (1, 2):
+        training = {**QUICK["training"], "seed": seed}
+        jobs.append(deployment.submit(**{**QUICK, "training": training}))
+    for job in jobs:
+        deployment.finished(job)
+    view = opened()
+    page = view.go("#/jobs")
+    for job in jobs:
+        page.get_by_label(f"Choose job {job}").check()
+    page.get_by_role("button", name="Compare (2)").click()
+    page.wait_for_selector(".curves")
+    differing = page.locator("tr.differs th").all_inner_texts()
+    assert "Seed" in differing
+    assert "Epochs" not in differing
+    page.locator("th a").first.click()
+    page.get_by_role("link", name="Open in the playground").click()
+    page.wait_for_selector(".status.succeeded")
+    assert page.get_by_label("Seed", exact=True).input_value() in ("1", "2")
+    page.wait_for_selector(".matrix")
+
+
+def test_a_failed_job_says_why(opened: Callable[..., Opened], deployment: Deployment) -> None:
+    """The code and the message of a failure are on its page."""
+    training = {"learning_rate": 1000, "optimizer": "momentum", "epochs": 2_000}
+    body = {"dataset": "diabetes", "network": {"hidden_layers": [4], "activation": "relu"}}
+    job = deployment.finished(deployment.submit(**body, training=training))
+    assert job["status"] == "failed"
+    view = opened()
+    page = view.go(f"#/jobs/{job['id']}")
+    expect(page.locator(".trouble")).to_contain_text(job["error"]["message"])
+    page.get_by_text("Events").click()
+    expect(page.get_by_role("cell", name="failed", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_an_alias_is_moved_after_a_confirmation(
+    opened: Callable[..., Opened], deployment: Deployment, language: str
+) -> None:
+    """An alias is made, moved and dropped; who moved it meanwhile is not overruled."""
+    here, confirm, moved = (
+        ("Point the alias here", "Confirm", "moved by someone else")
+        if language == "en"
+        else ("별칭을 여기로", "확인", "다른 사람이 별칭을 옮겼습니다")
+    )
+    name = f"aliased-{language}"
+    for _ in range(2):
+        deployment.finished(deployment.submit(**QUICK, model=name))
+    alias = f"/models/{name}/aliases/production"
+    view = opened(language)
+    page = view.go(f"#/models/{name}")
+    page.get_by_placeholder("production").fill("production")
+    page.locator("tr", has_text="2").get_by_role("button", name=here).click()
+    page.get_by_role("button", name=confirm).click()
+    expect(page.locator("tr", has_text="production")).to_be_visible()
+    assert deployment.get(alias).json()["version"] == 2
+    page.get_by_placeholder("production").fill("production")
+    page.locator("tr", has_text=re.compile(" 1")).get_by_role("button", name=here).click()
+    view.picture("alias")
+    etag = deployment.get(alias).headers["ETag"]
+    deployment.client.put(alias, json={"version": 1}, headers={"If-Match": etag})
+    view.refusals.add(412)
+    page.get_by_role("button", name=confirm).click()
+    expect(page.locator(".trouble")).to_contain_text(moved)
+    page.locator(".cross").click()
+    page.get_by_role("button", name=confirm).click()
+    expect(page.locator(".cross")).to_have_count(0)
+    assert deployment.get(alias).status_code == 404
+
+
+def test_a_model_predicts_and_is_taken_away(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """The form is made from the model's features; answers and files are the service's."""
+    body = {"dataset": "iris", "network": {"hidden_layers": [5]}, "model": "flowers"}
+    deployment.finished(deployment.submit(**body, training={"optimizer": "adam", "epochs": 200}))
+    view = opened()
+    page = view.go("#/models")
+    page.get_by_role("link", name="flowers").click()
+    for label, value in zip(
+        ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"),
+        ("5.1", "3.5", "1.4", "0.2"),
+        strict=True,
+    ):
+        page.get_by_label(label).fill(value)
+    page.get_by_role("button", name="Predict", exact=True).click()
+    inputs = [[5.1, 3.5, 1.4, 0.2]]
+    told = deployment.post("/predict", {"model": "flowers", "inputs": inputs}).json()
+    expect(page.locator(".answer strong")).to_have_text(str(told["predictions"][0]))
+    shares = page.get_by_role("table", name="Probability").locator("td.number").all_inner_texts()
+    assert [float(share) for share in shares] == pytest.approx(told["probabilities"][0], abs=1e-6)
+    for form in ("safetensors", "ONNX"):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=form, exact=True).click()
+        expected = deployment.get(f"/models/flowers/versions/1/{form.lower()}").content
+        assert download.value.path().read_bytes() == expected
+    view.refusals.add(422)
+    page.get_by_label("petal width (cm)").fill("wide")
+    page.get_by_role("button", name="Predict", exact=True).click()
+    expect(page.locator(".trouble code")).to_contain_text("#/inputs/0")
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_sweep_becomes_a_heat_map(
+    opened: Callable[..., Opened], deployment: Deployment, language: str
+) -> None:
+    """Each cell is the share of its seeds that converged; a click opens its best network."""
+    run = "Run the sweep" if language == "en" else "탐색 시작"
+    view = opened(language)
+    page = view.go("#/sweep?rates=0.1+3&units=1+3&seeds=5&epochs=1000")
+    page.get_by_role("button", name=run).click()
+    page.wait_for_selector(".status.succeeded")
+    expect(page.locator(".heat a")).to_have_count(4)
+    found = re.search(r"job=(job_\w+)", page.url)
+    assert found is not None
+    results = deployment.get(f"/jobs/{found[1]}/results?limit=1000").json()["data"]
+    expected = []
+    for units in (3, 1):
+        for rate in (0.1, 3):
+            cell = [
+                float(member["converged"])
+                for member in results
+                if member["hidden_layers"] == [units] and member["learning_rate"] == rate
+            ]
+            assert len(cell) == 5
+            expected.append(f"{100 * sum(cell) / 5:.0f} %")
+    assert page.locator(".heat a").all_inner_texts() == expected
+    view.accessible()
+    view.picture("sweep-done")
+    page.locator(".heat a").nth(1).click()
+    best = min(
+        (m for m in results if m["hidden_layers"] == [3] and m["learning_rate"] == 3),
+        key=lambda member: member["train_loss"],
+    )
+    seed = "Seed" if language == "en" else "시드"
+    assert page.get_by_label(seed, exact=True).input_value() == str(best["seed"])

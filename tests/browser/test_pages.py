@@ -1,0 +1,122 @@
+"""Every page at both widths in both languages: usable, nothing cut, no complaint of the browser."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import Opened
+from tests.deployment import Deployment
+
+TITLES: Mapping[str, tuple[str, str]] = {
+    "playground": ("Playground", "놀이터"),
+    "gates": ("Gates", "게이트"),
+    "backprop": ("Backprop", "역전파"),
+    "sweep": ("Sweep", "탐색"),
+    "jobs": ("Jobs", "작업"),
+    "models": ("Models", "모델"),
+}
+READY = {
+    "playground": ".diagram",
+    "gates": ".gate-plane",
+    "backprop": ".katex",
+    "sweep": "main .primary:visible",
+    "jobs": "table.list, main p",
+    "models": "main table",
+}
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("language", ["en", "ko"])
+@pytest.mark.parametrize("name", TITLES)
+def test_page(opened: Callable[..., Opened], name: str, language: str, width: int) -> None:
+    """A deep link leads to the page, in the browser's language; axe finds nothing serious."""
+    view = opened(language, width)
+    page = view.go(f"#/{name}")
+    page.wait_for_selector(READY[name])
+    title = TITLES[name][language == "ko"]
+    assert page.title() == f"{title} · Perceptron"
+    assert page.locator("nav [aria-current=page]").inner_text() == title
+    assert page.locator("html").get_attribute("lang") == language
+    view.accessible()
+    view.picture(name)
+    page.emulate_media(color_scheme="dark")
+    view.accessible()
+
+
+def test_language_and_theme_are_kept(opened: Callable[..., Opened]) -> None:
+    """What is chosen stays, also when the page is loaded anew; sentences of the service follow."""
+    view = opened("en")
+    page = view.go("#/gates")
+    page.get_by_label("Language").select_option("ko")
+    page.get_by_role("link", name="놀이터").click()
+    page.get_by_label("화면 모드").select_option("dark")
+    page.reload()
+    assert page.title() == "놀이터 · Perceptron"
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
+    page.get_by_role("button", name="학습").click()
+    page.wait_for_selector(".verdict p")
+    assert "학습" in page.locator(".verdict p").inner_text()
+
+
+def test_keyboard_alone(opened: Callable[..., Opened]) -> None:
+    """Skipping the menu, choosing and training need no pointer."""
+    view = opened("en")
+    page = view.go("")
+    page.wait_for_selector(".diagram")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        if "Train" in page.evaluate("document.activeElement.textContent"):
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".status.succeeded")
+    page.get_by_label("Epoch that is shown").focus()
+    page.keyboard.press("Home")
+    assert page.locator(".epoch strong").inner_text() == "0"
+
+
+def test_unknown_page(opened: Callable[..., Opened]) -> None:
+    """An address that leads nowhere says so."""
+    view = opened("en")
+    page = view.go("#/nowhere")
+    assert "no such page" in page.locator("main").inner_text()
+    view.accessible()
+
+
+def test_formulas_are_loaded_with_the_first_one(opened: Callable[..., Opened]) -> None:
+    """The playground loads no KaTeX; nothing is ever loaded from elsewhere."""
+    view = opened("en")
+    page = view.go("")
+    page.wait_for_selector(".diagram")
+    assert not any("katex" in request.url for request in view.requests)
+    view.go("#/backprop")
+    page.wait_for_selector(".katex")
+    assert any("katex" in request.url for request in view.requests)
+    urls = [request.url for request in view.requests if not request.url.startswith("data:")]
+    assert all(url.startswith(view.url) for url in urls)
+
+
+def test_job_and_model_pages(opened: Callable[..., Opened], deployment: Deployment) -> None:
+    """Deep links to a job, to two compared and to a model work in both languages and widths."""
+    made = []
+    for task in ("xor", "iris"):
+        body: dict[str, Any] = {"dataset": task, "network": {"hidden_layers": [4]}}
+        body["training"] = {"epochs": 50, "validation_fraction": 0.25, "optimizer": "adam"}
+        made.append(deployment.finished(deployment.submit(**body)))
+    first, second = (job["id"] for job in made)
+    for language in ("en", "ko"):
+        for width in (1280, 390):
+            view = opened(language, width)
+            for name, address, ready in (
+                ("job", f"#/jobs/{second}", ".curves"),
+                ("compare", f"#/jobs?compare={first}~{second}", ".curves"),
+                ("model", f"#/models/{second}", ".predict"),
+            ):
+                page = view.go(address)
+                page.wait_for_selector(ready)
+                view.accessible()
+                view.picture(name)

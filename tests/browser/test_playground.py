@@ -1,0 +1,310 @@
+"""The playground's main paths: train, watch, scrub, stop, reload, upload, be refused."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Opened
+from tests.deployment import Deployment, eventually
+
+WORDS = {
+    "en": {"train": "Train", "stop": "Stop", "cancelled": "cancelled", "scrub": "Epoch that is"},
+    "ko": {"train": "학습", "stop": "멈춤", "cancelled": "취소됨", "scrub": "보여 주는 에포크"},
+}
+LONG = "#/playground?data=spirals~2000~0.1~2~0&layers=20-20-20&epochs=1000000"
+"""Hours of training: it ends only when it is stopped."""
+
+
+def train(page: Page, language: str = "en") -> None:
+    """Press the button that trains."""
+    page.get_by_role("button", name=WORDS[language]["train"]).click()
+
+
+def job_of(page: Page, deployment: Deployment) -> dict[str, Any]:
+    """The job that the address names."""
+    found = re.search(r"job=(job_\w+)", page.url)
+    assert found is not None, page.url
+    return deployment.job(found[1])
+
+
+def epoch(page: Page) -> int:
+    """The epoch that is shown; −1 before there is one."""
+    text = page.locator(".epoch strong").inner_text()
+    return int(text) if text.isdigit() else -1
+
+
+def counts(page: Page) -> list[int]:
+    """The confusion matrix as it is shown: TP, FN, FP, TN."""
+    return [int(text) for text in page.locator(".matrix .cell .number").all_inner_texts()]
+
+
+def colours(page: Page, canvas: str) -> int:
+    """How many different shades a canvas has."""
+    found = page.locator(canvas).evaluate(
+        "c => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size"
+    )
+    return int(found)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_training_is_watched_to_its_end(
+    opened: Callable[..., Opened], deployment: Deployment, language: str, width: int
+) -> None:
+    """Curves, region, network, matrix and diagnosis come by the stream and are the service's."""
+    view = opened(language, width)
+    page = view.go("#/playground?data=moons~200~0.2~2~1&validation=0.3&epochs=300")
+    page.wait_for_selector(".points path")
+    train(page, language)
+    page.wait_for_selector(".status.succeeded")
+    job = job_of(page, deployment)
+    expect(page.locator(".verdict p")).to_have_text(
+        deployment.get(f"/jobs/{job['id']}", Accept_Language=language).json()["diagnosis"][
+            "message"
+        ]
+    )
+    assert epoch(page) == 299
+    expect(page.locator(".points path")).to_have_count(200)
+    matrix = job["metrics"]["train"]["confusion_matrix"]
+    names = ("true_positive", "false_negative", "false_positive", "true_negative")
+    assert counts(page) == [matrix[name] for name in names]
+    assert colours(page, ".plane canvas") > 20
+    assert colours(page, ".drawing canvas") > 20
+    best = min(job["history"], key=lambda record: record["valid_loss"])["epoch"]
+    assert page.locator(".best").inner_text().strip().endswith(str(best))
+    view.accessible()
+    view.picture("playground-trained")
+
+
+def test_the_region_is_scrubbed_along_the_epochs(opened: Callable[..., Opened]) -> None:
+    """Slider, steps and replay show the weights of other epochs; a curve can be clicked."""
+    view = opened()
+    page = view.go("")
+    page.wait_for_selector(".diagram")
+    train(page)
+    page.wait_for_selector(".verdict")
+    picture = "document.querySelector('.plane canvas').toDataURL()"
+    last = page.evaluate(picture)
+    slider = page.get_by_label("Epoch that is shown")
+    slider.fill("0")
+    assert epoch(page) == 0
+    first = page.evaluate(picture)
+    assert first != last
+    page.get_by_role("button", name="One record on").click()
+    assert epoch(page) == 2
+    page.get_by_role("button", name="One record back").click()
+    assert epoch(page) == 0
+    assert page.evaluate(picture) == first
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(page.locator(".epoch strong")).to_have_text("399", timeout=30_000)
+    assert page.evaluate(picture) == last
+    page.locator(".u-over").first.click(position={"x": 30, "y": 40})
+    assert 0 < epoch(page) < 200
+
+
+def test_threshold_moves_the_matrix(opened: Callable[..., Opened]) -> None:
+    """At 0 every row is positive, at 1 none is; precision without a divisor is no number."""
+    view = opened()
+    page = view.go("#/playground?data=xor")
+    page.wait_for_selector(".diagram")
+    train(page)
+    page.wait_for_selector(".verdict")
+    assert counts(page) == [2, 0, 0, 2]
+    threshold = page.get_by_label("Threshold")
+    threshold.fill("0")
+    assert counts(page) == [2, 0, 2, 0]
+    threshold.fill("1")
+    assert counts(page) == [0, 2, 0, 2]
+    assert page.locator(".figures dd").nth(1).inner_text() == "–"
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_stream_is_resumed_by_a_reload_and_stopped(
+    opened: Callable[..., Opened], deployment: Deployment, language: str
+) -> None:
+    """Loaded anew in the middle, the page shows all records again and goes on; Stop cancels."""
+    view = opened(language)
+    page = view.go(LONG)
+    page.wait_for_selector(".points path")
+    train(page, language)
+    eventually(lambda: epoch(page) > 0)
+    seen = epoch(page)
+    page.reload()
+    eventually(lambda: epoch(page) > seen)
+    page.get_by_role("button", name=WORDS[language]["stop"]).click()
+    page.wait_for_selector(".status.cancelled")
+    expect(page.locator(".status")).to_have_text(WORDS[language]["cancelled"])
+    assert job_of(page, deployment)["status"] == "cancelled"
+    page.get_by_label(WORDS[language]["scrub"]).fill("0")
+    assert epoch(page) == 0
+
+
+def test_a_broken_stream_goes_on_after_its_last_event(
+    opened: Callable[..., Opened], new_deployment: Callable[..., Deployment]
+) -> None:
+    """When the API's processes die, the browser comes back with the last id that it saw."""
+    own = new_deployment()
+    view = opened(url=own.url)
+    page = view.go(LONG)
+    page.wait_for_selector(".points path")
+    train(page)
+    eventually(lambda: epoch(page) > 0)
+    seen = epoch(page)
+    view.refusals.add(502)
+    for child in psutil.Process(own.api_master).children():
+        os.kill(child.pid, 9)
+    eventually(lambda: epoch(page) > seen + 5_000)
+    streams = [r for r in view.requests if r.url.endswith("/events")]
+    assert len(streams) >= 2
+    assert int(streams[-1].all_headers()["last-event-id"]) > 1
+    page.get_by_role("button", name="Stop").click()
+    page.wait_for_selector(".status.cancelled")
+    ours = [record["epoch"] for record in job_of(page, own)["history"]]
+    assert int(page.get_by_label("Epoch that is shown").get_attribute("max") or 0) == len(ours) - 1
+    view.errors = [error for error in view.errors if "net::ERR" not in error]  # it was away
+
+
+def test_the_address_holds_everything(opened: Callable[..., Opened]) -> None:
+    """What is set is in the address, and comes back from it in another window."""
+    view = opened()
+    page = view.go("")
+    page.wait_for_selector(".diagram")
+    page.get_by_label("Dataset").select_option("iris")
+    page.get_by_role("button", name="Add a layer").click()
+    page.get_by_role("button", name="One unit more in hidden layer 3").click()
+    page.get_by_label("Optimizer").select_option("rmsprop")
+    page.get_by_label("Learning rate").fill("0.02")
+    page.get_by_label("Epochs", exact=True).fill("123")
+    page.get_by_label("Validation rows").select_option("0.2")
+    page.get_by_text("More settings").click()
+    page.get_by_label("Batch size").fill("16")
+    page.get_by_label("Vertical").select_option("petal width (cm)")
+    address = page.url.partition("/#")[2]
+    other = opened("ko")
+    copy = other.go(f"#{address}")
+    copy.wait_for_selector(".diagram")
+    assert copy.get_by_label("데이터셋").input_value() == "iris"
+    assert copy.get_by_label("은닉층 3의 뉴런 수").input_value() == "4"
+    assert copy.get_by_label("학습률").input_value() == "0.02"
+    assert copy.get_by_label("에포크", exact=True).input_value() == "123"
+    assert copy.get_by_label("세로").input_value() == "petal width (cm)"
+    copy.get_by_role("button", name="학습").click()
+    copy.wait_for_selector(".status.succeeded")
+    copy.wait_for_selector("svg.matrix")
+
+
+def test_a_request_is_copied_as_curl(opened: Callable[..., Opened], deployment: Deployment) -> None:
+    """The command on the clipboard trains the same network when a shell runs it."""
+    view = opened()
+    page = view.go("#/playground?data=xor&layers=3&seed=5&epochs=20")
+    page.wait_for_selector(".diagram")
+    page.locator("section", has=page.locator("#network-title")).get_by_role(
+        "button", name="Copy as curl"
+    ).click()
+    expect(page.get_by_text("Copied")).to_be_visible()
+    command = page.evaluate("navigator.clipboard.readText()")
+    assert command.startswith(f"curl -sS \\\n  '{deployment.url}/jobs'")
+    body = re.search(r"-d '(.*)'$", command, re.DOTALL)
+    assert body is not None
+    job = deployment.client.post(
+        "/jobs", content=body[1], headers={"Content-Type": "application/json"}
+    ).json()
+    assert job["training"]["seed"] == 5
+    assert job["network"]["hidden_layers"] == [3]
+
+
+TABLE = "size,colour,kind\n" + "".join(
+    f"{n},{'red' if n % 3 else 'blue'},{'a' if n % 2 else 'b'}\n" for n in range(1, 41)
+)
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_table_is_uploaded_and_trained_on(
+    opened: Callable[..., Opened], deployment: Deployment, tmp_path: Path, language: str
+) -> None:
+    """A CSV becomes a dataset with a preview; roles of its columns go into the job."""
+    file = tmp_path / f"My table {language}.csv"
+    file.write_text(TABLE, encoding="utf-8")
+    view = opened(language)
+    page = view.go("")
+    page.wait_for_selector(".diagram")
+    page.locator("input[type=file]").set_input_files(file)
+    expect(page.locator(".columns")).to_contain_text("colour")
+    name = page.locator("select").nth(2).input_value()
+    assert name.startswith(f"my-table-{language}")
+    stored = deployment.get(f"/datasets/{name}").json()
+    assert (stored["rows"], stored["target"]) == (40, "kind")
+    page.get_by_role("combobox", name=re.compile("colour$")).select_option("target")
+    page.get_by_role("combobox", name=re.compile("kind$")).select_option("unused")
+    train(page, language)
+    page.wait_for_selector(".status.succeeded")
+    told = deployment.get(f"/jobs/{job_of(page, deployment)['id']}/rows").json()
+    assert told["preprocessing"]["target"]["name"] == "colour"
+    assert [feature["name"] for feature in told["preprocessing"]["features"]] == ["size"]
+
+
+def test_a_dropped_file_is_taken(opened: Callable[..., Opened], deployment: Deployment) -> None:
+    """A file that is dropped is stored like one that is chosen."""
+    view = opened()
+    page = view.go("")
+    page.wait_for_selector(".diagram")
+    files = page.evaluate_handle(
+        "text => { const all = new DataTransfer();"
+        "all.items.add(new File([text], 'dropped.csv', {type: 'text/csv'})); return all; }",
+        TABLE,
+    )
+    page.dispatch_event(".drop", "drop", {"dataTransfer": files})
+    page.wait_for_selector("text=is stored: 40 rows")
+    assert deployment.get("/datasets/dropped").json()["rows"] == 40
+
+
+def test_a_bad_table_is_refused_with_a_reason(
+    opened: Callable[..., Opened], tmp_path: Path
+) -> None:
+    """What the service says of the file is shown, at the place that it points at."""
+    view = opened()
+    view.refusals.add(422)
+    page = view.go("")
+    page.wait_for_selector(".diagram")
+    file = tmp_path / "bad.csv"
+    file.write_text("a,b\n1,2\n1,2,3\n", encoding="utf-8")
+    page.locator("input[type=file]").set_input_files(file)
+    trouble = page.locator(".trouble")
+    expect(trouble).to_be_visible()
+    assert trouble.locator("code").inner_text().startswith("#")
+    view.accessible()
+    view.picture("playground-bad-table")
+
+
+def test_a_refused_job_points_at_its_field(opened: Callable[..., Opened]) -> None:
+    """The pointer and the detail of a 422 are shown, and nothing else happens."""
+    view = opened()
+    view.refusals.add(422)
+    page = view.go("#/playground?model=xor")
+    page.wait_for_selector(".diagram")
+    train(page)
+    expect(page.locator(".trouble code")).to_have_text("#/model")
+    expect(page.locator(".trouble")).to_contain_text("built-in")
+    assert "job=" not in page.url
+
+
+def test_regressions_and_wide_networks(opened: Callable[..., Opened]) -> None:
+    """A regression has a region and errors; where weights are too many, the last ones are shown."""
+    view = opened()
+    page = view.go("#/playground?data=diabetes&epochs=30&layers=8")
+    page.wait_for_selector(".diagram")
+    train(page)
+    page.wait_for_selector(".status.succeeded")
+    expect(page.locator(".figures")).to_contain_text("RMSE")
+    page = view.go("#/playground?data=iris&epochs=100&layers=200-200&activation=relu")
+    page.wait_for_selector("text=too large for its weights")
+    train(page)
+    page.wait_for_selector(".status.succeeded")
+    page.wait_for_selector("svg.matrix")
+    assert colours(page, ".drawing canvas") > 20

@@ -1,0 +1,415 @@
+/** The service's HTTP API, as docs/reference/http.md describes it. */
+
+export type Task = "binary" | "multiclass" | "regression";
+export type Label = boolean | number | string;
+export type Cell = Label | null;
+export type Activation = "sigmoid" | "tanh" | "relu" | "leaky_relu" | "gelu" | "identity" | "step" | "softmax";
+export type Optimizer = "sgd" | "momentum" | "nesterov" | "adam" | "adamw" | "rmsprop";
+
+export interface Page<Item> {
+  data: Item[];
+  last_id: string | number | null;
+  has_more: boolean;
+}
+
+export interface Column {
+  name: string;
+  kind: "numeric" | "categorical" | "boolean" | "text";
+  missing: number;
+  distinct: number;
+  minimum: number | null;
+  maximum: number | null;
+  mean: number | null;
+  standard_deviation: number | null;
+  note: string | null;
+}
+
+export interface DatasetSummary {
+  name: string;
+  description: string;
+  built_in: boolean;
+  rows: number;
+  feature_names: string[];
+  target: string;
+  task: Task | null;
+  /** Null for truth tables. */
+  created_at: string | null;
+}
+
+export interface Dataset extends DatasetSummary {
+  columns: Column[];
+  records: Record<string, Cell>[];
+}
+
+export interface EpochRecord {
+  epoch: number;
+  train_loss: number;
+  train_accuracy?: number | null;
+  valid_loss?: number | null;
+  valid_accuracy?: number | null;
+}
+
+export interface Snapshot {
+  epoch: number;
+  parameters: string;
+}
+
+export interface BinaryMatrix {
+  true_positive: number;
+  false_negative: number;
+  false_positive: number;
+  true_negative: number;
+}
+
+export interface Evaluation {
+  task: Task;
+  loss: number;
+  accuracy?: number;
+  precision?: number | null;
+  recall?: number | null;
+  f1?: number | null;
+  mae?: number;
+  rmse?: number;
+  r2?: number | null;
+  classes?: Label[];
+  confusion_matrix?: BinaryMatrix | number[][];
+}
+
+export interface Metrics {
+  train: Evaluation;
+  validation: Evaluation | null;
+  test: Evaluation | null;
+}
+
+export type Status = "queued" | "running" | "succeeded" | "failed" | "cancelled";
+
+export interface Training {
+  optimizer: Optimizer;
+  learning_rate: number;
+  weight_decay: number;
+  epochs: number;
+  batch_size: number | null;
+  seed: number;
+  validation_fraction: number;
+  record_every: number | null;
+}
+
+export interface SweepRow {
+  number: number;
+  hidden_layers: number[];
+  activation: Activation;
+  optimizer: Optimizer;
+  learning_rate: number;
+  batch_size: number | null;
+  epochs: number;
+  weight_decay: number;
+  seed: number;
+  rung: number;
+  status: "trained" | "diverged";
+  converged: number | boolean;
+  score: number | null;
+  train_loss: number | null;
+  train_accuracy: number | null;
+  valid_loss: number | null;
+  valid_accuracy: number | null;
+}
+
+export interface SweepReport {
+  members: number;
+  trainings: number;
+  done: number;
+  diverged: number;
+  best: SweepRow | null;
+}
+
+export interface Job {
+  id: string;
+  kind: "train" | "sweep" | "predict";
+  status: Status;
+  cancel_requested: boolean;
+  created_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+  progress: { epoch: number; epochs: number } | { rows_done: number; rows: number };
+  engine: string | null;
+  device: string | null;
+  dataset: string;
+  network: { hidden_layers: number[]; activation: Activation } | null;
+  training: Training | null;
+  metrics: Metrics | null;
+  diagnosis: { code: string; message: string } | null;
+  model: { name: string; version: number } | null;
+  error: { code: string; message: string } | null;
+  waiting_for?: string | null;
+  history?: EpochRecord[];
+  sweep?: SweepReport | null;
+  links: { self: string; events: string; model: string | null };
+}
+
+export type Feature =
+  | { kind: "numeric"; name: string; mean: number; scale: number; fill: number | null }
+  | { kind: "boolean"; name: string; fill: number | null }
+  | {
+      kind: "categorical";
+      name: string;
+      categories: string[];
+      missing: "place" | "zeros" | "fill" | "error";
+      fill: string | null;
+    };
+
+export interface Preprocessing {
+  features: Feature[];
+  target: { name: string; task: Task; classes: Label[] | null };
+}
+
+export type Part = "train" | "validation" | "test";
+
+export interface JobRows {
+  preprocessing: Preprocessing;
+  target_mean: number;
+  target_scale: number;
+  rows: number;
+  data: { part: Part; inputs: Cell[]; target: Label }[];
+}
+
+export interface ModelSummary {
+  name: string;
+  built_in: boolean;
+  latest_version: number;
+  versions: number[];
+  aliases: Record<string, number>;
+}
+
+export interface Card {
+  hyperparameters: { network: { hidden_layers: number[]; activation: Activation }; training: Training } | null;
+  parameters: { weights: number; biases: number; total: number };
+  feature_names: string[];
+  preprocessing: Preprocessing | null;
+  dataset: string;
+  job_id: string | null;
+  history: EpochRecord[];
+  best_epoch: number | null;
+  importance: { feature: string; mean: number; standard_deviation: number }[];
+  metrics: Metrics | null;
+  diagnosis: { code: string; message: string } | null;
+}
+
+export interface ModelVersion {
+  name: string;
+  version: number;
+  aliases: string[];
+  created_at: string;
+  size_bytes: number;
+  sha256: string;
+  card: Card;
+}
+
+export interface LayerParameters {
+  weight: number[][];
+  bias: number[];
+  activation: Activation;
+}
+
+export interface Prediction {
+  model: string;
+  version: number;
+  predictions: Label[];
+  probabilities: (number | number[])[] | null;
+  classes: Label[] | null;
+}
+
+export interface Gate {
+  name: string;
+  inputs: number;
+  description: string;
+  truth_table: { inputs: number[]; output: number }[];
+  separability: {
+    linearly_separable: boolean;
+    line: { weights: number[]; bias: number; equation: string } | null;
+    proof: {
+      point: number[];
+      zeros: { inputs: number[]; weight: number }[];
+      ones: { inputs: number[]; weight: number }[];
+    } | null;
+  };
+  perceptron: LayerParameters[] | null;
+}
+
+export interface Named {
+  name: string;
+  value: number;
+}
+
+export interface BackpropRequest {
+  inputs: number[];
+  targets: number[];
+  layers: { weights: number[][]; biases: number[] | null; activation: Activation }[];
+  learning_rate: number;
+}
+
+export interface BackpropTrace {
+  learning_rate: number;
+  inputs: Named[];
+  forward: { z: Named[]; outputs: Named[] }[];
+  loss: { total: number; terms: Named[] };
+  hidden_gradients: { name: string; value: number; terms: Named[] }[];
+  parameters: { name: string; layer: number; value: number; factors: Named[]; gradient: number; updated: number }[];
+  after: { total: number; terms: Named[] };
+  after_layers: BackpropRequest["layers"];
+}
+
+export interface FieldProblem {
+  detail: string;
+  pointer?: string;
+  parameter?: string;
+}
+
+/** An answer of application/problem+json, or that there was none (status 0). */
+export class Problem extends Error {
+  constructor(
+    readonly status: number,
+    readonly title: string,
+    readonly detail: string,
+    readonly places: FieldProblem[] = [],
+    readonly requestId = "",
+  ) {
+    super(detail || title);
+  }
+}
+
+export interface Call {
+  method?: "GET" | "POST" | "PUT" | "DELETE";
+  path: string;
+  body?: unknown;
+  headers?: Record<string, string>;
+  /** A file to send as it is, with its media type. */
+  file?: { blob: Blob; type: string; name: string };
+}
+
+export interface Answer<Body> {
+  body: Body;
+  headers: Headers;
+}
+
+let language = "en";
+
+/** Choose the language of the service's sentences. */
+export function speak(chosen: string): void {
+  language = chosen;
+}
+
+function options(call: Call): RequestInit {
+  const headers: Record<string, string> = { "Accept-Language": language, ...call.headers };
+  if (call.file) {
+    return { method: call.method ?? "POST", headers: { ...headers, "Content-Type": call.file.type }, body: call.file.blob };
+  }
+  if (call.body === undefined) return { method: call.method ?? "GET", headers };
+  headers["Content-Type"] = "application/json";
+  return { method: call.method ?? "POST", headers, body: JSON.stringify(call.body) };
+}
+
+async function problemOf(response: Response): Promise<Problem> {
+  const told = (await response.json().catch(() => ({}))) as {
+    title?: string;
+    detail?: string;
+    errors?: FieldProblem[];
+    request_id?: string;
+  };
+  const title = told.title ?? `HTTP ${response.status}`;
+  return new Problem(response.status, title, told.detail ?? "", told.errors ?? [], told.request_id ?? "");
+}
+
+/** Send a request. Throws Problem where the answer is one, or there is none. */
+export async function send<Body>(call: Call): Promise<Answer<Body>> {
+  let response: Response;
+  try {
+    response = await fetch(call.path, options(call));
+  } catch {
+    throw new Problem(0, "unreachable", "");
+  }
+  if (!response.ok) throw await problemOf(response);
+  const type = response.headers.get("Content-Type") ?? "";
+  const body = (type.includes("json") ? await response.json() : await response.text()) as Body;
+  return { body, headers: response.headers };
+}
+
+export async function get<Body>(path: string): Promise<Body> {
+  return (await send<Body>({ path })).body;
+}
+
+/** Read every page of a list. */
+export async function all<Item>(path: string, most = 2_000): Promise<Item[]> {
+  const found: Item[] = [];
+  let after = "";
+  for (;;) {
+    const page = await get<Page<Item>>(`${path}?limit=100${after}`);
+    found.push(...page.data);
+    if (!page.has_more || found.length >= most) return found;
+    after = `&after=${encodeURIComponent(String(page.last_id))}`;
+  }
+}
+
+export interface JobEvent {
+  id: number;
+  type: string;
+  created_at: string;
+  data: { records?: EpochRecord[]; snapshots?: Snapshot[]; attempt?: number; code?: string; message?: string };
+}
+
+export const EVENT_TYPES = [
+  "queued", "started", "planned", "progress", "epochs", "requeued", "cancelling", "succeeded", "failed", "cancelled",
+] as const;
+
+export interface Watcher {
+  event: (event: JobEvent) => void;
+  /** After the last event, or where the job is gone. */
+  done: (deleted: boolean) => void;
+  /** Whether the stream is open; while it is not, the browser tries again. */
+  connected?: (is: boolean) => void;
+}
+
+/**
+ * Follow a job's events from the first; returns what ends it.
+ *
+ * The browser resumes a broken stream itself, with Last-Event-ID.
+ */
+export function watch(jobId: string, watcher: Watcher): () => void {
+  const source = new EventSource(`/jobs/${encodeURIComponent(jobId)}/events`);
+  for (const type of EVENT_TYPES) {
+    source.addEventListener(type, (message) => watcher.event(JSON.parse((message as MessageEvent<string>).data)));
+  }
+  for (const end of ["done", "deleted"]) {
+    source.addEventListener(end, () => {
+      source.close();
+      watcher.done(end === "deleted");
+    });
+  }
+  source.addEventListener("open", () => watcher.connected?.(true));
+  source.addEventListener("error", () => {
+    if (source.readyState === EventSource.CLOSED) watcher.done(true);
+    else watcher.connected?.(false);
+  });
+  return () => source.close();
+}
+
+function quoted(text: string): string {
+  return `'${text.replaceAll("'", `'\\''`)}'`;
+}
+
+/** Write a request as a command for a POSIX shell. */
+export function asCurl(call: Call, origin: string): string {
+  const method = call.method ?? (call.body !== undefined || call.file ? "POST" : "GET");
+  const parts = ["curl -sS"];
+  if (method !== "GET" && !(method === "POST" && (call.body !== undefined || call.file))) parts.push(`-X ${method}`);
+  parts.push(quoted(origin + call.path));
+  for (const [name, value] of Object.entries(call.headers ?? {})) parts.push(`-H ${quoted(`${name}: ${value}`)}`);
+  if (call.file) parts.push(`-H ${quoted(`Content-Type: ${call.file.type}`)} --data-binary ${quoted(`@${call.file.name}`)}`);
+  if (call.body !== undefined) {
+    parts.push(`-H 'Content-Type: application/json' -d ${quoted(JSON.stringify(call.body))}`);
+  }
+  return parts.join(" \\\n  ");
+}
+
+export function isFinal(status: Status): boolean {
+  return status === "succeeded" || status === "failed" || status === "cancelled";
+}

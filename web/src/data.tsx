@@ -1,0 +1,256 @@
+/** Choosing what to learn from: a gate, drawn points, a built-in table, or a file of one's own. */
+
+import { useEffect, useState } from "preact/hooks";
+import { all, type Call, type Dataset, type DatasetSummary, get, type Page, Problem, send } from "./api";
+import { NumberField, Scroll } from "./fields";
+import { spelled } from "./network";
+import { SAMPLES, sampleCall, sampleName, type Sample, type SampleKind, type Setup } from "./setup";
+import { CopyCurl, type Loaded, Trouble, useLoaded, useTexts } from "./shell";
+
+const SAMPLE_NAME = /^(moons|circles|spirals|gaussians)-\d+-n/;
+const SAMPLE = "~sample~";
+
+/** A name that a dataset may have, from a file's. */
+export function nameOf(file: string): string {
+  const name = file.toLowerCase().replace(/\.[a-z]+$/, "").replace(/[^a-z0-9_-]+/g, "-").replace(/^[-_]+|[-_]+$/g, "");
+  return name.slice(0, 56) || "table";
+}
+
+/** Store a draw, unless it is there already: the same name means the same rows. */
+export async function storeSample(sample: Sample): Promise<void> {
+  const name = sampleName(sample);
+  const following = await get<Page<DatasetSummary>>(`/datasets?limit=1&after=${name.slice(0, -1)}`);
+  if (following.data[0]?.name === name) return;
+  try {
+    await send(sampleCall(sample));
+  } catch (problem) {
+    if (!(problem instanceof Problem && problem.status === 409)) throw problem;
+  }
+}
+
+export function uploadCall(file: File, name: string): Call {
+  return { path: `/datasets?name=${encodeURIComponent(name)}`, file: { blob: file, type: "text/csv", name: file.name } };
+}
+
+/** Store a file under its own name, or the first free one like it. */
+async function upload(file: File): Promise<Dataset> {
+  const name = nameOf(file.name);
+  for (let turn = 1; ; turn++) {
+    try {
+      return (await send<Dataset>(uploadCall(file, turn === 1 ? name : `${name}-${turn}`))).body;
+    } catch (problem) {
+      if (!(problem instanceof Problem && problem.status === 409 && turn < 50)) throw problem;
+    }
+  }
+}
+
+interface Props {
+  setup: Setup;
+  update: (part: Partial<Setup>) => void;
+  dataset: Loaded<Dataset>;
+}
+
+export function DataPanel({ setup, update, dataset }: Props) {
+  const texts = useTexts();
+  const datasets = useLoaded(() => all<DatasetSummary>("/datasets"), []);
+  const choose = (name: string) =>
+    update({ dataset: name === SAMPLE ? "" : name, target: "", without: [], x: "", y: "", job: "" });
+  const found = (datasets.value ?? []).filter((one) => !SAMPLE_NAME.test(one.name));
+  const groups: [string, DatasetSummary[]][] = [
+    [texts.truthTables, found.filter((one) => one.built_in && one.created_at === null)],
+    [texts.tables, found.filter((one) => one.built_in && one.created_at !== null)],
+    [texts.uploads, found.filter((one) => !one.built_in)],
+  ];
+  const known = !setup.dataset || found.some((one) => one.name === setup.dataset);
+  return (
+    <section class="card" aria-labelledby="data-title">
+      <h2 id="data-title">{texts.data}</h2>
+      <label class="field">
+        <span>{texts.dataset}</span>
+        <select value={setup.dataset || SAMPLE} onChange={(event) => choose(event.currentTarget.value)}>
+          {!known && <option value={setup.dataset}>{setup.dataset}</option>}
+          <option value={SAMPLE} selected={!setup.dataset}>{texts.sampled}</option>
+          {groups.filter(([, members]) => members.length > 0).map(([label, members]) => (
+            <optgroup label={label}>
+              {members.map((one) => <option value={one.name} selected={one.name === setup.dataset}>{one.name}</option>)}
+            </optgroup>
+          ))}
+        </select>
+      </label>
+      {!setup.dataset && <SampleFields sample={setup.sample} onChange={(sample) => update({ sample, job: "" })} />}
+      <Upload
+        onStored={(stored) => {
+          datasets.again();
+          choose(stored.name);
+        }}
+      />
+      <Trouble of={datasets.problem ?? dataset.problem} />
+      {dataset.value && <Columns setup={setup} update={update} dataset={dataset.value} />}
+    </section>
+  );
+}
+
+function SampleFields({ sample, onChange }: { sample: Sample; onChange: (sample: Sample) => void }) {
+  const texts = useTexts();
+  const manyClasses = sample.kind === "spirals" || sample.kind === "gaussians";
+  const change = (part: Partial<Sample>) => onChange({ ...sample, ...part });
+  return (
+    <>
+      <div class="kinds" role="group" aria-label={texts.sampled}>
+        {SAMPLES.map((kind: SampleKind) => (
+          <button
+            type="button"
+            aria-pressed={kind === sample.kind}
+            onClick={() => change({ kind, classes: kind === "moons" || kind === "circles" ? 2 : sample.classes })}
+          >
+            {texts.kinds[kind]}
+          </button>
+        ))}
+      </div>
+      <div class="fields">
+        <NumberField label={texts.rows} value={sample.rows} low={4} high={2000} whole onChange={(rows) => change({ rows: rows! })} />
+        <NumberField label={texts.noise} value={sample.noise} low={0} high={10} onChange={(noise) => change({ noise: noise! })} />
+        {manyClasses && (
+          <NumberField label={texts.classes} value={sample.classes} low={2} high={8} whole onChange={(classes) => change({ classes: classes! })} />
+        )}
+        <NumberField label={texts.drawSeed} value={sample.seed} low={0} high={2 ** 32 - 1} whole onChange={(seed) => change({ seed: seed! })} />
+      </div>
+      <p class="small"><CopyCurl call={sampleCall(sample)} label={sampleName(sample)} /></p>
+    </>
+  );
+}
+
+function Upload({ onStored }: { onStored: (dataset: Dataset) => void }) {
+  const texts = useTexts();
+  const [over, setOver] = useState(false);
+  const [state, setState] = useState<{ file: File | null; busy: boolean; problem: unknown; stored: Dataset | null }>({
+    file: null, busy: false, problem: null, stored: null,
+  });
+  const take = async (file: File | undefined) => {
+    if (!file) return;
+    setState({ file, busy: true, problem: null, stored: null });
+    try {
+      const stored = await upload(file);
+      setState({ file, busy: false, problem: null, stored });
+      onStored(stored);
+    } catch (problem) {
+      setState({ file, busy: false, problem, stored: null });
+    }
+  };
+  useEffect(() => {
+    // A file that misses the place would be opened instead of the page.
+    const ignore = (event: DragEvent) => event.preventDefault();
+    addEventListener("dragover", ignore);
+    addEventListener("drop", ignore);
+    return () => {
+      removeEventListener("dragover", ignore);
+      removeEventListener("drop", ignore);
+    };
+  }, []);
+  return (
+    <>
+      <label
+        class={`drop ${over ? "over" : ""}`}
+        onDragOver={(event) => (event.preventDefault(), setOver(true))}
+        onDragLeave={() => setOver(false)}
+        onDrop={(event) => {
+          event.preventDefault();
+          setOver(false);
+          void take(event.dataTransfer?.files[0]);
+        }}
+      >
+        <span>{state.busy ? texts.uploading : texts.dropHere}</span>
+        <input
+          type="file"
+          class="hidden"
+          accept=".csv,text/csv"
+          aria-label={texts.upload}
+          onChange={(event) => {
+            const input = event.currentTarget;
+            void take(input.files?.[0]).then(() => (input.value = ""));
+          }}
+        />
+      </label>
+      <Trouble of={state.problem} />
+      <p role="status" class="small good">{state.stored ? texts.uploaded(state.stored.name, state.stored.rows) : ""}</p>
+      {state.file && state.stored && (
+        <p class="small"><CopyCurl call={uploadCall(state.file, state.stored.name)} label={state.file.name} /></p>
+      )}
+    </>
+  );
+}
+
+function Columns({ setup, update, dataset }: { setup: Setup; update: Props["update"]; dataset: Dataset }) {
+  const texts = useTexts();
+  const target = setup.target || dataset.target;
+  const role = (name: string) => (name === target ? "target" : setup.without.includes(name) ? "unused" : "feature");
+  const assign = (name: string, chosen: string) => {
+    const without = setup.without.filter((other) => other !== name);
+    if (chosen === "target") update({ target: name === dataset.target ? "" : name, without, job: "" });
+    else update({ without: chosen === "unused" ? [...without, name] : without, job: "" });
+  };
+  const notes = dataset.columns.filter((column) => column.note);
+  return (
+    <details class="columns" open={Boolean(setup.dataset) && (!dataset.built_in || dataset.rows <= 8)}>
+      <summary>{texts.columnsAndRows}</summary>
+      <Scroll label={texts.columnsAndRows}>
+        <table>
+          <thead>
+            <tr><th scope="col">{texts.column}</th><th scope="col">{texts.kind}</th><th scope="col">{texts.role}</th></tr>
+          </thead>
+          <tbody>
+            {dataset.columns.map((column) => (
+              <tr>
+                <th scope="row">{column.name}</th>
+                <td>{texts.columnKinds[column.kind]}</td>
+                <td>
+                  {column.kind === "text" ? texts.unused : (
+                    <select
+                      aria-label={`${texts.role}: ${column.name}`}
+                      value={role(column.name)}
+                      disabled={role(column.name) === "target"}
+                      onChange={(event) => assign(column.name, event.currentTarget.value)}
+                    >
+                      {(["feature", "target", "unused"] as const).map((one) => (
+                        <option value={one} selected={one === role(column.name)}>{texts[one]}</option>
+                      ))}
+                    </select>
+                  )}
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </Scroll>
+      {notes.map((column) => <p class="small bad">{column.name}: {column.note}</p>)}
+      <h3>{texts.preview}</h3>
+      <p class="small soft">{texts.firstRows(Math.min(8, dataset.records.length), dataset.rows)}</p>
+      <Scroll label={texts.preview}>
+        <table>
+          <thead><tr>{dataset.columns.map((column) => <th scope="col">{column.name}</th>)}</tr></thead>
+          <tbody>
+            {dataset.records.slice(0, 8).map((record) => (
+              <tr>{dataset.columns.map((column) => <td>{spelled(record[column.name] ?? null)}</td>)}</tr>
+            ))}
+          </tbody>
+        </table>
+      </Scroll>
+    </details>
+  );
+}
+
+/** The features that a job is told; null: all that the service takes by itself. */
+export function chosenFeatures(setup: Setup, dataset: Dataset): string[] | null {
+  if (!setup.without.length) return null;
+  const target = setup.target || dataset.target;
+  return usable(setup, dataset).filter((name) => name !== target);
+}
+
+/** Columns that are features, in the table's order. */
+export function usable(setup: Setup, dataset: Dataset): string[] {
+  const target = setup.target || dataset.target;
+  return dataset.columns
+    .filter((column) => column.kind !== "text" && column.name !== target && !setup.without.includes(column.name))
+    .map((column) => column.name);
+}
+

@@ -1,0 +1,178 @@
+/** A network as units and edges: colour and width tell the weights, pictures what units answer. */
+
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { short } from "./curves";
+import { forwardAll, grid, type Layer } from "./network";
+import { type Axis, paint, type Scale } from "./region";
+import type { Feature } from "./api";
+import { useTexts } from "./shell";
+
+const SHOWN = 8;
+const PICTURE = 18;
+const UNIT = 30;
+const GAP = 44;
+/** Pixels of the pictures' canvas for each unit of length. */
+const SHARPNESS = 2;
+/** Room for the names of inputs and outputs. */
+const MARGIN = 96;
+
+export interface DiagramProps {
+  /** Units of every layer from the input to the output. */
+  units: number[];
+  inputs: string[];
+  outputs: string[];
+  layers: Layer[] | null;
+  /** Where pictures of the units' answers can be drawn. */
+  plane: { features: Feature[]; x: Axis; y: Axis; scale: Scale } | null;
+}
+
+interface Place {
+  x: number;
+  y: number;
+}
+
+function places(units: number[], width: number, height: number): Place[][] {
+  const last = Math.max(1, units.length - 1);
+  return units.map((count, layer) => {
+    const shown = Math.min(count, SHOWN);
+    const x = MARGIN + (layer * (width - 2 * MARGIN)) / last;
+    return Array.from({ length: shown }, (_, unit) => ({ x, y: height / 2 + (unit - (shown - 1) / 2) * GAP }));
+  });
+}
+
+/** Draw what every input is, and every unit answers, over the plane: into the unit's square. */
+function draw(canvas: HTMLCanvasElement, at: Place[][], layers: Layer[], plane: NonNullable<DiagramProps["plane"]>): void {
+  const { features, x, y, scale } = plane;
+  const inputs = grid(features, x.at, y.at, x.range, y.range, PICTURE);
+  const small = document.createElement("canvas");
+  const context = canvas.getContext("2d")!;
+  const side = UNIT - 4;
+  [inputs, ...forwardAll(layers, inputs)].forEach((values, layer) => {
+    const width = values.length / (PICTURE * PICTURE);
+    const activation = layers[layer - 1]?.activation;
+    const own = new Float32Array(PICTURE * PICTURE);
+    at[layer]!.forEach((place, unit) => {
+      for (let cell = 0; cell < own.length; cell++) own[cell] = values[cell * width + unit]!;
+      const range = activation === "sigmoid" || activation === "softmax" ? { low: 0, high: 1 } : spread(own);
+      paint(small, own, PICTURE, { ...scale, task: "regression", values: range }, false, 0.5);
+      context.drawImage(small, SHARPNESS * (place.x - side / 2), SHARPNESS * (place.y - side / 2), SHARPNESS * side, SHARPNESS * side);
+    });
+  });
+}
+
+/** A range around 0, so that the middle colour is 0. */
+function spread(values: Float32Array): { low: number; high: number } {
+  const most = values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 1e-6);
+  return { low: -most, high: most };
+}
+
+export function Diagram({ units, inputs, outputs, layers, plane }: DiagramProps) {
+  const texts = useTexts();
+  const [told, setTold] = useState("");
+  const fits = layers !== null && layers.length === units.length - 1 && layers.every((layer, at) => layer.outputs === units[at + 1]);
+  const known = fits ? layers : null;
+  const most = Math.min(SHOWN, Math.max(...units));
+  const width = Math.max(440, 118 * units.length + 40);
+  const height = most * GAP + 40;
+  const found = useMemo(() => places(units, width, height), [units.join("-"), width, height]);
+  const canvas = useRef<HTMLCanvasElement>(null);
+  useEffect(() => {
+    canvas.current?.getContext("2d")?.clearRect(0, 0, SHARPNESS * width, SHARPNESS * height);
+    if (canvas.current && known && plane) draw(canvas.current, found, known, plane);
+  }, [known, plane, found]);
+  const name = (layer: number, unit: number) =>
+    layer === 0 ? (inputs[unit] ?? `x${unit + 1}`) : layer === units.length - 1 ? (outputs[unit] ?? "y") : `h${layer}.${unit + 1}`;
+  return (
+    <div class="diagram">
+      <div class="scroll-x" tabIndex={0} role="group" aria-label={texts.network}>
+        <div class="drawing" style={{ aspectRatio: `${width} / ${height}`, maxWidth: `${(430 * width) / height}px`, minWidth: `${Math.min(width, 82 * units.length)}px` }}>
+        <svg viewBox={`0 0 ${width} ${height}`} role="img" aria-label={`${texts.network}: ${units.join("–")}`}>
+          {found.slice(1).map((targets, at) =>
+            targets.map((to, unit) =>
+              found[at]!.map((from, input) => {
+                const layer = known?.[at];
+                const weight = layer ? layer.weight[unit * layer.inputs + input]! : null;
+                const middle = (from.x + to.x) / 2;
+                return (
+                  <path
+                    d={`M${from.x + UNIT / 2},${from.y}C${middle},${from.y} ${middle},${to.y} ${to.x - UNIT / 2},${to.y}`}
+                    fill="none"
+                    stroke={weight === null ? "var(--line)" : weight < 0 ? "var(--negative)" : "var(--positive)"}
+                    stroke-width={weight === null ? 1 : Math.min(9, 0.5 + 1.6 * Math.abs(weight))}
+                    stroke-opacity={weight === null ? 1 : 0.8}
+                    onPointerEnter={() => weight !== null && setTold(`${texts.weight} ${name(at, input)} → ${name(at + 1, unit)}: ${short(weight, 5)}`)}
+                  />
+                );
+              }),
+            ),
+          )}
+          {found.map((column, layer) => (
+            <g>
+              {column.map(({ x, y }, unit) => {
+                const bias = layer > 0 ? (known?.[layer - 1]?.bias[unit] ?? null) : null;
+                return (
+                  <g
+                    transform={`translate(${x - UNIT / 2} ${y - UNIT / 2})`}
+                    onPointerEnter={() => setTold(`${name(layer, unit)}${bias === null ? "" : ` · ${texts.bias} ${short(bias, 5)}`}`)}
+                  >
+                    <rect width={UNIT} height={UNIT} rx="5" fill="var(--field)" stroke="var(--soft)" stroke-width="1.5" />
+                    {layer === 0 && <text x={-6} y={UNIT / 2 + 4} text-anchor="end" class="unit">{clipped(name(0, unit))}</text>}
+                    {layer === units.length - 1 && layer > 0 && (
+                      <text x={UNIT + 6} y={UNIT / 2 + 4} class="unit">{clipped(name(layer, unit))}</text>
+                    )}
+                  </g>
+                );
+              })}
+              {units[layer]! > SHOWN && (
+                <text x={column[0]!.x} y={height - 6} text-anchor="middle" class="unit">{texts.hiddenUnits(units[layer]! - SHOWN)}</text>
+              )}
+            </g>
+          ))}
+        </svg>
+        <canvas ref={canvas} width={SHARPNESS * width} height={SHARPNESS * height} aria-hidden="true" />
+        </div>
+      </div>
+      <p class="readout small soft" aria-hidden="true">{told || texts.edgeHint}</p>
+      {known && known.every((layer) => layer.weight.length <= 400) && <Numbers layers={known} name={name} />}
+    </div>
+  );
+}
+
+function clipped(name: string): string {
+  return name.length > 9 ? `${name.slice(0, 8)}…` : name;
+}
+
+function Numbers({ layers, name }: { layers: Layer[]; name: (layer: number, unit: number) => string }) {
+  const texts = useTexts();
+  const [open, setOpen] = useState(false);
+  return (
+    <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>{texts.parameters}</summary>
+      {open &&
+        layers.map((layer, at) => (
+          <div class="scroll" tabIndex={0} role="region" aria-label={`${texts.parameters} ${at + 1}`}>
+            <table>
+              <thead>
+                <tr>
+                  <td />
+                  {Array.from({ length: layer.inputs }, (_, input) => <th scope="col" class="number">{name(at, input)}</th>)}
+                  <th scope="col" class="number">{texts.bias}</th>
+                </tr>
+              </thead>
+              <tbody>
+                {Array.from({ length: layer.outputs }, (_, unit) => (
+                  <tr>
+                    <th scope="row">{name(at + 1, unit)}</th>
+                    {Array.from({ length: layer.inputs }, (_, input) => (
+                      <td class="number">{short(layer.weight[unit * layer.inputs + input])}</td>
+                    ))}
+                    <td class="number">{short(layer.bias[unit])}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        ))}
+    </details>
+  );
+}

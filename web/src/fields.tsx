@@ -1,0 +1,88 @@
+/** Labelled fields. */
+
+import type { ComponentChildren } from "preact";
+import { useEffect, useState } from "preact/hooks";
+
+interface Named {
+  label: string;
+}
+
+export function Choice<Value extends string>(
+  props: Named & { value: Value; among: readonly (readonly [Value, string])[]; onChoose: (value: Value) => void; disabled?: boolean },
+) {
+  return (
+    <label class="field">
+      <span>{props.label}</span>
+      <select value={props.value} disabled={props.disabled} onChange={(event) => props.onChoose(event.currentTarget.value as Value)}>
+        {props.among.map(([value, name]) => <option value={value} selected={value === props.value}>{name}</option>)}
+      </select>
+    </label>
+  );
+}
+
+export function NumberField(
+  props: Named & {
+    value: number | null;
+    low?: number;
+    high?: number;
+    whole?: boolean;
+    /** What no number means, where there need be none. */
+    empty?: string;
+    onChange: (value: number | null) => void;
+  },
+) {
+  const written = props.value === null ? "" : String(props.value);
+  const [text, setText] = useState(written);
+  // What is being typed stays as it is ("0.") while it means the same.
+  useEffect(() => setText((last) => (last.trim() !== "" && Number(last) === props.value ? last : written)), [written]);
+  const valid = (value: string) => {
+    if (value.trim() === "") return props.empty !== undefined;
+    const number = Number(value);
+    const fits = number >= (props.low ?? -Infinity) && number <= (props.high ?? Infinity);
+    return Number.isFinite(number) && fits && (!props.whole || Number.isInteger(number));
+  };
+  return (
+    <label class="field">
+      <span>{props.label}</span>
+      <input
+        inputMode={props.whole ? "numeric" : "decimal"}
+        value={text}
+        placeholder={props.empty}
+        aria-invalid={!valid(text)}
+        onInput={(event) => {
+          const typed = event.currentTarget.value;
+          setText(typed);
+          if (valid(typed)) props.onChange(typed.trim() === "" ? null : Number(typed));
+        }}
+        onBlur={() => !valid(text) && setText(written)}
+      />
+    </label>
+  );
+}
+
+export function TextField(props: Named & { value: string; placeholder?: string; onChange: (value: string) => void }) {
+  return (
+    <label class="field">
+      <span>{props.label}</span>
+      <input value={props.value} placeholder={props.placeholder} onInput={(event) => props.onChange(event.currentTarget.value)} />
+    </label>
+  );
+}
+
+export function Check(props: Named & { checked: boolean; onChange: (checked: boolean) => void }) {
+  return (
+    <label class="check small">
+      <input type="checkbox" checked={props.checked} onChange={(event) => props.onChange(event.currentTarget.checked)} />
+      {props.label}
+    </label>
+  );
+}
+
+/** A table that scrolls where it is too large, also with the keyboard. */
+export function Scroll({ label, children }: Named & { children: ComponentChildren }) {
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label={label}>
+      {children}
+    </div>
+  );
+}

@@ -1,0 +1,469 @@
+/** Jobs: a table that the streams keep fresh, a job's page, and jobs side by side. */
+
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { type EpochRecord, type Evaluation, get, isFinal, type Job, type JobEvent, type Page, send, watch } from "./api";
+import { Curves, type Line, short } from "./curves";
+import { Check, Scroll } from "./fields";
+import { Several } from "./confusion";
+import { spelled } from "./network";
+import { CurvesCard } from "./playground";
+import { useRun } from "./run";
+import { DEFAULTS, fromDatasetName, type Setup, toAddress } from "./setup";
+import { type Address, CopyCurl, Dialog, navigate, Trouble, useChoices, useDark, useTexts, Waiting, useLoaded } from "./shell";
+import type { Texts } from "./texts";
+
+const PAGE = 20;
+/** Browsers open six connections to a host at most: some are left for everything else. */
+const WATCHED = 3;
+export const REFRESH_MILLISECONDS = 5_000;
+
+export function Jobs(address: Address) {
+  const compared = address.parameters.get("compare");
+  if (address.rest[0]) return <JobPage id={address.rest[0]} />;
+  if (compared) return <Compare ids={compared.split("~").filter(Boolean)} />;
+  return <JobList />;
+}
+
+/** The moment in the reader's own way. */
+function useMoment(): (time: string | null) => string {
+  const { language } = useChoices();
+  return (time) => (time ? new Date(time).toLocaleString(language, { dateStyle: "short", timeStyle: "medium" }) : "–");
+}
+
+function progressOf(job: Job): number {
+  const [done, all] = "epochs" in job.progress ? [job.progress.epoch, job.progress.epochs] : [job.progress.rows_done, job.progress.rows];
+  return all ? done / all : 0;
+}
+
+function useJobs() {
+  const { language } = useChoices();
+  const [state, setState] = useState<{ jobs: Job[] | null; more: boolean; problem: unknown }>({ jobs: null, more: false, problem: null });
+  const count = useRef(PAGE);
+  const load = async () => {
+    try {
+      const jobs: Job[] = [];
+      let more = true;
+      while (more && jobs.length < count.current) {
+        const after = jobs.length ? `&after=${jobs.at(-1)!.id}` : "";
+        const page = await get<Page<Job>>(`/jobs?limit=${PAGE}${after}`);
+        jobs.push(...page.data);
+        more = page.has_more;
+      }
+      setState({ jobs, more, problem: null });
+    } catch (problem) {
+      setState((last) => ({ ...last, problem }));
+    }
+  };
+  const later = useRef(0);
+  const soon = () => {
+    later.current ||= window.setTimeout(() => {
+      later.current = 0;
+      void load();
+    }, 250);
+  };
+  useEffect(() => {
+    void load();
+    // New jobs have no stream yet: look for them now and then, while somebody looks.
+    const timer = setInterval(() => document.visibilityState === "visible" && void load(), REFRESH_MILLISECONDS);
+    return () => {
+      clearInterval(timer);
+      clearTimeout(later.current);
+    };
+  }, [language]);
+  const open = (state.jobs ?? []).filter((job) => !isFinal(job.status)).slice(0, WATCHED).map((job) => job.id);
+  useEffect(() => {
+    const stops = open.map((id) => watch(id, { event: soon, done: soon }));
+    return () => stops.forEach((stop) => stop());
+  }, [open.join()]);
+  const showMore = () => {
+    count.current += PAGE;
+    void load();
+  };
+  return { ...state, again: load, showMore };
+}
+
+function JobList() {
+  const texts = useTexts();
+  const moment = useMoment();
+  const { jobs, more, problem, again, showMore } = useJobs();
+  const [chosen, setChosen] = useState<string[]>([]);
+  const toggle = (id: string, is: boolean) => setChosen((last) => (is ? [...last, id] : last.filter((other) => other !== id)));
+  return (
+    <>
+      <div class="row between">
+        <h1>{texts.jobs}</h1>
+        <div class="row">
+          <span class="small soft">{texts.compareHint}</span>
+          <button type="button" class="primary" disabled={chosen.length < 2} onClick={() => navigate(`#/jobs?compare=${chosen.join("~")}`)}>
+            {texts.compare} ({chosen.length})
+          </button>
+          <CopyCurl call={{ path: "/jobs" }} />
+        </div>
+      </div>
+      <Trouble of={problem} />
+      {jobs === null && !problem && <p role="status">{texts.loading}</p>}
+      {jobs?.length === 0 && <p>{texts.noJobs}</p>}
+      {jobs !== null && jobs.length > 0 && (
+        <div class="card scroll tall" tabIndex={0} role="region" aria-label={texts.jobs}>
+          <table class="list">
+            <thead>
+              <tr>
+                <td />
+                <th scope="col">{texts.jobs}</th><th scope="col">{texts.kind}</th><th scope="col">{texts.dataset}</th>
+                <th scope="col">{texts.network}</th><th scope="col">{texts.progress}</th><th scope="col" class="number">{texts.loss}</th>
+                <th scope="col" class="number">{texts.accuracy}</th><th scope="col">{texts.created}</th><td />
+              </tr>
+            </thead>
+            <tbody>
+              {jobs.map((job) => (
+                <tr key={job.id}>
+                  <td>{job.kind === "train" && <input type="checkbox" aria-label={texts.select(job.id)} checked={chosen.includes(job.id)} onChange={(event) => toggle(job.id, event.currentTarget.checked)} />}</td>
+                  <td><a href={`#/jobs/${job.id}`}><code>{job.id.slice(0, 12)}</code></a></td>
+                  <td>{texts.jobKinds[job.kind]}</td>
+                  <td>{job.dataset}</td>
+                  <td class="number left">{job.network ? shape(job) : "–"}</td>
+                  <td><StatusBar job={job} /></td>
+                  <td class="number">{short(job.metrics?.train.loss)}</td>
+                  <td class="number">{short(job.metrics?.train.accuracy, 3)}</td>
+                  <td class="nowrap">{moment(job.created_at)}</td>
+                  <td><Actions job={job} onDone={again} /></td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {more && <p><button type="button" onClick={showMore}>{texts.loadMore}</button></p>}
+    </>
+  );
+}
+
+function shape(job: Job): string {
+  return job.network?.hidden_layers.length ? `${job.network.hidden_layers.join("-")} ${job.network.activation}` : "–";
+}
+
+function StatusBar({ job }: { job: Job }) {
+  const texts = useTexts();
+  return (
+    <span class="status-bar">
+      <span class={`badge status ${job.status}`}>{texts.status[job.status]}</span>
+      {!isFinal(job.status) && <progress max="1" value={progressOf(job)} aria-label={texts.progress} />}
+    </span>
+  );
+}
+
+function Actions({ job, onDone }: { job: Job; onDone: () => void }) {
+  const texts = useTexts();
+  const [asking, setAsking] = useState(false);
+  const [problem, setProblem] = useState<unknown>(null);
+  const run = async (call: Parameters<typeof send>[0]) => {
+    try {
+      await send(call);
+      onDone();
+    } catch (found) {
+      setProblem(found);
+    }
+  };
+  const cancel = { method: "POST", path: `/jobs/${job.id}/cancel` } as const;
+  const remove = { method: "DELETE", path: `/jobs/${job.id}` } as const;
+  return (
+    <>
+      {isFinal(job.status) ? (
+        <button type="button" class="quiet danger" onClick={() => setAsking(true)}>{texts.remove}</button>
+      ) : (
+        <button type="button" class="quiet" disabled={job.cancel_requested} onClick={() => run(cancel)}>{job.cancel_requested ? texts.stopping : texts.cancel}</button>
+      )}
+      {asking && (
+        <Dialog title={texts.removeJob(job.id)} onClose={() => setAsking(false)} onConfirm={() => run(remove)}>
+          <CopyCurl call={remove} />
+        </Dialog>
+      )}
+      <Trouble of={problem} />
+    </>
+  );
+}
+
+/** The playground's setting that makes this job again. */
+export function setupOf(job: Job): Setup {
+  const training = job.training;
+  if (!training || !job.network) return DEFAULTS;
+  const stopping = (training as { early_stopping?: { patience: number } | null }).early_stopping;
+  return {
+    ...DEFAULTS,
+    ...fromDatasetName(job.dataset),
+    layers: job.network.hidden_layers,
+    activation: job.network.activation,
+    optimizer: training.optimizer,
+    rate: training.learning_rate,
+    epochs: training.epochs,
+    batch: training.batch_size,
+    seed: training.seed,
+    validation: training.validation_fraction,
+    decay: training.weight_decay,
+    patience: stopping?.patience ?? null,
+    job: job.id,
+  };
+}
+
+function JobPage({ id }: { id: string }) {
+  const { texts, language } = useChoices();
+  const moment = useMoment();
+  const run = useRun(id, language, false);
+  const [log, setLog] = useState(true);
+  const job = run.job;
+  if (!job) return run.problem ? <><h1>{texts.jobs}</h1><Trouble of={run.problem} /></> : <p role="status">{texts.loading}</p>;
+  const seconds = job.started_at && job.finished_at ? (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000 : null;
+  return (
+    <>
+      <p><a href="#/jobs">← {texts.jobs}</a></p>
+      <div class="row between">
+        <h1><code>{job.id}</code></h1>
+        <div class="row">
+          <StatusBar job={job} />
+          {job.kind === "train" && job.dataset !== "inline" && <a href={toAddress(setupOf(job))}>{texts.openInPlayground}</a>}
+          {job.kind === "sweep" && <a href={`#/sweep?job=${job.id}`}>{texts.sweep}</a>}
+          {job.model && <a href={`#/models/${encodeURIComponent(job.model.name)}/${job.model.version}`}>{texts.openModel}</a>}
+          <Actions job={job} onDone={() => isFinal(job.status) && navigate("#/jobs")} />
+          <CopyCurl call={{ path: `/jobs/${job.id}` }} />
+        </div>
+      </div>
+      {!run.connected && <p class="bad">{texts.reconnecting}</p>}
+      {job.waiting_for && <p class="bad">{texts.waitingFor} {job.waiting_for}</p>}
+      {job.error && <p class="trouble" role="alert"><strong>{job.error.code}</strong>: {job.error.message}</p>}
+      <div class="two">
+        <div>
+          <section class="card" aria-labelledby="configuration-title">
+            <h2 id="configuration-title">{texts.configuration}</h2>
+            <Facts
+              of={[
+                [texts.kind, texts.jobKinds[job.kind]],
+                [texts.dataset, job.dataset],
+                ...settingsOf(job, texts),
+                [texts.created, moment(job.created_at)],
+                [texts.duration, seconds === null ? "–" : `${short(seconds, 3)} ${texts.seconds}`],
+                [texts.engine, [job.engine, job.device].filter(Boolean).join(", ") || "–"],
+              ]}
+            />
+          </section>
+          {job.diagnosis && (
+            <section class={`card verdict ${job.diagnosis.code}`} aria-labelledby="diagnosis-title">
+              <h2 id="diagnosis-title">{texts.diagnosis}</h2>
+              <p>{job.diagnosis.message}</p>
+            </section>
+          )}
+          <Events id={job.id} status={job.status} />
+        </div>
+        <div>
+          <CurvesCard setup={{ log }} update={(part) => setLog(part.log)} run={run} shown={null} />
+          {job.metrics && <MetricsCard metrics={job.metrics} />}
+        </div>
+      </div>
+    </>
+  );
+}
+
+export function Facts({ of }: { of: (readonly [string, string | number])[] }) {
+  return (
+    <dl class="facts">
+      {of.map(([name, value]) => (
+        <>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </>
+      ))}
+    </dl>
+  );
+}
+
+export function settingsOf(job: Pick<Job, "network" | "training">, texts: Texts): [string, string][] {
+  const { network, training } = job;
+  if (!network || !training) return [];
+  return [
+    [texts.hiddenLayers, network.hidden_layers.join("-") || texts.none],
+    [texts.activation, network.activation],
+    [texts.optimizer, training.optimizer],
+    [texts.learningRate, String(training.learning_rate)],
+    [texts.epochs, String(training.epochs)],
+    [texts.batchSize, training.batch_size === null ? texts.allRows : String(training.batch_size)],
+    [texts.seed, String(training.seed)],
+    [texts.validation, training.validation_fraction ? `${short(100 * training.validation_fraction, 3)} %` : texts.none],
+    [texts.weightDecay, String(training.weight_decay)],
+  ];
+}
+
+const FIGURES = ["loss", "accuracy", "precision", "recall", "f1", "mae", "rmse", "r2"] as const;
+
+export function MetricsCard({ metrics }: { metrics: NonNullable<Job["metrics"]> }) {
+  const texts = useTexts();
+  const parts = ([["train", texts.training], ["validation", texts.validationCurve], ["test", texts.test]] as const)
+    .map(([name, title]) => [title, metrics[name]] as const)
+    .filter((part): part is readonly [typeof part[0], Evaluation] => part[1] !== null);
+  const names: Partial<Record<(typeof FIGURES)[number], string>> = {
+    loss: texts.loss, accuracy: texts.accuracy, precision: texts.precision, recall: texts.recall, f1: texts.f1,
+  };
+  const rows = FIGURES.filter((name) => name in metrics.train);
+  return (
+    <section class="card" aria-labelledby="metrics-title">
+      <h2 id="metrics-title">{texts.metrics}</h2>
+      <table aria-labelledby="metrics-title">
+        <thead><tr><td />{parts.map(([title]) => <th scope="col" class="number">{title}</th>)}</tr></thead>
+        <tbody>
+          {rows.map((name) => (
+            <tr>
+              <th scope="row">{names[name] ?? (name === "r2" ? "R²" : name.toUpperCase())}</th>
+              {parts.map(([, evaluation]) => <td class="number">{short(evaluation[name])}</td>)}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {parts.map(([title, { confusion_matrix: matrix, classes }]) =>
+        matrix ? (
+          <details>
+            <summary>{texts.confusion}: {title}</summary>
+            {Array.isArray(matrix) ? (
+              <Several matrix={matrix} classes={(classes ?? []).map(spelled)} />
+            ) : (
+              <Several matrix={[[matrix.true_negative, matrix.false_positive], [matrix.false_negative, matrix.true_positive]]} classes={["0", "1"]} />
+            )}
+          </details>
+        ) : null,
+      )}
+    </section>
+  );
+}
+
+function Events({ id, status }: { id: string; status: string }) {
+  const texts = useTexts();
+  const moment = useMoment();
+  const [open, setOpen] = useState(false);
+  const events = useLoaded(async () => (open ? (await get<Page<JobEvent>>(`/jobs/${id}/events?limit=200`)).data : []), [id, open, status]);
+  return (
+    <section class="card">
+      <details onToggle={(event) => setOpen(event.currentTarget.open)}>
+        <summary>{texts.events}</summary>
+        <Waiting on={events}>
+          {(found) => (
+            <Scroll label={texts.events}>
+              <table>
+                <thead><tr><th scope="col">#</th><th scope="col">{texts.event}</th><th scope="col">{texts.at}</th><td /></tr></thead>
+                <tbody>
+                  {found.map((event) => (
+                    <tr>
+                      <td>{event.id}</td><td>{event.type}</td><td class="nowrap">{moment(event.created_at)}</td>
+                      <td class="small soft">{event.data.records ? `${event.data.records.length} × ${texts.epoch}` : (event.data.message ?? "")}</td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </Scroll>
+          )}
+        </Waiting>
+        <CopyCurl call={{ path: `/jobs/${id}/events`, headers: { Accept: "text/event-stream" } }} label={texts.events} />
+      </details>
+    </section>
+  );
+}
+
+const LIGHT = ["#0a5f96", "#b85c00", "#00754f", "#9b3c78", "#5b5b5b", "#7a6a00"];
+const DARK = ["#63b8ee", "#f5a94e", "#5fd3a8", "#e59ac4", "#b9b9b9", "#e6d75a"];
+
+function Compare({ ids }: { ids: string[] }) {
+  const { texts, language } = useChoices();
+  const colours = useDark() ? DARK : LIGHT;
+  const [log, setLog] = useState(true);
+  const jobs = useLoaded(() => Promise.all(ids.slice(0, 6).map((id) => get<Job>(`/jobs/${encodeURIComponent(id)}`))), [ids.join(), language]);
+  return (
+    <>
+      <p><a href="#/jobs">← {texts.jobs}</a></p>
+      <h1>{texts.compare}</h1>
+      <Waiting on={jobs}>
+        {(found) => (
+          <>
+            <section class="card" aria-label={texts.curves}>
+              <Check label={texts.logScale} checked={log} onChange={setLog} />
+              <Overlaid jobs={found} colours={colours} log={log} />
+            </section>
+            <Differences jobs={found} colours={colours} />
+          </>
+        )}
+      </Waiting>
+    </>
+  );
+}
+
+/** Lines of several jobs need one row of epochs: that of all of them together. */
+export function overlay(histories: EpochRecord[][], key: "train_loss" | "valid_loss" | "train_accuracy" | "valid_accuracy") {
+  const epochs = [...new Set(histories.flatMap((records) => records.map((record) => record.epoch)))].sort((a, b) => a - b);
+  const values = histories.map((records) => {
+    const known = new Map(records.map((record) => [record.epoch, record[key] ?? null]));
+    return epochs.map((epoch) => known.get(epoch) ?? null);
+  });
+  return { epochs, values };
+}
+
+function Overlaid({ jobs, colours, log }: { jobs: Job[]; colours: string[]; log: boolean }) {
+  const texts = useTexts();
+  const found = useMemo(() => {
+    const histories = jobs.map((job) => job.history ?? []);
+    const lines = (key: Parameters<typeof overlay>[1]): { epochs: number[]; lines: Line[] } => {
+      const { epochs, values } = overlay(histories, key);
+      return { epochs, lines: values.map((own, at) => ({ label: jobs[at]!.id.slice(4, 10), colour: colours[at]!, values: own })) };
+    };
+    const has = (key: "valid_loss" | "train_accuracy") => histories.some((records) => records.some((record) => record[key] != null));
+    return {
+      loss: lines("train_loss"),
+      valid: has("valid_loss") ? lines("valid_loss") : null,
+      accuracy: has("train_accuracy") ? lines("train_accuracy") : null,
+    };
+  }, [jobs, colours]);
+  return (
+    <div class="pair">
+      <Curves title={`${texts.loss} (${texts.trainingCurve})`} {...found.loss} log={log} />
+      {found.valid && <Curves title={`${texts.loss} (${texts.validationCurve})`} {...found.valid} log={log} />}
+      {found.accuracy && <Curves title={texts.accuracy} {...found.accuracy} range={[0, 1.05]} />}
+    </div>
+  );
+}
+
+function Differences({ jobs, colours }: { jobs: Job[]; colours: string[] }) {
+  const texts = useTexts();
+  const columns = jobs.map((job): [string, string][] => [
+    [texts.dataset, job.dataset],
+    ...settingsOf(job, texts),
+    [texts.loss, short(job.metrics?.train.loss)],
+    [texts.accuracy, short(job.metrics?.train.accuracy)],
+    [`${texts.loss} (${texts.validationCurve})`, short(job.metrics?.validation?.loss)],
+    [`${texts.accuracy} (${texts.validationCurve})`, short(job.metrics?.validation?.accuracy)],
+    [texts.diagnosis, job.diagnosis?.code ?? "–"],
+  ]);
+  const names = columns.find((column) => column.length > 6)?.map(([name]) => name) ?? [];
+  const value = (at: number, name: string) => columns[at]!.find(([own]) => own === name)?.[1] ?? "–";
+  return (
+    <div class="card scroll tall" tabIndex={0} role="region" aria-label={texts.difference}>
+      <table>
+        <thead>
+          <tr>
+            <td />
+            {jobs.map((job, at) => (
+              <th scope="col">
+                <svg width="14" height="10" aria-hidden="true"><rect width="14" height="10" rx="2" fill={colours[at]} /></svg>{" "}
+                <a href={`#/jobs/${job.id}`}><code>{job.id.slice(4, 10)}</code></a>
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {names.map((name) => {
+            const differs = new Set(jobs.map((_, at) => value(at, name))).size > 1;
+            return (
+              <tr class={differs ? "differs" : ""}>
+                <th scope="row">{name}</th>
+                {jobs.map((_, at) => <td>{value(at, name)}</td>)}
+              </tr>
+            );
+          })}
+        </tbody>
+      </table>
+    </div>
+  );
+}

@@ -1,0 +1,536 @@
+/** Playground: data, a network and how to train it, and what it answers along the epochs. */
+
+import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { type Dataset, type Feature, get, isFinal, type Job, type Preprocessing, send } from "./api";
+import { Confusion } from "./confusion";
+import { Curves, short } from "./curves";
+import { chosenFeatures, DataPanel, storeSample, usable } from "./data";
+import { Diagram } from "./diagram";
+import { Check, Choice, NumberField, TextField } from "./fields";
+import { fromParameters as layersOf, fromSnapshot, inputNames, inputWidth, type Layer, padded, spelled, widths } from "./network";
+import { asNumber, type Axis, classColour, between, PartKeys, type Point, Region, type Scale } from "./region";
+import { best, type Run, useRun } from "./run";
+import {
+  ACTIVATIONS, datasetName, DEFAULT_RATES, fromParameters, OPTIMIZERS, recordsWeights, type Setup, toAddress, trainCall,
+} from "./setup";
+import { type Address, CopyCurl, navigate, Trouble, useChoices, useDark, useLoaded, useTexts } from "./shell";
+import type { LayerParameters } from "./api";
+
+const REPLAY_SECONDS = 5;
+
+export function Playground({ parameters }: Address) {
+  const { texts, language } = useChoices();
+  const setup = useMemo(() => fromParameters(parameters), [parameters.toString()]);
+  const update = useCallback((part: Partial<Setup>) => navigate(toAddress({ ...setup, ...part }), true), [setup]);
+  const name = datasetName(setup);
+  const dataset = useLoaded<Dataset>(async () => {
+    if (!setup.dataset) await storeSample(setup.sample);
+    return get<Dataset>(`/datasets/${encodeURIComponent(name)}`);
+  }, [name]);
+  const current = dataset.value?.name === name ? dataset.value : null;
+  const run = useRun(setup.job, language);
+  const running = isRunning(setup, run);
+  return (
+    <>
+      <h1 class="hidden">{texts.playground}</h1>
+      <div class="playground">
+        <div class="side">
+          <fieldset class="plain" disabled={running}>
+            <DataPanel setup={setup} update={update} dataset={{ ...dataset, value: current }} />
+          </fieldset>
+        </div>
+        <div class="middle">
+          <Controls setup={setup} update={update} dataset={current} run={run} />
+          <Results setup={setup} update={update} dataset={current} run={run} />
+        </div>
+      </div>
+    </>
+  );
+}
+
+function isRunning(setup: Setup, run: Run): boolean {
+  return Boolean(setup.job) && !run.done && run.job !== null && !isFinal(run.job.status);
+}
+
+interface Parts {
+  setup: Setup;
+  update: (part: Partial<Setup>) => void;
+  dataset: Dataset | null;
+  run: Run;
+}
+
+/** Units of the output, as far as the table tells before a job knows. */
+function guessedOutputs(dataset: Dataset, target: string): number {
+  const column = dataset.columns.find((one) => one.name === target);
+  if (!column || column.distinct <= 2) return 1;
+  return column.kind !== "numeric" || (target === dataset.target && dataset.task === "multiclass") ? column.distinct : 1;
+}
+
+function guessedInputs(setup: Setup, dataset: Dataset): string[] {
+  return usable(setup, dataset).flatMap((name) => {
+    const column = dataset.columns.find((one) => one.name === name)!;
+    if (column.kind !== "categorical") return [name];
+    return Array.from({ length: column.distinct + Number(column.missing > 0) }, (_, at) => `${name}.${at + 1}`);
+  });
+}
+
+function Controls({ setup, update, dataset, run }: Parts) {
+  const texts = useTexts();
+  const [problem, setProblem] = useState<unknown>(null);
+  const [busy, setBusy] = useState(false);
+  const inputs = dataset ? guessedInputs(setup, dataset).length : 2;
+  const outputs = dataset ? guessedOutputs(dataset, setup.target || dataset.target) : 1;
+  const weights = recordsWeights(setup, inputs, outputs);
+  const call = trainCall(setup, dataset && chosenFeatures(setup, dataset), weights);
+  const running = isRunning(setup, run);
+  const cancelCall = { method: "POST", path: `/jobs/${setup.job}/cancel` } as const;
+  const guarded = async (work: () => Promise<void>) => {
+    setProblem(null);
+    setBusy(true);
+    try {
+      await work();
+    } catch (found) {
+      setProblem(found);
+    }
+    setBusy(false);
+  };
+  const train = () =>
+    guarded(async () => {
+      if (!setup.dataset) await storeSample(setup.sample);
+      const job = (await send<Job>(call)).body;
+      update({ job: job.id });
+    });
+  const stop = () => guarded(async () => void (await send(cancelCall)));
+  const set = (part: Partial<Setup>) => update(part);
+  return (
+    <section class="card" aria-labelledby="network-title">
+      <div class="row between">
+        <h2 id="network-title">{texts.network}</h2>
+        <div class="row">
+          {running ? (
+            <button type="button" class="primary stop" onClick={stop} disabled={run.job?.cancel_requested}>
+              {run.job?.cancel_requested ? texts.stopping : texts.stop}
+            </button>
+          ) : (
+            <button type="button" class="primary" onClick={train} disabled={busy || !dataset}>▶ {texts.train}</button>
+          )}
+          <button type="button" onClick={() => navigate("#/playground", true)}>{texts.reset}</button>
+          <CopyCurl call={running ? cancelCall : call} />
+        </div>
+      </div>
+      <Trouble of={problem} />
+      <fieldset class="plain" disabled={running}>
+      <Layers layers={setup.layers} onChange={(layers) => set({ layers, job: "" })} />
+      <div class="fields">
+        <Choice label={texts.activation} value={setup.activation} among={ACTIVATIONS.map((one) => [one, one] as const)} onChoose={(activation) => set({ activation, job: "" })} />
+        <Choice
+          label={texts.optimizer}
+          value={setup.optimizer}
+          among={OPTIMIZERS.map((one) => [one, one] as const)}
+          onChoose={(optimizer) => set({ optimizer, rate: DEFAULT_RATES[optimizer] })}
+        />
+        <NumberField label={texts.learningRate} value={setup.rate} low={Number.MIN_VALUE} high={1000} onChange={(rate) => set({ rate: rate! })} />
+        <NumberField label={texts.epochs} value={setup.epochs} low={1} high={1_000_000} whole onChange={(epochs) => set({ epochs: epochs! })} />
+        <NumberField label={texts.seed} value={setup.seed} low={0} high={2 ** 32 - 1} whole onChange={(seed) => set({ seed: seed! })} />
+        <Choice
+          label={texts.validation}
+          value={String(setup.validation)}
+          among={[...new Set([0, 0.1, 0.2, 0.3, 0.5, setup.validation])].sort().map((share) => [String(share), share ? `${Math.round(100 * share)} %` : texts.none] as const)}
+          onChoose={(share) => set({ validation: Number(share), ...(Number(share) ? {} : { patience: null }) })}
+        />
+      </div>
+      <details>
+        <summary>{texts.more}</summary>
+        <div class="fields">
+          <NumberField label={texts.batchSize} value={setup.batch} low={1} whole empty={texts.allRows} onChange={(batch) => set({ batch })} />
+          <NumberField label={texts.weightDecay} value={setup.decay} low={0} high={1} onChange={(decay) => set({ decay: decay! })} />
+          {setup.validation > 0 && (
+            <NumberField label={texts.earlyStopping} value={setup.patience} low={1} whole empty={texts.off} onChange={(patience) => set({ patience })} />
+          )}
+          <TextField label={texts.modelName} value={setup.model} placeholder={texts.modelNameHint} onChange={(model) => set({ model })} />
+        </div>
+      </details>
+      </fieldset>
+      {!weights && <p class="small soft">{texts.heatTooLarge}</p>}
+    </section>
+  );
+}
+
+function Layers({ layers, onChange }: { layers: number[]; onChange: (layers: number[]) => void }) {
+  const texts = useTexts();
+  const set = (at: number, units: number) => onChange(layers.map((old, other) => (other === at ? units : old)));
+  return (
+    <fieldset class="layers">
+      <legend>{texts.hiddenLayers}</legend>
+      {layers.map((units, at) => (
+        <span class="layer">
+          <button type="button" aria-label={texts.fewerUnits(at + 1)} disabled={units <= 1} onClick={() => set(at, units - 1)}>−</button>
+          <UnitCount label={texts.units(at + 1)} value={units} onChange={(count) => set(at, count)} />
+          <button type="button" aria-label={texts.moreUnits(at + 1)} onClick={() => set(at, units + 1)}>+</button>
+        </span>
+      ))}
+      {layers.length === 0 && <span class="small soft">{texts.noHidden}</span>}
+      <span class="layer">
+        <button type="button" aria-label={texts.removeLayer} title={texts.removeLayer} disabled={!layers.length} onClick={() => onChange(layers.slice(0, -1))}>×</button>
+        <button type="button" onClick={() => onChange([...layers, layers.at(-1) ?? 4])} disabled={layers.length >= 32}>{texts.addLayer}</button>
+      </span>
+    </fieldset>
+  );
+}
+
+function UnitCount({ label, value, onChange }: { label: string; value: number; onChange: (value: number) => void }) {
+  return (
+    <input
+      class="count"
+      aria-label={label}
+      inputMode="numeric"
+      value={value}
+      onChange={(event) => {
+        const units = Number(event.currentTarget.value);
+        if (Number.isInteger(units) && units >= 1 && units <= 65_536) onChange(units);
+        else event.currentTarget.value = String(value);
+      }}
+    />
+  );
+}
+
+/** Which record is shown: the last one, or another while the slider or the replay says so. */
+function useReplay(run: Run, jobId: string) {
+  const [at, setAt] = useState<number | null>(null);
+  const [playing, setPlaying] = useState(false);
+  const count = run.records.length;
+  const last = count - 1;
+  const opened = useRef({ jobId, since: performance.now(), wasDone: false });
+  if (opened.current.jobId !== jobId) opened.current = { jobId, since: performance.now(), wasDone: false };
+  useEffect(() => {
+    setAt(null);
+    setPlaying(false);
+  }, [jobId]);
+  useEffect(() => {
+    // What came all at once is shown once more, slowly enough to be seen.
+    const quick = performance.now() - opened.current.since < 4_000;
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    if (!run.done || opened.current.wasDone) return;
+    opened.current.wasDone = true;
+    if (quick && !still && run.snapshots.size > 1) {
+      setAt(0);
+      setPlaying(true);
+    }
+  }, [run.done]);
+  useEffect(() => {
+    if (!playing || last < 1) return;
+    const began = performance.now();
+    const from = at === null || at >= last ? 0 : at;
+    let frame = requestAnimationFrame(function step(now) {
+      const place = Math.min(last, from + Math.floor(((now - began) / 1_000 / REPLAY_SECONDS) * last));
+      setAt(place);
+      if (place >= last) setPlaying(false);
+      else frame = requestAnimationFrame(step);
+    });
+    return () => cancelAnimationFrame(frame);
+  }, [playing, last < 1]);
+  const shown = at === null ? last : Math.min(at, last);
+  const go = (place: number) => {
+    setPlaying(false);
+    setAt(place >= last ? null : Math.max(0, place));
+  };
+  return { shown, playing, setPlaying, go, last };
+}
+
+/** The preprocessing of a job; before there is one, as the whole table would have it. */
+function guessedPreprocessing(setup: Setup, dataset: Dataset): Preprocessing {
+  const target = setup.target || dataset.target;
+  const names = usable(setup, dataset);
+  const features = dataset.columns.filter((column) => names.includes(column.name)).map((column): Feature => {
+    if (column.kind !== "numeric") return { kind: "boolean", name: column.name, fill: null };
+    return { kind: "numeric", name: column.name, mean: column.mean ?? 0, scale: column.standard_deviation || 1, fill: null };
+  });
+  const labels = [...new Set(dataset.records.map((record) => record[target] ?? null))].filter((label) => label !== null);
+  const task = target === dataset.target && dataset.task ? dataset.task : labels.length <= 2 ? "binary" : "multiclass";
+  const sorted = labels.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  return { features, target: { name: target, task, classes: task === "regression" ? null : sorted } };
+}
+
+interface Rows {
+  preprocessing: Preprocessing;
+  rows: { part: Point["part"]; inputs: (string | number | boolean | null)[]; target: string | number | boolean | null }[];
+  /** Whether they are those of the job, with its parts. */
+  exact: boolean;
+  mean: number;
+  scale: number;
+}
+
+function useRows({ setup, dataset, run }: Parts): Rows | null {
+  return useMemo(() => {
+    if (run.rows) {
+      const { preprocessing, data, target_mean: mean, target_scale: scale } = run.rows;
+      // Published weights answer in the target's own unit, recorded ones in the standardised one.
+      const published = run.done && run.snapshots.size === 0;
+      return { preprocessing, rows: data, exact: true, mean: published ? 0 : mean, scale: published ? 1 : scale };
+    }
+    if (!dataset) return null;
+    const preprocessing = guessedPreprocessing(setup, dataset);
+    const rows = dataset.records
+      .filter((record) => record[preprocessing.target.name] != null)
+      .map((record) => ({
+        part: "train" as const,
+        inputs: preprocessing.features.map((feature) => record[feature.name] ?? null),
+        target: record[preprocessing.target.name] ?? null,
+      }));
+    return { preprocessing, rows, exact: false, mean: 0, scale: 1 };
+  }, [run.rows, run.done, run.snapshots.size === 0, dataset, setup.target, setup.without.join("~")]);
+}
+
+/** The weights of the record that is shown; the published ones where none are recorded. */
+function useLayers(run: Run, rows: Rows | null, epoch: number | undefined): Layer[] | null {
+  const [published, setPublished] = useState<{ id: string; layers: Layer[] } | null>(null);
+  const link = run.done && run.job?.status === "succeeded" && run.snapshots.size === 0 ? run.job.links.model : null;
+  useEffect(() => {
+    if (!link || !run.job) return;
+    const id = run.job.id;
+    get<{ layers: LayerParameters[] }>(`${link}/parameters`).then(({ layers }) => setPublished({ id, layers: layersOf(layers) }), () => undefined);
+  }, [link]);
+  const snapshot = epoch === undefined ? undefined : run.snapshots.get(epoch);
+  const network = run.job?.network;
+  return useMemo(() => {
+    if (!rows?.exact || !network) return null;
+    if (snapshot === undefined) return published && published.id === run.job?.id ? published.layers : null;
+    const { features, target } = rows.preprocessing;
+    return fromSnapshot(snapshot, widths(inputWidth(features), network.hidden_layers, target), network.activation, target.task);
+  }, [snapshot, rows, network?.hidden_layers.join("-"), network?.activation, published]);
+}
+
+function useScale(rows: Rows | null): Scale {
+  return useMemo(() => {
+    const target = rows?.preprocessing.target ?? { task: "binary" as const, classes: [0, 1] };
+    const numbers = target.task === "regression" && rows ? rows.rows.map((row) => (asNumber(row.target) - rows.mean) / rows.scale) : [0, 1];
+    return { task: target.task, classes: target.classes, values: padded(numbers, 0) };
+  }, [rows]);
+}
+
+function useAxes(setup: Setup, rows: Rows | null): { x: Axis; y: Axis; names: string[] } | null {
+  return useMemo(() => {
+    if (!rows) return null;
+    const { features } = rows.preprocessing;
+    const names = features.filter((feature) => feature.kind !== "categorical").map((feature) => feature.name);
+    if (names.length < 2) return null;
+    const xName = names.includes(setup.x) ? setup.x : names[0]!;
+    const yName = names.includes(setup.y) && setup.y !== xName ? setup.y : names.find((name) => name !== xName)!;
+    const axis = (name: string): Axis => {
+      const at = features.findIndex((feature) => feature.name === name);
+      return { name, at, range: padded(rows.rows.map((row) => asNumber(row.inputs[at])), 0.15) };
+    };
+    return { x: axis(xName), y: axis(yName), names };
+  }, [rows, setup.x, setup.y]);
+}
+
+function usePoints(rows: Rows | null, axes: { x: Axis; y: Axis } | null, scale: Scale): Point[] {
+  return useMemo(() => {
+    if (!rows || !axes) return [];
+    return rows.rows.map(({ part, inputs, target }) => {
+      const share = (asNumber(target) - rows.mean) / rows.scale;
+      const colour =
+        scale.task === "regression"
+          ? `rgb(${between((share - scale.values.low) / (scale.values.high - scale.values.low || 1)).map(Math.round).join(" ")})`
+          : classColour(Math.max(0, scale.classes?.findIndex((label) => label === target) ?? 0));
+      return { x: asNumber(inputs[axes.x.at]), y: asNumber(inputs[axes.y.at]), colour, part, label: spelled(target) };
+    }).filter((point) => Number.isFinite(point.x) && Number.isFinite(point.y));
+  }, [rows, axes, scale]);
+}
+
+function Results(parts: Parts) {
+  const { setup, update, dataset, run } = parts;
+  const texts = useTexts();
+  const replay = useReplay(run, setup.job);
+  const rows = useRows(parts);
+  const record = run.records[replay.shown];
+  const layers = useLayers(run, rows, record?.epoch);
+  const scale = useScale(rows);
+  const axes = useAxes(setup, rows);
+  const points = usePoints(rows, axes, scale);
+  const [threshold, setThreshold] = useState(0.5);
+  const network = run.job?.network;
+  const units = rows
+    ? widths(rows.exact || !dataset ? inputWidth(rows.preprocessing.features) : guessedInputs(setup, dataset).length, network?.hidden_layers ?? setup.layers, rows.preprocessing.target)
+    : null;
+  const features = rows?.preprocessing.features;
+  const plane = useMemo(() => (axes && features ? { features, x: axes.x, y: axes.y, scale } : null), [axes, features, scale]);
+  const outputs = scale.task === "multiclass" ? (scale.classes ?? []).map(spelled) : [rows?.preprocessing.target.name ?? "y"];
+  return (
+    <>
+      <Progress setup={setup} run={run} replay={replay} />
+      <div class="results">
+        <div class="column">
+        <section class="card network" aria-label={texts.network}>
+          {units && (
+            <Diagram
+              units={units}
+              inputs={rows!.exact || !dataset ? inputNames(rows!.preprocessing.features) : guessedInputs(setup, dataset)}
+              outputs={outputs}
+              layers={layers}
+              plane={plane}
+            />
+          )}
+        </section>
+        <CurvesCard setup={setup} update={update} run={run} shown={record?.epoch ?? null} onPick={(epoch) => replay.go(run.records.findIndex((one) => one.epoch === epoch))} />
+        </div>
+        <div class="column">
+        <section class="card output" aria-labelledby="region-title">
+          <h2 id="region-title">{texts.region}</h2>
+          {axes && plane && rows ? (
+            <>
+              {axes.names.length > 2 && (
+                <div class="fields">
+                  <Choice label={texts.horizontal} value={axes.x.name} among={axes.names.map((name) => [name, name] as const)} onChoose={(x) => update({ x })} />
+                  <Choice label={texts.vertical} value={axes.y.name} among={axes.names.filter((name) => name !== axes.x.name).map((name) => [name, name] as const)} onChoose={(y) => update({ y })} />
+                </div>
+              )}
+              <Region
+                layers={layers}
+                features={rows.preprocessing.features}
+                x={axes.x}
+                y={axes.y}
+                points={points}
+                scale={scale}
+                hard={setup.hard}
+                threshold={threshold}
+                told={(output) => output * rows.scale + rows.mean}
+              />
+              <div class="row small">
+                <ClassKeys scale={scale} />
+                <PartKeys parts={new Set(rows.rows.map((row) => row.part))} />
+                {scale.task !== "regression" && <Check label={texts.hard} checked={setup.hard} onChange={(hard) => update({ hard })} />}
+              </div>
+              {rows.preprocessing.features.length > 2 && <p class="small soft">{texts.othersFixed}</p>}
+              {!setup.job && <p class="small soft">{texts.pressTrain}</p>}
+            </>
+          ) : rows && <p class="soft">{texts.noRegion}</p>}
+        </section>
+        {run.rows && <Confusion run={run} rows={run.rows} layers={layers} threshold={threshold} onThreshold={setThreshold} />}
+        <Verdict run={run} />
+        </div>
+      </div>
+    </>
+  );
+}
+
+function ClassKeys({ scale }: { scale: Scale }) {
+  if (scale.task === "regression") return null;
+  return (
+    <>
+      {(scale.classes ?? []).slice(0, 8).map((label, at) => (
+        <span class="key">
+          <svg width="12" height="12" aria-hidden="true"><circle cx="6" cy="6" r="5" fill={classColour(at)} /></svg>
+          {spelled(label)}
+        </span>
+      ))}
+    </>
+  );
+}
+
+function Progress({ setup, run, replay }: { setup: Setup; run: Run; replay: ReturnType<typeof useReplay> }) {
+  const texts = useTexts();
+  const record = run.records[replay.shown];
+  const job = run.job;
+  if (!setup.job) return null;
+  const epochs = job && "epochs" in job.progress ? job.progress.epochs : setup.epochs;
+  return (
+    <section class="card replay" aria-label={texts.training}>
+      <Trouble of={run.problem} />
+      <div class="row">
+        <button type="button" aria-label={replay.playing ? texts.pause : texts.play} onClick={() => replay.setPlaying(!replay.playing)} disabled={replay.last < 1}>
+          {replay.playing ? "❚❚" : "▶"}
+        </button>
+        <button type="button" aria-label={texts.stepBack} onClick={() => replay.go(replay.shown - 1)} disabled={replay.shown < 1}>◂</button>
+        <button type="button" aria-label={texts.stepOn} onClick={() => replay.go(replay.shown + 1)} disabled={replay.shown >= replay.last}>▸</button>
+        <input
+          class="grow"
+          type="range"
+          aria-label={texts.scrub}
+          aria-valuetext={record ? `${texts.epoch} ${record.epoch}` : undefined}
+          min="0"
+          max={Math.max(0, replay.last)}
+          value={Math.max(0, replay.shown)}
+          disabled={replay.last < 1}
+          onInput={(event) => replay.go(Number(event.currentTarget.value))}
+        />
+      </div>
+      <div class="row between small">
+        <span class="number epoch">
+          {texts.epoch} <strong>{record ? record.epoch : "–"}</strong> / {epochs - 1}
+          {record && <> · {texts.loss} {short(record.train_loss)}</>}
+          {record?.train_accuracy != null && <> · {texts.accuracy} {short(record.train_accuracy, 3)}</>}
+          {record?.valid_loss != null && <> · {texts.validationCurve} {short(record.valid_loss)}</>}
+        </span>
+        <span role="status" class="row">
+          {!run.connected && <span class="bad">{texts.reconnecting}</span>}
+          {job?.waiting_for && <span class="bad">{texts.waitingFor} {job.waiting_for}</span>}
+          {job && <span class={`badge status ${job.status}`}>{texts.status[job.status]}</span>}
+          {job && <a href={`#/jobs/${job.id}`}>{texts.jobPage}</a>}
+          {job?.model && run.done && <a href={`#/models/${encodeURIComponent(job.model.name)}`}>{texts.openModel}</a>}
+        </span>
+      </div>
+      {job?.error && <p class="trouble" role="alert"><strong>{job.error.code}</strong>: {job.error.message}</p>}
+    </section>
+  );
+}
+
+/** Colours of curves that stand out on either ground. */
+export function useLineColours() {
+  const dark = useDark();
+  return dark ? { train: "#63b8ee", valid: "#f5a94e" } : { train: "#0a5f96", valid: "#b85c00" };
+}
+
+export function CurvesCard(props: { setup: { log: boolean }; update: (part: { log: boolean }) => void; run: Run; shown: number | null; onPick?: (epoch: number) => void }) {
+  const { setup, update, run, shown, onPick } = props;
+  const texts = useTexts();
+  const colours = useLineColours();
+  const lines = useMemo(() => {
+    const { records } = run;
+    const valid = records.some((record) => record.valid_loss != null);
+    const classes = records.some((record) => record.train_accuracy != null);
+    const pair = (train: "train_loss" | "train_accuracy", validation: "valid_loss" | "valid_accuracy") => [
+      { label: texts.trainingCurve, colour: colours.train, values: records.map((record) => record[train] ?? null) },
+      ...(valid ? [{ label: texts.validationCurve, colour: colours.valid, dashed: true, values: records.map((record) => record[validation] ?? null) }] : []),
+    ];
+    return {
+      epochs: records.map((record) => record.epoch),
+      loss: pair("train_loss", "valid_loss"),
+      accuracy: classes ? pair("train_accuracy", "valid_accuracy") : null,
+    };
+  }, [run.records, texts, colours.train]);
+  const lowest = useMemo(() => best(run.records), [run.records]);
+  if (!run.records.length) return null;
+  return (
+    <section class="card curves-card" aria-labelledby="curves-title">
+      <div class="row between">
+        <h2 id="curves-title">{texts.curves}</h2>
+        <Check label={texts.logScale} checked={setup.log} onChange={(log) => update({ log })} />
+      </div>
+      <div class="pair">
+        <Curves title={texts.loss} epochs={lines.epochs} lines={lines.loss} log={setup.log} best={lowest?.epoch ?? null} shown={shown} {...(onPick ? { onPick } : {})} />
+        {lines.accuracy && (
+          <Curves title={texts.accuracy} epochs={lines.epochs} lines={lines.accuracy} range={[0, 1.05]} best={lowest?.epoch ?? null} shown={shown} {...(onPick ? { onPick } : {})} />
+        )}
+      </div>
+      {lowest && (
+        <p class="small soft best">
+          <svg width="22" height="10" aria-hidden="true"><line x1="0" y1="5" x2="22" y2="5" stroke="var(--good)" stroke-width="2" stroke-dasharray="5 4" /></svg>{" "}
+          {lowest.of === "validation" ? texts.bestEpoch(lowest.epoch) : texts.bestTrainEpoch(lowest.epoch)}
+        </p>
+      )}
+    </section>
+  );
+}
+
+function Verdict({ run }: { run: Run }) {
+  const texts = useTexts();
+  if (!run.job?.diagnosis) return null;
+  return (
+    <section class={`card verdict ${run.job.diagnosis.code}`} aria-labelledby="diagnosis-title">
+      <h2 id="diagnosis-title">{texts.diagnosis}</h2>
+      <p role="status">{run.job.diagnosis.message}</p>
+    </section>
+  );
+}
+

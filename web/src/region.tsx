@@ -1,0 +1,217 @@
+/** What a network answers over two features: a canvas of colours, with the rows on it. */
+
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import type { Cell, Feature, Label, Part, Task } from "./api";
+import { short } from "./curves";
+import { forward, grid, type Layer, type Range, spelled } from "./network";
+import { useTexts } from "./shell";
+
+type Colour = [number, number, number];
+
+/** Class 0 and class 1, and then more: told apart also by people who see fewer colours. */
+const CLASSES: Colour[] = [
+  [245, 147, 34], [8, 119, 189], [0, 158, 115], [204, 121, 167], [240, 228, 66], [86, 180, 233], [213, 94, 0], [120, 120, 120],
+  [148, 103, 189], [140, 86, 75],
+];
+const MIDDLE: Colour = [245, 246, 247];
+
+export function classColour(at: number): string {
+  return `rgb(${CLASSES[at % CLASSES.length]!.join(" ")})`;
+}
+
+function mixed(from: Colour, to: Colour, share: number): Colour {
+  return [0, 1, 2].map((at) => from[at]! + (to[at]! - from[at]!) * share) as Colour;
+}
+
+/** The colour of a share between class 0 (0) and class 1 (1). */
+export function between(share: number): Colour {
+  const known = Math.min(1, Math.max(0, share));
+  return known < 0.5 ? mixed(CLASSES[0]!, MIDDLE, 2 * known) : mixed(MIDDLE, CLASSES[1]!, 2 * known - 1);
+}
+
+export interface Scale {
+  task: Task;
+  classes: Label[] | null;
+  /** Of the numbers that a regression answers with, as the network does. */
+  values: Range;
+}
+
+const STEPS = 256;
+
+/** Colours between two ends, as a canvas takes them: a table is faster than mixing each pixel's. */
+function table(colour: (share: number) => Colour): Uint32Array {
+  return Uint32Array.from({ length: STEPS }, (_, at) => {
+    const [red, green, blue] = colour(at / (STEPS - 1)).map(Math.round);
+    return ((255 << 24) | (blue! << 16) | (green! << 8) | red!) >>> 0;
+  });
+}
+
+/** Paler than the rows, which are seen on them. */
+const SHARES = table((share) => between(0.1 + 0.8 * share));
+const SURE = CLASSES.map((colour) => table((share) => mixed(MIDDLE, colour, 0.8 * share)));
+
+function step(share: number): number {
+  return Math.min(STEPS - 1, Math.max(0, Math.round(share * (STEPS - 1))));
+}
+
+/** Paint one number for each pixel, between the ends of a range. */
+function paintNumbers(pixels: Uint32Array, outputs: Float32Array, range: Range): void {
+  const scale = 1 / (range.high - range.low || 1);
+  for (let at = 0; at < pixels.length; at++) pixels[at] = SHARES[step((outputs[at]! - range.low) * scale)]!;
+}
+
+/** Paint the likeliest class of each pixel, the paler the less sure. */
+function paintClasses(pixels: Uint32Array, outputs: Float32Array, hard: boolean): void {
+  const width = outputs.length / pixels.length;
+  for (let at = 0; at < pixels.length; at++) {
+    let best = 0;
+    for (let other = 1; other < width; other++) if (outputs[at * width + other]! > outputs[at * width + best]!) best = other;
+    const sure = hard ? 0.75 : Math.max(0.1, (outputs[at * width + best]! - 1 / width) / (1 - 1 / width));
+    pixels[at] = SURE[best % SURE.length]![step(sure)]!;
+  }
+}
+
+/** Paint answers; the canvas has a pixel for each. */
+export function paint(
+  canvas: HTMLCanvasElement, outputs: Float32Array, size: number, scale: Scale, hard: boolean, threshold: number,
+): void {
+  const context = canvas.getContext("2d")!;
+  if (canvas.width !== size) canvas.width = canvas.height = size;
+  const image = context.createImageData(size, size);
+  const pixels = new Uint32Array(image.data.buffer);
+  if (scale.task === "multiclass") paintClasses(pixels, outputs, hard);
+  else if (scale.task === "regression") paintNumbers(pixels, outputs, scale.values);
+  else if (hard) paintNumbers(pixels, outputs.map((p) => (p > threshold ? 0.9 : 0.1)), { low: 0, high: 1 });
+  else paintNumbers(pixels, outputs, { low: 0, high: 1 });
+  context.putImageData(image, 0, 0);
+}
+
+export interface Point {
+  x: number;
+  y: number;
+  /** Number of the class; of a regression, the value's share of its range. */
+  colour: string;
+  part: Part;
+  label: string;
+}
+
+export interface Axis {
+  name: string;
+  /** Place among the features. */
+  at: number;
+  range: Range;
+}
+
+export interface RegionProps {
+  layers: Layer[] | null;
+  features: Feature[];
+  x: Axis;
+  y: Axis;
+  points: Point[];
+  scale: Scale;
+  hard: boolean;
+  threshold: number;
+  /** Turns a network's number into the target's. */
+  told: (output: number) => number;
+}
+
+const BUDGET = 1_000_000;
+
+/** As many cells as a frame leaves time for. */
+function cells(layers: Layer[]): number {
+  const work = layers.reduce((sum, layer) => sum + layer.weight.length + 8 * layer.outputs, 0);
+  return Math.round(Math.min(80, Math.max(20, Math.sqrt(BUDGET / work))));
+}
+
+export function Region(props: RegionProps) {
+  const { layers, features, x, y, points, scale, hard, threshold } = props;
+  const texts = useTexts();
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [readout, setReadout] = useState("");
+  useEffect(() => {
+    if (!canvas.current) return;
+    if (!layers) {
+      canvas.current.width = canvas.current.height = 1;
+      return;
+    }
+    const size = cells(layers);
+    const outputs = forward(layers, grid(features, x.at, y.at, x.range, y.range, size));
+    paint(canvas.current, outputs, size, scale, hard, threshold);
+  }, [layers, features, x.at, y.at, x.range, y.range, scale, hard, scale.task === "binary" && hard ? threshold : 0]);
+  const point = (event: PointerEvent) => {
+    const box = (event.currentTarget as Element).getBoundingClientRect();
+    const at = {
+      x: x.range.low + ((event.clientX - box.left) / box.width) * (x.range.high - x.range.low),
+      y: y.range.high - ((event.clientY - box.top) / box.height) * (y.range.high - y.range.low),
+    };
+    const place = `${x.name} ${short(at.x, 3)}, ${y.name} ${short(at.y, 3)}`;
+    setReadout(layers ? `${place} → ${answer(props, at)}` : place);
+  };
+  return (
+    <div class="region">
+      <div class="plane" onPointerMove={point} onPointerLeave={() => setReadout("")}>
+        <canvas ref={canvas} width="1" height="1" role="img" aria-label={texts.regionOf(x.name, y.name)} class={layers ? "" : "empty"} />
+        <Points points={points} x={x.range} y={y.range} />
+        <span class="tick top left">{short(y.range.high, 3)}</span>
+        <span class="tick bottom left">{short(y.range.low, 3)}</span>
+      </div>
+      <div class="ticks small soft">
+        <span>{short(x.range.low, 3)}</span>
+        <span>{x.name} → / {y.name} ↑</span>
+        <span>{short(x.range.high, 3)}</span>
+      </div>
+      <p class="readout small number" aria-hidden="true">{readout || " "}</p>
+    </div>
+  );
+}
+
+function answer({ layers, features, x, y, scale, told }: RegionProps, at: { x: number; y: number }): string {
+  const here = (value: number): Range => ({ low: value, high: value });
+  const outputs = forward(layers!, grid(features, x.at, y.at, here(at.x), here(at.y), 1));
+  if (scale.task === "regression") return short(told(outputs[0]!));
+  if (scale.task === "binary") return `p(${spelled(scale.classes?.[1] ?? 1)}) = ${outputs[0]!.toFixed(4)}`;
+  const best = outputs.indexOf(Math.max(...outputs));
+  return `${spelled(scale.classes?.[best] ?? best)} (${outputs[best]!.toFixed(3)})`;
+}
+
+const SHAPES: Record<Part, string> = {
+  train: "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0",
+  validation: "M0,-5.5L5.5,0L0,5.5L-5.5,0Z",
+  test: "M-4.5,-4.5H4.5V4.5H-4.5Z",
+};
+
+function Points({ points, x, y }: { points: Point[]; x: Range; y: Range }) {
+  return useMemo(() => <svg class="points" viewBox="0 0 400 400" aria-hidden="true">
+    {points.map((point) => (
+      <path
+        d={SHAPES[point.part]}
+        transform={`translate(${(400 * (point.x - x.low)) / (x.high - x.low)} ${(400 * (y.high - point.y)) / (y.high - y.low)})`}
+        fill={point.colour}
+        stroke={point.part === "train" ? "#fff" : "#10161c"}
+        stroke-width={point.part === "train" ? 1.2 : 1.6}
+      />
+    ))}
+  </svg>, [points, x, y]);
+}
+
+export function PartKeys({ parts }: { parts: Set<Part> }) {
+  const texts = useTexts();
+  const names: Record<Part, string> = { train: texts.trainPoints, validation: texts.validPoints, test: texts.testPoints };
+  return (
+    <>
+      {(["train", "validation", "test"] as Part[]).filter((part) => parts.has(part)).map((part) => (
+        <span class="key">
+          <svg width="16" height="16" viewBox="-8 -8 16 16" aria-hidden="true">
+            <path d={SHAPES[part]} fill="var(--soft)" stroke="var(--ink)" stroke-width={part === "train" ? 0 : 1.5} />
+          </svg>
+          {names[part]}
+        </span>
+      ))}
+    </>
+  );
+}
+
+/** Read a number off a cell; NaN where it is none. */
+export function asNumber(cell: Cell | undefined): number {
+  return cell === null || cell === undefined || cell === "" ? NaN : Number(cell);
+}

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { BackpropTrace, SweepRow } from "../src/api";
+import { answers, positiveSide } from "../src/gates";
+import { overlay, setupOf } from "../src/jobs";
+import { cellOf } from "../src/models";
+import { numeral, steps, tex } from "../src/steps";
+import { cells, numbers } from "../src/sweep";
+
+test("names of the trace are written as formulas", () => {
+  assert.equal(tex("z1"), "z_{1}");
+  assert.equal(tex("E_o2"), "E_{o_{2}}");
+  assert.equal(tex("∂E/∂z3·∂z3/∂h1"), "\\frac{\\partial E}{\\partial z_{3}} \\cdot \\frac{\\partial z_{3}}{\\partial h_{1}}");
+});
+
+test("numbers have the slides' digits, and powers where they are tiny", () => {
+  assert.equal(numeral(0.51998934), "0.51998934");
+  assert.equal(numeral(0.1 + 0.2), "0.3");
+  assert.equal(numeral(-1.5e-9), "-1.5000 \\times 10^{-9}");
+  assert.equal(numeral(0), "0");
+});
+
+test("one weight and its bias: forward, loss, backward, after", () => {
+  const named = (name: string, value: number) => ({ name, value });
+  const factors = [named("∂E/∂o1", -1), named("∂o1/∂z1", 1), named("∂z1/∂W1", 2)];
+  const trace: BackpropTrace = {
+    learning_rate: 0.1,
+    inputs: [named("x1", 2)],
+    forward: [{ z: [named("z1", 0)], outputs: [named("o1", 0)] }],
+    loss: { total: 0.5, terms: [named("E_o1", 0.5)] },
+    hidden_gradients: [],
+    parameters: [
+      { name: "W1", layer: 0, value: -0.5, factors, gradient: -2, updated: -0.3 },
+      { name: "b1", layer: 0, value: 1, factors: factors.slice(0, 2), gradient: -1, updated: 1.1 },
+    ],
+    after: { total: 0.125, terms: [named("E_o1", 0.125)] },
+    after_layers: [],
+  };
+  const request = {
+    inputs: [2], targets: [1], learning_rate: 0.1,
+    layers: [{ weights: [[-0.5]], biases: [1], activation: "identity" as const }],
+  };
+  const found = steps(request, trace);
+  assert.deepEqual(found.map(({ kind }) => kind), ["sums", "outputs", "loss", "gradients", "after"]);
+  assert.equal(found[0]!.formulas[0], "z_{1} = W_{1} x_{1} + b_{1} = (-0.5) \\times 2 + 1 = 0");
+  assert.match(found[3]!.formulas[1]!, /= -0\.5 - 0\.1 \\times \(-2\) = -0\.3$/);
+  assert.match(found[4]!.formulas.at(-1)!, /0\.5 .* 0\.125$/);
+});
+
+test("a perceptron answers 1 above its line, and not on it", () => {
+  const and = { w1: 0.5, w2: 0.5, b: -0.7 };
+  assert.deepEqual([[0, 0], [0, 1], [1, 0], [1, 1]].map((row) => answers(and, row)), [0, 0, 0, 1]);
+  assert.equal(answers({ w1: 0.1, w2: 0.2, b: -0.3 }, [1, 1]), 0);
+});
+
+test("the side of a line is a polygon of what is above it", () => {
+  const inside = positiveSide({ w1: 1, w2: 0, b: -0.5 });
+  assert.deepEqual(inside.map(([x]) => Number(x.toFixed(9))).sort(), [0.5, 0.5, 1.6, 1.6]);
+  assert.equal(positiveSide({ w1: 0, w2: 0, b: -1 }).length, 0);
+  assert.equal(positiveSide({ w1: 0, w2: 0, b: 1 }).length, 4);
+});
+
+test("lines of jobs with other epochs share one axis", () => {
+  const found = overlay([[{ epoch: 0, train_loss: 3 }, { epoch: 10, train_loss: 1 }], [{ epoch: 5, train_loss: 2 }]], "train_loss");
+  assert.deepEqual(found, { epochs: [0, 5, 10], values: [[3, null, 1], [null, 2, null]] });
+});
+
+test("lists of numbers are sorted, each once, without what is none", () => {
+  assert.deepEqual(numbers("3, 1 x -2 0.5 1 0"), [0.5, 1, 3]);
+  assert.deepEqual(numbers("2 1.5", true), [2]);
+});
+
+test("members of a sweep are grouped by rate and units; the best has the lowest loss", () => {
+  const row = (learning_rate: number, units: number, seed: number, converged: boolean, train_loss: number | null) =>
+    ({ learning_rate, hidden_layers: [units], seed, converged, train_loss }) as SweepRow;
+  const found = cells([row(1, 2, 1, true, 0.2), row(1, 2, 2, false, 0.1), row(3, 2, 1, false, null)]);
+  assert.deepEqual(found.map(({ rate, units, converged, best }) => [rate, units, converged, best.seed]), [[1, 2, 0.5, 2], [3, 2, 0, 1]]);
+});
+
+test("a job is opened with what it was trained with", () => {
+  const training = { optimizer: "adam", learning_rate: 0.2, weight_decay: 0, epochs: 7, batch_size: 4, seed: 9, validation_fraction: 0.3, record_every: null, early_stopping: { patience: 3 } };
+  const setup = setupOf({ id: "job_1", dataset: "iris", network: { hidden_layers: [5], activation: "relu" }, training } as never);
+  assert.deepEqual([setup.dataset, setup.layers, setup.activation, setup.rate, setup.batch, setup.patience, setup.job], ["iris", [5], "relu", 0.2, 4, 3, "job_1"]);
+});
+
+test("fields of a form become values as the service takes them", () => {
+  const numeric = { kind: "numeric", name: "x", mean: 0, scale: 1, fill: null } as const;
+  assert.equal(cellOf(numeric, "1.5"), 1.5);
+  assert.equal(cellOf(numeric, "wide"), "wide");
+  assert.equal(cellOf(numeric, ""), null);
+  assert.equal(cellOf({ kind: "boolean", name: "b", fill: null }, "true"), true);
+});
