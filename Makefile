@@ -12,10 +12,10 @@ demo: $(VENV)/ready
 	@$(MAKE) --no-print-directory ui || echo "The web pages could not be built; the rest works." >&2
 	$(BIN)/perceptron demo
 
-ui: $(PAGES)
-
 # Deployments wait more than they work: more processes than cores. tests/conftest.py shares them out.
 TEST_PROCESSES ?= 4
+
+ui: $(PAGES)
 
 test: $(VENV)/ready-to-test $(PAGES)
 	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadgroup --no-loadscope-reorder

@@ -74,7 +74,7 @@ def create_app(settings: Settings | None = None) -> Api:
     problems.init_app(app)
     for resource in (jobs, sweeps, job_predictions, predictions, models, exports, datasets):
         app.register_api(resource.blueprint)
-    for resource in (job_rows, figures, gates, backprop, open_inference, probes, problems):
+    for resource in (figures, job_rows, gates, backprop, open_inference, probes, problems):
         app.register_api(resource.blueprint)
     app.register_blueprint(ui.blueprint)
     document = Document()

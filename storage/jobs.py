@@ -146,19 +146,19 @@ class JobStore:
         with self._database.read() as connection:
             return _record(_found(connection, select(*_RECORD_COLUMNS), job_id))
 
-    def request(self, job_id: str) -> tuple[str, str | None]:
-        """Read what a job was asked with, and its dataset's digest. Raises: NotFound."""
-        query = select(jobs.c.request, jobs.c.dataset_sha256)
-        with self._database.read() as connection:
-            found = _found(connection, query, job_id)
-        return found.request, found.dataset_sha256
-
     def standing(self, job_id: str) -> tuple[int, bool]:
         """Say how many events a job has, and whether these are all. Raises: NotFound."""
         query = select(jobs.c.event_count, jobs.c.status)
         with self._database.read() as connection:
             row = _found(connection, query, job_id)
         return row.event_count, JobStatus(row.status).is_final
+
+    def request(self, job_id: str) -> tuple[str, str | None]:
+        """Read what a job was asked with, and its dataset's digest. Raises: NotFound."""
+        query = select(jobs.c.request, jobs.c.dataset_sha256)
+        with self._database.read() as connection:
+            found = _found(connection, query, job_id)
+        return found.request, found.dataset_sha256
 
     def page(self, after: str | None, limit: int) -> tuple[list[JobRecord], bool]:
         """Read up to `limit` jobs, newest first, and whether more follow. Raises: NotFound."""
