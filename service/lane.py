@@ -94,7 +94,7 @@ class Lane:
             asked = _read(_body(environ))
             choice = self._cache.choice(asked.model, asked.version)
             model = choice.of(environ)
-            check_work(model.layers, len(asked.inputs))
+            check_work(model, len(asked.inputs))
             body = predicted(model, asked)
         except Exception:  # noqa: BLE001  # Flask meets it again, and says what it is
             return None

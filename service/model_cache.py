@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from time import monotonic
 from typing import Any, NamedTuple
 
-from perceptron.layers import Layers, from_bytes
+from perceptron.layers import Layers, from_bytes, parameter_counts
 from perceptron.routing import choose
 from schemas.preprocessing import Preprocessing
 from service.metrics import Metrics
@@ -14,6 +14,11 @@ from storage.notices import LIFETIME_SECONDS, Notices
 
 MOST_NAMES = 10_000
 """Names that are known at once."""
+
+MAX_WORK = 12_500_000_000
+"""Most multiplications of one request: about a second's."""
+ACTIVATION_WORK = 250
+"""Multiplications that take as long as one activation."""
 
 _Version = tuple[str, int, str]
 """Name, number and digest."""
@@ -27,6 +32,8 @@ class ReadyModel(NamedTuple):
     preprocessing: Preprocessing
     layers: Layers
     size_bytes: int
+    most_rows: int
+    """Rows that it computes in about a second: most of one request."""
 
 
 class Choice(NamedTuple):
@@ -150,7 +157,8 @@ class ModelCache:
         weights, card = self._registry.weights(name, version)
         layers = from_bytes(weights)
         self._metrics.loaded()
-        return ReadyModel(name, version, card.row_preprocessing, layers, len(weights))
+        rows = _most_rows(layers)
+        return ReadyModel(name, version, card.row_preprocessing, layers, len(weights), rows)
 
     def _keep(self, key: _Version, ready: ReadyModel) -> None:
         if ready.size_bytes > self._max_bytes or key in self._ready:
@@ -168,6 +176,11 @@ class ModelCache:
         for at in [at for at in self._known if at[0] == dropped.name]:
             del self._known[at]
         self._metrics.cached(self._size_bytes, len(self._ready))
+
+
+def _most_rows(layers: Layers) -> int:
+    counts = parameter_counts(layers)
+    return max(1, MAX_WORK // (counts.weights + ACTIVATION_WORK * counts.biases))
 
 
 def environ_key(header: str) -> str:

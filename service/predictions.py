@@ -9,7 +9,7 @@ from flask_openapi3 import Tag
 from pydantic import ValidationError
 
 from perceptron import inference
-from perceptron.layers import FloatArray, Layers, parameter_counts
+from perceptron.layers import FloatArray
 from perceptron.preprocessing import answers, encode_rows
 from schemas.errors import InvalidField, NotFound
 from schemas.prediction import Inputs, PredictQuery, PredictRequest, PredictResponse
@@ -25,12 +25,6 @@ from service.uploads import CSV, JSON, NDJSON, PARQUET, refuse_query
 blueprint = Blueprint(
     "predictions", __name__, abp_tags=[Tag(name="predict", description="Predictions")]
 )
-
-MAX_WORK = 12_500_000_000
-"""Most multiplications of one request: about a second's."""
-ACTIVATION_WORK = 250
-"""Multiplications that take as long as one activation."""
-
 
 TABLES: dict[str, Any] = {
     CSV: {"type": "string"},
@@ -68,7 +62,7 @@ def predict() -> Response:
     body = problems.json_body(PredictRequest)
     choice = _choice(body)
     model = choice.of(request.environ)
-    check_work(model.layers, len(body.inputs))
+    check_work(model, len(body.inputs))
     if batches.answer_type() != JSON:
         return batches.predict_inputs(body, model.version)
     answer = Response(predicted(model, body), content_type=JSON)
@@ -115,9 +109,7 @@ def _choice(body: PredictRequest) -> Choice:
         raise
 
 
-def check_work(layers: Layers, rows: int) -> None:
+def check_work(model: ReadyModel, rows: int) -> None:
     """Refuse rows that would keep the process busy for long. Raises: InvalidField."""
-    counts = parameter_counts(layers)
-    most = max(1, MAX_WORK // (counts.weights + ACTIVATION_WORK * counts.biases))
-    if rows > most:
-        raise InvalidField(f"{rows} rows: send at most {most} rows at a time", "inputs")
+    if rows > model.most_rows:
+        raise InvalidField(f"{rows} rows: send at most {model.most_rows} rows at a time", "inputs")

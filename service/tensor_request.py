@@ -143,7 +143,7 @@ def _check_column(tensor: RequestInput, first: RequestInput, rows: int) -> None:
 def _check_rows(model: ReadyModel, tensor: RequestInput, rows: int) -> None:
     if rows == 0:
         raise _refuse(tensor, "a row is needed")
-    check_work(model.layers, rows)
+    check_work(model, rows)
 
 
 def _values(tensor: RequestInput, data: memoryview, *, has_bytes: bool) -> Values:

@@ -55,7 +55,7 @@ def _model(features: Any, classes: Any = CLASSES) -> ReadyModel:
         _layer(preprocessing.width, 5, "tanh"),
         _layer(5, target.outputs, activations.get(task, "identity")),
     )
-    return ReadyModel("m", 3, preprocessing, layers, 0)
+    return ReadyModel("m", 3, preprocessing, layers, 0, 1_000_000)
 
 
 def _layer(inputs: int, outputs: int, activation: Any) -> Layer:
