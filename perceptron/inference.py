@@ -13,8 +13,8 @@ from schemas.network import LayerActivation
 LEAKY_SLOPE = 0.01
 """Slope of leaky ReLU below zero, PyTorch's default."""
 
-BLOCK_VALUES = 2**20
-"""Most outputs of one layer at a time: more rows are taken in blocks, to bound the memory."""
+BLOCK_VALUES = 2**16
+"""Most outputs of one layer at a time: more rows are taken in blocks, which fit into the caches."""
 
 _LIMITS = {np.dtype(kind): float(np.finfo(kind).max) for kind in (np.float32, np.float64)}
 
@@ -28,13 +28,12 @@ def forward(layers: Layers, features: npt.ArrayLike) -> FloatArray:
     Shapes: features (rows, inputs) → (rows,) for one output unit, (rows, outputs) for several, in
     the dtype of the layers.
     """
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         rows: FloatArray = np.asarray(features, layers[0].weight.dtype)
-    block = block_rows(layers)
-    if len(rows) <= block:
-        return _forward(layers, rows)
-    starts = range(0, len(rows), block)
-    return np.concatenate([_forward(layers, rows[start : start + block]) for start in starts])
+        if len(rows) == 1 or len(rows) <= (block := block_rows(layers)):
+            return _forward(layers, rows)
+        starts = range(0, len(rows), block)
+        return np.concatenate([_forward(layers, rows[start : start + block]) for start in starts])
 
 
 def block_rows(layers: Layers) -> int:
@@ -44,12 +43,11 @@ def block_rows(layers: Layers) -> int:
 
 def _forward(layers: Layers, rows: FloatArray) -> FloatArray:
     limit = _LIMITS[rows.dtype]
-    with np.errstate(all="ignore"):
-        rows = np.maximum(np.minimum(rows, limit), -limit)
-        outputs = _through(layers, rows)
-        if not math.isfinite(np.add.reduce(outputs, axis=None)):  # NaN and ∞ survive a sum
-            outputs = _through_wide(layers, rows).astype(rows.dtype)
-        return outputs[:, 0] if outputs.shape[1] == 1 else outputs
+    rows = np.maximum(np.minimum(rows, limit), -limit)
+    outputs = _through(layers, rows)
+    if not math.isfinite(np.add.reduce(outputs, axis=None)):  # NaN and ∞ survive a sum
+        outputs = _through_wide(layers, rows).astype(rows.dtype)
+    return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
 
 def _through(layers: Layers, values: FloatArray) -> FloatArray:

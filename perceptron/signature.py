@@ -11,7 +11,7 @@ from perceptron.layers import FloatArray
 from perceptron.preprocessing import chosen
 from perceptron.tensors import DTYPES, Values
 from schemas.open_inference import Datatype, TensorMetadata
-from schemas.preprocessing import Label, NumericFeature, Preprocessing, Target
+from schemas.preprocessing import Label, Preprocessing, Target
 
 MATRIX = "input"
 """Name of the one tensor of models whose features are all numbers."""
@@ -37,7 +37,7 @@ class Output(NamedTuple):
 
 def takes_matrix(preprocessing: Preprocessing) -> bool:
     """Whether all features are numbers, so that rows may come as one tensor."""
-    return all(isinstance(feature, NumericFeature) for feature in preprocessing.features)
+    return preprocessing.scaling is not None
 
 
 def inputs_of(preprocessing: Preprocessing) -> tuple[TensorMetadata, ...]:

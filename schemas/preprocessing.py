@@ -1,6 +1,7 @@
 """What turns a row of a table into numbers, and numbers into answers: part of every model."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, StringConstraints
@@ -103,6 +104,14 @@ class Preprocessing(Record):
     def feature_names(self) -> tuple[str, ...]:
         """Names of the features, in order."""
         return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def scaling(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Means and scales of the features; None where not all of them are numbers."""
+        numeric = [feature for feature in self.features if isinstance(feature, NumericFeature)]
+        if len(numeric) < len(self.features):
+            return None
+        return tuple(f.mean for f in numeric), tuple(f.scale for f in numeric)
 
     @property
     def width(self) -> int:

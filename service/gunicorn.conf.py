@@ -5,7 +5,6 @@ import os
 from typing import Any
 
 import gevent
-from gunicorn import util
 from gunicorn.glogging import Logger
 
 from schemas.settings import Settings
@@ -53,11 +52,11 @@ def when_ready(_server: object) -> None:
     """
     Keep the loaded code out of garbage collection, so that workers share its memory for good.
 
-    And have gunicorn refuse what it cannot read as the API refuses all else.
+    And have gunicorn write answers as `service/wire.py` says.
     """
-    from service import unreadable  # noqa: PLC0415  # loaded by now, with the application
+    from service import wire  # noqa: PLC0415  # loaded by now, with the application
 
-    util.write_error = unreadable.refuse
+    wire.install()
     gc.collect()
     gc.freeze()
     gc.enable()

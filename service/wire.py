@@ -1,0 +1,87 @@
+"""How gunicorn puts answers on the wire: what it is told to do in another way than by itself."""
+
+import socket
+import time
+from functools import lru_cache
+from http import HTTPStatus
+
+import structlog
+from gunicorn import util
+from gunicorn.http import wsgi
+
+from schemas.problem import Problem
+from service.problems import CONTENT_TYPE, http_type
+from service.responses import HARDENED
+from storage.trace_context import child_of
+
+log = structlog.get_logger(__name__)
+
+
+MOST_AT_ONCE = 65_536
+"""Largest body that is copied to be sent with its head."""
+
+
+def install() -> None:
+    """Have gunicorn do so, in this process and in those that it forks."""
+    util.write_error = refuse
+    util.http_date = http_date
+    wsgi.Response = Response
+
+
+class Response(wsgi.Response):  # type: ignore[misc]
+    """Sends an answer that is there as a whole at once, not its head by itself: half the calls."""
+
+    headers_sent: bool
+
+    def write(self, arg: bytes) -> None:
+        """Send a part of the body, with the head before the first one."""
+        is_whole = not self.headers_sent and self.response_length == len(arg)
+        if self._omits_body or not is_whole or len(arg) > MOST_AT_ONCE:
+            super().write(arg)
+            return
+        head = [*self.default_headers(), *(f"{k}: {v}\r\n" for k, v in self.headers), "\r\n"]
+        self.headers_sent = True
+        self.sent = len(arg)
+        self.sock.sendall("".join(head).encode("latin-1") + arg)
+
+
+def http_date(timestamp: float | None = None) -> str:
+    """Give a moment, or this one, as the header `Date` has it; made once a second."""
+    return _http_date(int(time.time() if timestamp is None else timestamp))
+
+
+_made_http_date = util.http_date
+
+
+@lru_cache(1)
+def _http_date(second: int) -> str:
+    return str(_made_http_date(second))
+
+
+def refuse(client: socket.socket, status: int, reason: str, detail: str) -> None:
+    """
+    Answer on a connection that ends then; takes the place of `gunicorn.util.write_error`.
+
+    There is no path: a problem of the Open Inference Protocol's clients looks the same.
+    """
+    request_id = child_of(None).trace_id
+    kind = http_type(HTTPStatus(status))
+    problem = Problem(
+        type=f"/problems/{kind.code}",
+        title=kind.title,
+        status=status,
+        detail=detail or kind.title,
+        code=kind.code,
+        request_id=request_id,
+    )
+    log.info("unreadable request", request_id=request_id, status=status, detail=detail)
+    body = problem.model_dump_json(exclude_none=True)
+    headers = {
+        "Connection": "close",
+        "Content-Type": CONTENT_TYPE,
+        "Content-Length": str(len(body.encode())),
+        "X-Request-Id": request_id,
+        **HARDENED,
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    util.write_nonblock(client, f"HTTP/1.1 {status} {reason}\r\n{head}\r\n{body}".encode())
