@@ -62,6 +62,11 @@ def when_ready(_server: object) -> None:
     gc.enable()
 
 
+def post_worker_init(worker: Any) -> None:
+    """Look settings up once, not some twenty times in each request; none changes any more."""
+    vars(worker.cfg).update({name: one.get() for name, one in worker.cfg.settings.items()})
+
+
 def child_exit(_server: object, worker: Any) -> None:
     """Forget what a worker that has ended kept in memory; what it counted counts on."""
     from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  # see above
