@@ -183,6 +183,26 @@ def test_a_broken_stream_goes_on_after_its_last_event(
     view.errors = [error for error in view.errors if "net::ERR" not in error]  # it was away
 
 
+def test_a_refused_stream_is_tried_again(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """A proxy whose service restarts refuses the stream: the job is not taken for a deleted one."""
+    job = deployment.submit(
+        dataset="xor",
+        network={"hidden_layers": [4], "activation": "tanh"},
+        training={"optimizer": "adam", "epochs": 400},
+    )
+    view = opened()
+    view.refusals.add(502)
+    view.page.route(
+        "**/events", lambda route: route.fulfill(status=502, body="Bad Gateway"), times=1
+    )
+    page = view.go(f"#/playground?job={job}")
+    expect(page.locator(".status.succeeded")).to_be_visible(timeout=60_000)
+    expect(page.locator(".replay .epoch")).to_contain_text("399 / 399")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_the_address_holds_everything(opened: Callable[..., Opened]) -> None:
     """What is set is in the address, and comes back from it in another window."""
     view = opened()
