@@ -224,7 +224,7 @@ function Results(parts: Parts) {
       <Progress setup={setup} run={run} replay={replay} />
       <div class="results">
         <div class="column">
-        <section class="card network" aria-label={texts.network}>
+        <div class="card network">
           {units && (
             <Diagram
               units={units}
@@ -234,7 +234,7 @@ function Results(parts: Parts) {
               plane={plane}
             />
           )}
-        </section>
+        </div>
         <CurvesCard setup={setup} update={update} run={run} shown={record?.epoch ?? null} onPick={(epoch) => replay.go(run.records.findIndex((one) => one.epoch === epoch))} />
         </div>
         <div class="column">
