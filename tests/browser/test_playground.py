@@ -297,6 +297,22 @@ def test_a_dropped_file_is_taken(opened: Callable[..., Opened], deployment: Depl
     assert deployment.get("/datasets/dropped").json()["rows"] == 40
 
 
+def test_a_file_of_a_known_name_is_sent_once(
+    opened: Callable[..., Opened], deployment: Deployment, tmp_path: Path
+) -> None:
+    """A table that was changed and chosen again gets the next free name, with no refusal before."""
+    view = opened()
+    page = view.go("")
+    page.wait_for_selector(".diagram")
+    file = tmp_path / "again.csv"
+    for name, text in (("again", TABLE), ("again-2", TABLE + "41,red,a\n")):
+        file.write_text(text, encoding="utf-8")
+        page.locator("input[type=file]").set_input_files(file)
+        expect(page.locator(".side .good")).to_contain_text(f"“{name}” is stored")
+    assert deployment.get("/datasets/again-2").json()["rows"] == 41
+    assert len([sent for sent in view.requests if sent.method == "POST"]) == 2
+
+
 def test_a_bad_table_is_refused_with_a_reason(
     opened: Callable[..., Opened], tmp_path: Path
 ) -> None:
