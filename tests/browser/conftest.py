@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 PICTURES = ROOT / "build" / "pictures"
 """Where pictures of the pages are put, to be looked at."""
-SERIOUS = ("serious", "critical")
+SERIOUS = ("moderate", "serious", "critical")
 VIOLATIONS = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -90,7 +90,7 @@ class Opened:
         return self.page
 
     def accessible(self) -> None:
-        """Fail on what axe finds serious, and where something is wider than the page."""
+        """Fail on what axe finds more than minor, and where something is wider than the page."""
         self.page.evaluate(AXE.read_text(encoding="utf-8"))
         found = self.page.evaluate("axe.run()")
         serious = [

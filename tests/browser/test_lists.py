@@ -193,3 +193,40 @@ def test_a_sweep_becomes_a_heat_map(
     )
     seed = "Seed" if language == "en" else "시드"
     assert page.get_by_label(seed, exact=True).input_value() == str(best["seed"])
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_long_names_leave_the_page_as_wide_as_it_is(
+    opened: Callable[..., Opened], deployment: Deployment, width: int
+) -> None:
+    """Names of columns and classes that hold no place to break are broken all the same."""
+    first, second, low, high = (letter * 120 for letter in "WbCD")
+    table = [{first: at, second: at % 3, "y": high if at % 2 else low} for at in range(6)]
+    name = f"long-names-{width}"
+    assert deployment.post("/datasets", {"name": name, "records": table}).is_success
+    job = deployment.submit(**{**QUICK, "dataset": name})
+    model = deployment.finished(job)["model"]["name"]
+    view = opened(width=width)
+    page = view.go(f"#/playground?job={job}")
+    page.wait_for_selector(".matrix")
+    view.accessible()
+    view.go(f"#/models/{model}")
+    page.get_by_role("button", name="Predict", exact=True).click()
+    page.wait_for_selector(".answer")
+    view.accessible()
+
+
+@pytest.mark.parametrize("address", ["#/jobs/{}", "#/playground?job={}"])
+def test_a_job_that_is_deleted_meanwhile(
+    opened: Callable[..., Opened], deployment: Deployment, address: str
+) -> None:
+    """A page that shows a job says so when somebody deletes it, and offers nothing more for it."""
+    job = deployment.submit(**LONG)
+    view = opened()
+    view.refusals.add(404)
+    page = view.go(address.format(job))
+    expect(page.locator(".status.running")).to_be_visible(timeout=60_000)
+    assert deployment.client.delete(f"/jobs/{job}").is_success
+    expect(page.get_by_role("alert")).to_have_text("The job has been deleted.", timeout=30_000)
+    expect(page.locator(".status.running")).to_have_count(0)
+    expect(page.get_by_role("button", name=re.compile("^(Cancel|Stop)$"))).to_have_count(0)

@@ -183,6 +183,26 @@ def test_a_broken_stream_goes_on_after_its_last_event(
     view.errors = [error for error in view.errors if "net::ERR" not in error]  # it was away
 
 
+def test_a_refused_stream_is_tried_again(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """A proxy whose service restarts refuses the stream: the job is not taken for a deleted one."""
+    job = deployment.submit(
+        dataset="xor",
+        network={"hidden_layers": [4], "activation": "tanh"},
+        training={"optimizer": "adam", "epochs": 400},
+    )
+    view = opened()
+    view.refusals.add(502)
+    view.page.route(
+        "**/events", lambda route: route.fulfill(status=502, body="Bad Gateway"), times=1
+    )
+    page = view.go(f"#/playground?job={job}")
+    expect(page.locator(".status.succeeded")).to_be_visible(timeout=60_000)
+    expect(page.locator(".replay .epoch")).to_contain_text("399 / 399")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_the_address_holds_everything(opened: Callable[..., Opened]) -> None:
     """What is set is in the address, and comes back from it in another window."""
     view = opened()
@@ -275,6 +295,22 @@ def test_a_dropped_file_is_taken(opened: Callable[..., Opened], deployment: Depl
     page.dispatch_event(".drop", "drop", {"dataTransfer": files})
     page.wait_for_selector("text=is stored: 40 rows")
     assert deployment.get("/datasets/dropped").json()["rows"] == 40
+
+
+def test_a_file_of_a_known_name_is_sent_once(
+    opened: Callable[..., Opened], deployment: Deployment, tmp_path: Path
+) -> None:
+    """A table that was changed and chosen again gets the next free name, with no refusal before."""
+    view = opened()
+    page = view.go("")
+    page.wait_for_selector(".diagram")
+    file = tmp_path / "again.csv"
+    for name, text in (("again", TABLE), ("again-2", TABLE + "41,red,a\n")):
+        file.write_text(text, encoding="utf-8")
+        page.locator("input[type=file]").set_input_files(file)
+        expect(page.locator(".side .good")).to_contain_text(f"“{name}” is stored")
+    assert deployment.get("/datasets/again-2").json()["rows"] == 41
+    assert len([sent for sent in view.requests if sent.method == "POST"]) == 2
 
 
 def test_a_bad_table_is_refused_with_a_reason(

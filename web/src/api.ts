@@ -368,6 +368,9 @@ export const EVENT_TYPES = [
   "queued", "started", "planned", "progress", "epochs", "requeued", "cancelling", "succeeded", "failed", "cancelled",
 ] as const;
 
+/** After a refused stream; as long as browsers wait after a broken one. */
+const RETRY_MILLISECONDS = 3_000;
+
 export interface Watcher {
   event: (event: JobEvent) => void;
   /** After the last event, or where the job is gone. */
@@ -382,22 +385,44 @@ export interface Watcher {
  * The browser resumes a broken stream itself, with Last-Event-ID.
  */
 export function watch(jobId: string, watcher: Watcher): () => void {
-  const source = new EventSource(`/jobs/${encodeURIComponent(jobId)}/events`);
-  for (const type of EVENT_TYPES) {
-    source.addEventListener(type, (message) => watcher.event(JSON.parse((message as MessageEvent<string>).data)));
-  }
-  for (const end of ["done", "deleted"]) {
-    source.addEventListener(end, () => {
-      source.close();
-      watcher.done(end === "deleted");
+  const path = `/jobs/${encodeURIComponent(jobId)}`;
+  let source: EventSource;
+  let ended = false;
+  let later = 0;
+  const open = () => {
+    source = new EventSource(`${path}/events`);
+    for (const type of EVENT_TYPES) {
+      source.addEventListener(type, (message) => watcher.event(JSON.parse((message as MessageEvent<string>).data)));
+    }
+    for (const end of ["done", "deleted"]) {
+      source.addEventListener(end, () => {
+        source.close();
+        watcher.done(end === "deleted");
+      });
+    }
+    source.addEventListener("open", () => watcher.connected?.(true));
+    source.addEventListener("error", () => {
+      if (source.readyState === EventSource.CLOSED) void refused();
+      else watcher.connected?.(false);
     });
-  }
-  source.addEventListener("open", () => watcher.connected?.(true));
-  source.addEventListener("error", () => {
-    if (source.readyState === EventSource.CLOSED) watcher.done(true);
-    else watcher.connected?.(false);
-  });
-  return () => source.close();
+  };
+  /** Browsers take any refusal for the last word: tell a job that is gone from a service that is away. */
+  const refused = async () => {
+    const gone = await get(path).then(() => false, (problem: unknown) => problem instanceof Problem && problem.status === 404);
+    if (ended) return;
+    if (gone) {
+      watcher.done(true);
+      return;
+    }
+    watcher.connected?.(false);
+    later = window.setTimeout(open, RETRY_MILLISECONDS);
+  };
+  open();
+  return () => {
+    ended = true;
+    clearTimeout(later);
+    source.close();
+  };
 }
 
 function quoted(text: string): string {

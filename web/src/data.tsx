@@ -35,11 +35,14 @@ export function uploadCall(file: File, name: string): Call {
 /** Store a file under its own name, or the first free one like it. */
 async function upload(file: File): Promise<Dataset> {
   const name = nameOf(file.name);
-  for (let turn = 1; ; turn++) {
+  const taken = new Set((await all<DatasetSummary>("/datasets")).map((one) => one.name));
+  for (let turn = 1, refusals = 0; ; turn++) {
+    const free = turn === 1 ? name : `${name}-${turn}`;
+    if (taken.has(free)) continue;
     try {
-      return (await send<Dataset>(uploadCall(file, turn === 1 ? name : `${name}-${turn}`))).body;
+      return (await send<Dataset>(uploadCall(file, free))).body;
     } catch (problem) {
-      if (!(problem instanceof Problem && problem.status === 409 && turn < 50)) throw problem;
+      if (!(problem instanceof Problem && problem.status === 409 && ++refusals < 50)) throw problem;
     }
   }
 }

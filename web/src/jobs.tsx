@@ -218,16 +218,17 @@ function JobPage({ id }: { id: string }) {
       <div class="row between">
         <h1><code>{job.id}</code></h1>
         <div class="row">
-          <StatusBar job={job} />
-          {job.kind === "train" && job.dataset !== "inline" && <a href={toAddress(setupOf(job))}>{texts.openInPlayground}</a>}
-          {job.kind === "sweep" && <a href={`#/sweep?job=${job.id}`}>{texts.sweep}</a>}
+          {!run.deleted && <StatusBar job={job} />}
+          {!run.deleted && job.kind === "train" && job.dataset !== "inline" && <a href={toAddress(setupOf(job))}>{texts.openInPlayground}</a>}
+          {!run.deleted && job.kind === "sweep" && <a href={`#/sweep?job=${job.id}`}>{texts.sweep}</a>}
           {job.model && <a href={`#/models/${encodeURIComponent(job.model.name)}/${job.model.version}`}>{texts.openModel}</a>}
-          <Actions job={job} onDone={() => isFinal(job.status) && navigate("#/jobs")} />
-          <CopyCurl call={{ path: `/jobs/${job.id}` }} />
+          {!run.deleted && <Actions job={job} onDone={() => isFinal(job.status) && navigate("#/jobs")} />}
+          {!run.deleted && <CopyCurl call={{ path: `/jobs/${job.id}` }} />}
         </div>
       </div>
+      {run.deleted && <p class="trouble" role="alert">{texts.jobDeleted}</p>}
       {!run.connected && <p class="bad">{texts.reconnecting}</p>}
-      {job.waiting_for && <p class="bad">{texts.waitingFor} {job.waiting_for}</p>}
+      {!run.deleted && job.waiting_for && <p class="bad">{texts.waitingFor} {job.waiting_for}</p>}
       {job.error && <p class="trouble" role="alert"><strong>{job.error.code}</strong>: {job.error.message}</p>}
       <div class="two">
         <div>

@@ -237,7 +237,7 @@ function Importance({ of }: { of: Card["importance"] }) {
     <section class="card" aria-labelledby="importance-title">
       <h2 id="importance-title">{texts.importance}</h2>
       <p class="small soft">{texts.importanceHint}</p>
-      <table aria-labelledby="importance-title">
+      <table class="importance" aria-labelledby="importance-title">
         <tbody>
           {sorted.map(({ feature, mean }) => (
             <tr>
@@ -332,7 +332,7 @@ function Answer({ answer }: { answer: Prediction }) {
     <>
       <p class="answer">{texts.prediction}: <strong>{typeof prediction === "number" && !answer.classes ? short(prediction, 6) : spelled(prediction ?? null)}</strong></p>
       {shares && (
-        <table aria-label={texts.probability}>
+        <table class="importance" aria-label={texts.probability}>
           <tbody>
             {shares.map((share, at) => (
               <tr>

@@ -224,7 +224,7 @@ function Results(parts: Parts) {
       <Progress setup={setup} run={run} replay={replay} />
       <div class="results">
         <div class="column">
-        <section class="card network" aria-label={texts.network}>
+        <div class="card network">
           {units && (
             <Diagram
               units={units}
@@ -234,7 +234,7 @@ function Results(parts: Parts) {
               plane={plane}
             />
           )}
-        </section>
+        </div>
         <CurvesCard setup={setup} update={update} run={run} shown={record?.epoch ?? null} onPick={(epoch) => replay.go(run.records.findIndex((one) => one.epoch === epoch))} />
         </div>
         <div class="column">
@@ -300,6 +300,7 @@ function Progress({ setup, run, replay }: { setup: Setup; run: Run; replay: Retu
   return (
     <section class="card replay" aria-label={texts.training}>
       <Trouble of={run.problem} />
+      {job && run.deleted && <p class="trouble" role="alert">{texts.jobDeleted}</p>}
       <div class="row">
         <button type="button" aria-label={replay.playing ? texts.pause : texts.play} onClick={() => replay.setPlaying(!replay.playing)} disabled={replay.last < 1}>
           {replay.playing ? "❚❚" : "▶"}
@@ -327,9 +328,13 @@ function Progress({ setup, run, replay }: { setup: Setup; run: Run; replay: Retu
         </span>
         <span role="status" class="row">
           {!run.connected && <span class="bad">{texts.reconnecting}</span>}
-          {job?.waiting_for && <span class="bad">{texts.waitingFor} {job.waiting_for}</span>}
-          {job && <span class={`badge status ${job.status}`}>{texts.status[job.status]}</span>}
-          {job && <a href={`#/jobs/${job.id}`}>{texts.jobPage}</a>}
+          {job && !run.deleted && (
+            <>
+              {job.waiting_for && <span class="bad">{texts.waitingFor} {job.waiting_for}</span>}
+              <span class={`badge status ${job.status}`}>{texts.status[job.status]}</span>
+              <a href={`#/jobs/${job.id}`}>{texts.jobPage}</a>
+            </>
+          )}
           {job?.model && run.done && <a href={`#/models/${encodeURIComponent(job.model.name)}`}>{texts.openModel}</a>}
         </span>
       </div>

@@ -12,6 +12,7 @@ export interface Run {
   connected: boolean;
   /** Whether the stream has told its last event, and what came of the job is here. */
   done: boolean;
+  /** Whether it was deleted while it was followed; `job` is as it was last seen. */
   deleted: boolean;
   problem: unknown;
 }

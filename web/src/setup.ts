@@ -77,7 +77,6 @@ function written(setup: Setup): Parameters {
   return {
     data: setup.dataset || [sample.kind, sample.rows, sample.noise, sample.classes, sample.seed].join("~"),
     target: setup.target,
-    without: setup.without.join("~"),
     layers: setup.layers.join("-"),
     activation: setup.activation,
     optimizer: setup.optimizer,
@@ -100,7 +99,10 @@ function written(setup: Setup): Parameters {
 /** Write what differs from the defaults as parameters of the address. */
 export function toParameters(setup: Setup): URLSearchParams {
   const usual = written(DEFAULTS);
-  return new URLSearchParams(Object.entries(written(setup)).filter(([name, value]) => value !== usual[name]));
+  const parameters = new URLSearchParams(Object.entries(written(setup)).filter(([name, value]) => value !== usual[name]));
+  // Names of columns may hold any sign: each has a parameter of its own.
+  for (const name of setup.without) parameters.append("without", name);
+  return parameters;
 }
 
 export function toAddress(setup: Setup): string {
@@ -144,7 +146,7 @@ export function fromParameters(parameters: URLSearchParams): Setup {
     dataset: sample ? "" : text("data"),
     sample: sample ?? DEFAULTS.sample,
     target: text("target"),
-    without: text("without").split("~").filter(Boolean),
+    without: parameters.getAll("without").filter(Boolean),
     layers: layers.slice(0, 32),
     activation: among(text("activation"), ACTIVATIONS, DEFAULTS.activation),
     optimizer: among(text("optimizer"), OPTIMIZERS, DEFAULTS.optimizer),

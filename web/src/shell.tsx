@@ -93,10 +93,19 @@ export interface Address {
   parameters: URLSearchParams;
 }
 
+/** Undo the escapes of an address; one that was cut in the middle of a letter stays as it stands. */
+function unescaped(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 /** Read `#/page/rest?parameters`. */
 export function parseAddress(hash: string): Address {
   const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?", 2);
-  const [page = "", ...rest] = path.split("/").map(decodeURIComponent);
+  const [page = "", ...rest] = path.split("/").map(unescaped);
   return { page: page || "playground", rest: rest.filter(Boolean), parameters: new URLSearchParams(query) };
 }
 

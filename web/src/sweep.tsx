@@ -224,7 +224,7 @@ function HeatMap({ job, rows }: { job: Job; rows: SweepRow[] }) {
     <section class="card" aria-labelledby="heat-title">
       <h2 id="heat-title">{texts.converged}</h2>
       <p class="small soft">{texts.convergedHint}. {texts.openMember}</p>
-      <div class="scroll-x" tabIndex={0} role="region" aria-label={texts.converged}>
+      <div class="scroll-x" tabIndex={0} role="group" aria-label={texts.converged}>
         <table class="heat" aria-labelledby="heat-title">
           <tbody>
             {units.map((count) => (

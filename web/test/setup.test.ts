@@ -9,7 +9,7 @@ const OTHER: Setup = {
   dataset: "",
   sample: { kind: "spirals", rows: 300, noise: 0.05, classes: 3, seed: 4 },
   target: "the label",
-  without: ["a b", "c&d"],
+  without: ["a b", "c&d", "e~f"],
   layers: [8, 4, 2],
   activation: "relu",
   optimizer: "sgd",

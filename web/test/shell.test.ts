@@ -10,6 +10,10 @@ test("an address names a page, what is below it, and parameters", () => {
   assert.equal(parseAddress("").page, "playground");
 });
 
+test("an address that is cut in the middle of a letter is taken as it stands", () => {
+  assert.deepEqual(parseAddress("#/models/%ED%95/50%").rest, ["%ED%95", "50%"]);
+});
+
 test("a request becomes a command whose quotes a shell undoes", () => {
   const command = asCurl({ path: "/predict", body: { model: "it's" } }, "http://h:1");
   assert.equal(
