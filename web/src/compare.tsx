@@ -77,7 +77,7 @@ function Differences({ jobs, colours }: { jobs: Job[]; colours: string[] }) {
     [texts.accuracy, short(job.metrics?.train.accuracy)],
     [`${texts.loss} (${texts.validationCurve})`, short(job.metrics?.validation?.loss)],
     [`${texts.accuracy} (${texts.validationCurve})`, short(job.metrics?.validation?.accuracy)],
-    [texts.diagnosis, job.diagnosis?.code ?? "–"],
+    [texts.diagnosis, job.diagnosis?.message ?? "–"],
   ]);
   const names = columns.find((column) => column.length > 6)?.map(([name]) => name) ?? [];
   const value = (at: number, name: string) => columns[at]!.find(([own]) => own === name)?.[1] ?? "–";
