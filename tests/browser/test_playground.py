@@ -106,16 +106,16 @@ def test_the_region_is_scrubbed_along_the_epochs(opened: Callable[..., Opened]) 
     slider = page.get_by_label("Epoch that is shown")
     slider.fill("0")
     assert epoch(page) == 0
+    page.wait_for_function(f"last => {picture} !== last", arg=last)  # drawn with the next frame
     first = page.evaluate(picture)
-    assert first != last
     page.get_by_role("button", name="One record on").click()
     assert epoch(page) == 2
     page.get_by_role("button", name="One record back").click()
     assert epoch(page) == 0
-    assert page.evaluate(picture) == first
+    page.wait_for_function(f"first => {picture} === first", arg=first)
     page.get_by_role("button", name="Play", exact=True).click()
     expect(page.locator(".epoch strong")).to_have_text("399", timeout=30_000)
-    assert page.evaluate(picture) == last
+    page.wait_for_function(f"last => {picture} === last", arg=last)
     page.locator(".u-over").first.click(position={"x": 30, "y": 40})
     assert 0 < epoch(page) < 200
 

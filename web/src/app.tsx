@@ -45,7 +45,7 @@ function Frame() {
       <a class="skip" href="#main" onClick={(event) => (event.preventDefault(), main.current?.focus())}>{texts.skip}</a>
       <Header page={address.page} />
       <main id="main" ref={main} tabIndex={-1}>
-        <Guarded key={address.page}>{name && PAGES[name] ? PAGES[name](address) : <p>{texts.notFound}</p>}</Guarded>
+        <Guarded key={address.page}>{name && PAGES[name] ? PAGES[name](address) : <h1>{texts.notFound}</h1>}</Guarded>
       </main>
     </>
   );
