@@ -46,11 +46,13 @@ compose-test:
 clean:
 	rm -rf $(VENV) build dist *.egg-info service/static web/node_modules web/.build
 
-$(VENV)/ready: requirements.lock pyproject.toml
+$(VENV)/ready: requirements.lock requirements-fast.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-fast.lock 2> $(VENV)/fast.log \
+		|| echo "Without a C compiler requests are read by Python code; that is slower (see $(VENV)/fast.log)." >&2
 	touch $@
 
 $(VENV)/ready-to-test: $(VENV)/ready requirements-dev.lock
