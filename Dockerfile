@@ -29,7 +29,7 @@ RUN /opt/perceptron/bin/pip install --no-deps . \
     && /opt/perceptron/bin/pip uninstall --yes pip setuptools
 # Workers would compile the kernels for some 20 s at each start otherwise.
 RUN NUMBA_CACHE_DIR=/opt/perceptron/kernels PYTHONDONTWRITEBYTECODE=1 \
-    /opt/perceptron/bin/python -c "from perceptron import engines; engines.warm_up('fused')"
+    /opt/perceptron/bin/python -P -c "from perceptron import engines; engines.warm_up('fused')"
 
 FROM ${PYTHON_IMAGE}
 # A fixed number, so that the owner of a mounted directory can be given on any host.

