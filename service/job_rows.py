@@ -23,8 +23,8 @@ blueprint = Blueprint("rows", __name__, abp_tags=[Tag(name="jobs", description="
 @blueprint.get("/jobs/<job_id>/rows", responses={200: JobRows, **documented(404, 409)})
 def list_rows(path: JobPath, query: RowQuery) -> Response:
     """Give the first rows of a training, the part that each is in, and the preprocessing."""
-    body, sha256 = storage().jobs.request(path.job_id)
-    if storage().jobs.get(path.job_id).kind != "train":
+    kind, body, sha256 = storage().jobs.request(path.job_id)
+    if kind != "train":
         raise NotFound("training", path.job_id)
     request = JobRequest.model_validate_json(body)
     source = datasets.in_request(request.dataset) or _stored(str(request.dataset), sha256)

@@ -153,12 +153,12 @@ class JobStore:
             row = _found(connection, query, job_id)
         return row.event_count, JobStatus(row.status).is_final
 
-    def request(self, job_id: str) -> tuple[str, str | None]:
-        """Read what a job was asked with, and its dataset's digest. Raises: NotFound."""
-        query = select(jobs.c.request, jobs.c.dataset_sha256)
+    def request(self, job_id: str) -> tuple[str, str, str | None]:
+        """Read a job's kind, what it was asked with, and its dataset's digest. Raises: NotFound."""
+        query = select(jobs.c.kind, jobs.c.request, jobs.c.dataset_sha256)
         with self._database.read() as connection:
             found = _found(connection, query, job_id)
-        return found.request, found.dataset_sha256
+        return found.kind, found.request, found.dataset_sha256
 
     def page(self, after: str | None, limit: int) -> tuple[list[JobRecord], bool]:
         """Read up to `limit` jobs, newest first, and whether more follow. Raises: NotFound."""

@@ -253,10 +253,7 @@ class ModelRegistry:
         """
         with self._notices.announced(name), self._database.write() as connection:
             _begin_change(connection, name)
-            stored = _stored_alias(connection, name, alias)
-            if stored is None:
-                raise NotFound("alias", f"{name}/{alias}")
-            _check_precondition(stored, if_match)
+            _matched(connection, name, alias, if_match)
             last = connection.execute(_states(name, alias).limit(1)).one_or_none()
             if last is None:
                 raise NothingToRollBackTo(f"{name}/{alias} has no earlier state")
@@ -290,10 +287,7 @@ class ModelRegistry:
         """
         with self._notices.announced(name), self._database.write() as connection:
             _begin_change(connection, name)
-            stored = _stored_alias(connection, name, alias)
-            if stored is None:
-                raise NotFound("alias", f"{name}/{alias}")
-            _check_precondition(stored, if_match)
+            _matched(connection, name, alias, if_match)
             at = (aliases.c.model == name, aliases.c.alias == alias)
             connection.execute(delete(aliases).where(*at))
 
@@ -367,6 +361,16 @@ def _stored_alias(connection: Connection, name: str, alias: str) -> StoredAlias 
     query = select(*columns).where(aliases.c.model == name, aliases.c.alias == alias)
     row = connection.execute(query).one_or_none()
     return None if row is None else StoredAlias(_route(row), row.etag)
+
+
+def _matched(
+    connection: Connection, name: str, alias: str, if_match: Container[str] | None
+) -> None:
+    """See that an alias is there and as it was read. Raises: as `delete_alias`."""
+    stored = _stored_alias(connection, name, alias)
+    if stored is None:
+        raise NotFound("alias", f"{name}/{alias}")
+    _check_precondition(stored, if_match)
 
 
 def _route(row: AnyRow) -> AliasUpdate:
