@@ -17,7 +17,7 @@ def migrate(url: str) -> None:
     prepare_directory(url)
     database = Database(url, pooled=False)
     if _revision(database) != NEWEST:
-        _upgrade(database)
+        upgrade(database)
 
 
 def _revision(database: Database) -> str | None:
@@ -27,7 +27,8 @@ def _revision(database: Database) -> str | None:
         return connection.execute(select(VERSION.c.version_num)).scalar()
 
 
-def _upgrade(database: Database) -> None:
+def upgrade(database: Database, revision: str = "head") -> None:
+    """Bring the schema to a revision: one that is newer than its own."""
     from alembic import command  # noqa: PLC0415  # large, and needed once in a version's life
     from alembic.config import Config  # noqa: PLC0415
 
@@ -35,4 +36,4 @@ def _upgrade(database: Database) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent))
     with database.write() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)

@@ -3,15 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import text
 
 from schemas.job import JobRequest, JobStatus
-from storage import Storage, migrations
+from storage import Storage
 from storage.census import CensusStore, Ended
 from storage.database import Database
-from storage.migrations import migrate
+from storage.migrations import migrate, upgrade
 
 REQUEST = JobRequest(dataset="and")
 TRACEPARENTS = [f"00-{digit * 32}-{digit * 16}-01" for digit in "12"]
@@ -75,8 +73,6 @@ def test_the_trace_is_no_part_of_the_request(stored: Storage) -> None:
 def test_jobs_that_ended_before_are_counted(tmp_path: Path) -> None:
     """The migration counts what is there, in a database of the version before."""
     url = f"sqlite:///{tmp_path / 'perceptron.db'}"
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     database = Database(url, pooled=False)
     insert = text(
         "INSERT INTO jobs (id, request, request_sha256, kind, queue, dataset, network, training,"
@@ -84,9 +80,8 @@ def test_jobs_that_ended_before_are_counted(tmp_path: Path) -> None:
         " 'train', '', '', '', '', 1, 'failed', 0, :start, :end)"
     )
     rows = [("a", "train", 1.0, 3.0), ("b", "train", 2.0, 5.5), ("c", "predict", None, 9.0)]
+    upgrade(database, "0005-1")
     with database.write() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0005-1")
         for id_, kind, start, end in rows:
             values = {"id": id_, "kind": kind, "start": start, "end": end}
             connection.execute(insert, values)

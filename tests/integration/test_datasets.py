@@ -7,11 +7,8 @@ from pathlib import Path
 from secrets import token_bytes, token_hex
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import create_engine, text, update
 
-import storage.migrations
 from schemas.dataset import Dataset
 from schemas.errors import BuiltInDataset, Conflict, CorruptModel, DatasetExists, NotFound
 from schemas.job import JobRequest
@@ -19,7 +16,7 @@ from schemas.settings import Settings
 from storage import Storage, open_storage
 from storage.database import Database
 from storage.leases import Claim, Progress
-from storage.migrations import migrate
+from storage.migrations import migrate, upgrade
 from storage.tables import datasets
 
 WRITERS = 8
@@ -186,12 +183,8 @@ def first_schema(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
             connection.execute(text(f"CREATE DATABASE first_{tmp_path.name.lower()[:40]}"))
         engine.dispose()
         url = server.replace("/postgres?", f"/first_{tmp_path.name.lower()[:40]}?")
-    config = Config()
-    config.set_main_option("script_location", str(Path(storage.migrations.__file__).parent))
     database = Database(url, pooled=False)
-    with database.write() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+    upgrade(database, "0001")
     yield url
     database.close()
 

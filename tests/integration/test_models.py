@@ -7,8 +7,6 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import insert
 from werkzeug.datastructures import ETags
 
@@ -24,9 +22,9 @@ from schemas.errors import (
 from schemas.job import JobRequest
 from schemas.model import AliasUpdate, Share
 from schemas.settings import Settings
-from storage import Storage, migrations, open_storage
+from storage import Storage, open_storage
 from storage.database import Database
-from storage.migrations import migrate
+from storage.migrations import migrate, upgrade
 from storage.models import MOST_STATES, Publication
 from storage.tables import aliases
 from tests.integration.test_jobs import PROGRESS, claimed, outcome
@@ -217,12 +215,8 @@ def test_a_hundred_states_are_kept(stored: Storage) -> None:
 def test_aliases_of_before_are_routes(tmp_path: Path) -> None:
     """An alias of a database that knew no routes points where it did."""
     url = f"sqlite:///{tmp_path / 'perceptron.db'}"
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     database = Database(url, pooled=False)
-    with database.write() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0005")
+    upgrade(database, "0005")
     database.close()
     settings = Settings.model_validate({"database_url": url, "data_dir": tmp_path})
     migrate(url)

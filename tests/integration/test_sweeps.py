@@ -6,8 +6,6 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
-from alembic import command
-from alembic.config import Config
 
 from perceptron import search
 from schemas.errors import LeaseLost, NotFound
@@ -16,9 +14,10 @@ from schemas.network import NetworkConfig
 from schemas.settings import Settings
 from schemas.sweep import Search, Shard, ShardGroup, Space, SweepMember, TrainedMember
 from schemas.training import TrainingConfig
-from storage import Storage, migrations, open_storage
+from storage import Storage, open_storage
 from storage.database import Database
 from storage.leases import Claim
+from storage.migrations import migrate, upgrade
 from tests.deployment import eventually
 
 RATES = (0.1, 1.0, 10.0)
@@ -319,12 +318,8 @@ def test_trainings_and_sweeps_queue_together(stored: Storage) -> None:
 def test_an_older_database_keeps_its_jobs(tmp_path: Path) -> None:
     """Bringing a database of the version before sweeps up to date loses no job and no event."""
     url = f"sqlite:///{tmp_path / 'perceptron.db'}"
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     database = Database(url, pooled=False)
-    with database.write() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
+    upgrade(database, "0002")
     training = TrainingConfig().model_dump_json()
     network = NetworkConfig().model_dump_json()
     with database.write() as connection:
@@ -335,7 +330,7 @@ def test_an_older_database_keeps_its_jobs(tmp_path: Path) -> None:
             (network, training),
         )
         connection.exec_driver_sql("INSERT INTO events VALUES ('job_old', 1, 'queued', 0, '{}')")
-    migrations.migrate(url)
+    migrate(url)
     opened = open_storage(Settings.model_validate({"database_url": url, "data_dir": tmp_path}))
     assert opened.jobs.get("job_old").search is None
     assert [event.type for event in opened.jobs.events("job_old", 0, 10)[0]] == ["queued"]
