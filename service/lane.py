@@ -75,11 +75,9 @@ class Lane:
             if answer is not None:
                 headers, body = answer
                 start_response("200 OK", [*headers.items(), ("Content-Length", str(len(body)))])
-                return (
-                    [body]
-                    if len(body) <= LARGE_BYTES
-                    else ClosingIterator([body], memory.trim_soon)
-                )
+                if len(body) > LARGE_BYTES:
+                    return ClosingIterator([body], memory.trim_soon)
+                return [body]
         return self._application(environ, start_response)
 
     def _predict(self, environ: dict[str, Any]) -> tuple[dict[str, str], bytes] | None:
