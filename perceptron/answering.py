@@ -47,11 +47,11 @@ def table(answered: Answered) -> pl.DataFrame:
     names = answer_names(target)
     kept = [_series(column) for column in answered.kept]
     if target.classes is None:
-        return pl.DataFrame([*kept, pl.Series(names[0], outputs.astype(np.float64))])
+        return pl.DataFrame([*kept, pl.Series(names[0], outputs)])
     columns = outputs[:, None] if target.task == "binary" else outputs
     found = _labels(names[0], target.classes, chosen(target, outputs))
     probabilities = [
-        pl.Series(name, np.ascontiguousarray(values, np.float64))
+        pl.Series(name, np.ascontiguousarray(values))
         for name, values in zip(names[1:], columns.T, strict=True)
     ]
     return pl.DataFrame([*kept, found, *probabilities])
@@ -104,7 +104,7 @@ def _write_json(answered: Answered, destination: Path) -> None:
         if target.classes is None:
             file.write(b"null")
         else:
-            _write_list(file, (found.probabilities or () for found in _batches(answered)))
+            _write_list(file, (found.probabilities for found in _batches(answered)))
         file.write(b',"classes":' + orjson.dumps(target.classes) + b"}")
 
 
@@ -113,11 +113,11 @@ def _batches(answered: Answered) -> Iterator[Any]:
         yield answers(answered.target, answered.outputs[start : start + BATCH])
 
 
-def _write_list(file: IO[bytes], batches: Iterator[Sequence[Any]]) -> None:
+def _write_list(file: IO[bytes], batches: Iterator[Any]) -> None:
     """Write batches of values as one list."""
     before = b"["
     for batch in batches:
-        file.write(before + orjson.dumps(batch)[1:-1])
+        file.write(before + orjson.dumps(batch, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1])
         before = b","
     file.write(b"]")
 

@@ -16,9 +16,13 @@ LEAKY_SLOPE = 0.01
 BLOCK_VALUES = 2**16
 """Most outputs of one layer at a time: more rows are taken in blocks, which fit into the caches."""
 
+_ONE = np.ones((), np.float32)
+"""An array, which is added to arrays in half the time of a number."""
+
 _LIMITS = {np.dtype(kind): float(np.finfo(kind).max) for kind in (np.float32, np.float64)}
 
 
+@np.errstate(all="ignore")
 def forward(layers: Layers, features: npt.ArrayLike) -> FloatArray:
     """
     Compute the output of a network: the probability of class 1, one for each class, or a number.
@@ -28,12 +32,11 @@ def forward(layers: Layers, features: npt.ArrayLike) -> FloatArray:
     Shapes: features (rows, inputs) → (rows,) for one output unit, (rows, outputs) for several, in
     the dtype of the layers.
     """
-    with np.errstate(all="ignore"):
-        rows: FloatArray = np.asarray(features, layers[0].weight.dtype)
-        if len(rows) == 1 or len(rows) <= (block := block_rows(layers)):
-            return _forward(layers, rows)
-        starts = range(0, len(rows), block)
-        return np.concatenate([_forward(layers, rows[start : start + block]) for start in starts])
+    rows: FloatArray = np.asarray(features, layers[0].weight.dtype)
+    if len(rows) == 1 or len(rows) <= (block := block_rows(layers)):
+        return _forward(layers, rows)
+    starts = range(0, len(rows), block)
+    return np.concatenate([_forward(layers, rows[start : start + block]) for start in starts])
 
 
 def block_rows(layers: Layers) -> int:
@@ -42,17 +45,26 @@ def block_rows(layers: Layers) -> int:
 
 
 def _forward(layers: Layers, rows: FloatArray) -> FloatArray:
-    limit = _LIMITS[rows.dtype]
-    rows = np.maximum(np.minimum(rows, limit), -limit)
-    outputs = _through(layers, rows)
-    if not math.isfinite(np.add.reduce(outputs, axis=None)):  # NaN and ∞ survive a sum
+    if not _is_finite(rows):
+        limit = _LIMITS[rows.dtype]
+        rows = np.maximum(np.minimum(rows, limit), -limit)
+    outputs = _through(layers, rows[0])[np.newaxis] if len(rows) == 1 else _through(layers, rows)
+    if not _is_finite(outputs):
         outputs = _through_wide(layers, rows).astype(rows.dtype)
     return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
 
+def _is_finite(values: FloatArray) -> bool:
+    """Whether there is neither NaN nor ∞, which survive a sum; it may deny that of huge numbers."""
+    return math.isfinite(np.add.reduce(values, None))
+
+
 def _through(layers: Layers, values: FloatArray) -> FloatArray:
+    """Shapes: (rows, inputs) → (rows, outputs); (inputs,) → (outputs,), faster for one row."""
     for weight, bias, activation in layers:
-        values = ACTIVATIONS[activation](values @ weight.T + bias)  # (rows, outputs)
+        z = values.dot(weight.T)
+        np.add(z, bias, z)
+        values = ACTIVATIONS[activation](z, z)
     return values
 
 
@@ -63,40 +75,54 @@ def _through_wide(layers: Layers, values: FloatArray) -> FloatArray:
     for weight, bias, activation in layers:
         z = values @ weight.T.astype(np.longdouble) + bias
         z = np.clip(np.nan_to_num(z), -limit, limit)
-        values = np.clip(ACTIVATIONS[activation](z), -limit, limit)
+        values = np.clip(ACTIVATIONS[activation](z, z), -limit, limit)
     return values
 
 
-def _sigmoid(z: FloatArray) -> FloatArray:
+# An activation takes z and an array of its shape that it may use up, z itself or another; None: it
+# makes one.
+
+Spare = FloatArray | None
+
+
+def _sigmoid(z: FloatArray, spare: Spare = None) -> FloatArray:
     """1 / (1 + e⁻ᶻ); e⁻ᶻ = ∞ gives the right limit, 0, and `forward` silences its warning."""
-    return np.asarray(1.0 / (1.0 + np.exp(-z)))
+    y = np.negative(z, spare)
+    np.exp(y, y)
+    np.add(y, _ONE, y)
+    return np.divide(_ONE, y, y)
 
 
-def _relu(z: FloatArray) -> FloatArray:
-    return np.maximum(z, 0)
+def _tanh(z: FloatArray, spare: Spare = None) -> FloatArray:
+    return np.tanh(z, spare)
 
 
-def _leaky_relu(z: FloatArray) -> FloatArray:
+def _relu(z: FloatArray, spare: Spare = None) -> FloatArray:
+    return np.maximum(z, 0, out=spare)
+
+
+def _leaky_relu(z: FloatArray, _: Spare = None) -> FloatArray:
     return np.where(z > 0, z, z * LEAKY_SLOPE)
 
 
-def _gelu(z: FloatArray) -> FloatArray:
+def _gelu(z: FloatArray, _: Spare = None) -> FloatArray:
     """Compute z · Φ(z), Φ the normal distribution function: not the approximation by tanh."""
     return np.asarray(z * (0.5 * _erfc(z * -math.sqrt(0.5))), z.dtype)
 
 
-def _identity(z: FloatArray) -> FloatArray:
+def _identity(z: FloatArray, _: Spare = None) -> FloatArray:
     return z
 
 
-def _step(z: FloatArray) -> FloatArray:
+def _step(z: FloatArray, _: Spare = None) -> FloatArray:
     return (z > 0).astype(z.dtype)
 
 
-def _softmax(z: FloatArray) -> FloatArray:
+def _softmax(z: FloatArray, spare: Spare = None) -> FloatArray:
     """eᶻ over its sum along the last axis; the largest z counts as 0, so that nothing overflows."""
-    powers = np.exp(z - z.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+    powers = np.subtract(z, z.max(axis=-1, keepdims=True), spare)
+    np.exp(powers, powers)
+    return np.asarray(np.divide(powers, powers.sum(axis=-1, keepdims=True), powers))
 
 
 def _erfc(x: FloatArray) -> FloatArray:
@@ -134,9 +160,9 @@ _ERFC_COEFFICIENTS = (
 )
 """Of the exponent's polynomial in t, highest power first."""
 
-ACTIVATIONS: Mapping[LayerActivation, Callable[[FloatArray], Any]] = {
+ACTIVATIONS: Mapping[LayerActivation, Callable[..., Any]] = {
     "sigmoid": _sigmoid,
-    "tanh": np.tanh,
+    "tanh": _tanh,
     "relu": _relu,
     "leaky_relu": _leaky_relu,
     "gelu": _gelu,

@@ -39,6 +39,10 @@ SEQUENCES = frozenset((list, tuple))
 NO_PLACE = -1
 """What stands for a category that is none of the places."""
 
+Labels = npt.NDArray[Any] | list[Label]
+MANY = 100
+"""Labels that are faster looked up in an array."""
+
 BOOLEANS: Mapping[Cell, float] = {1.0: 1.0, 0.0: 0.0, **{t: float(b) for t, b in TRUTHS.items()}}
 """What counts as true and as false; True and False equal 1 and 0."""
 
@@ -46,10 +50,10 @@ BOOLEANS: Mapping[Cell, float] = {1.0: 1.0, 0.0: 0.0, **{t: float(b) for t, b in
 class Answers(NamedTuple):
     """What clients see of a network's output."""
 
-    predictions: tuple[Label, ...]
+    predictions: Labels
     """Shape (rows,)."""
-    probabilities: tuple[float, ...] | tuple[tuple[float, ...], ...] | None
-    """Of the second class, or of every one; None for regression."""
+    probabilities: FloatArray | None
+    """Of the second class, (rows,), or of each one, (rows, classes); None for regression."""
 
 
 # Fitting
@@ -284,27 +288,55 @@ def _put_places(places: npt.NDArray[np.int64], encoded: npt.NDArray[np.float32])
 # From a request's rows to numbers
 
 
-def encode_rows(preprocessing: Preprocessing, rows: Sequence[Row]) -> npt.NDArray[np.float32]:
+def encode_rows(
+    preprocessing: Preprocessing,
+    rows: Sequence[Row],
+    numbers: npt.NDArray[np.float64] | None = None,
+) -> npt.NDArray[np.float32]:
     """
     Turn the rows of a request, by position or by name, into the network's input.
 
-    A number beyond a float32's range counts as its largest. Shapes: → (rows, width).
-    Raises: InvalidField that points at the value.
+    `numbers` are the same rows, shape (rows, values), where they are finite numbers throughout and
+    that is known already. A number beyond a float32's range counts as its largest. Shapes: → (rows,
+    width). Raises: InvalidField that points at the value.
     """
+    is_known = numbers is not None and numbers.shape[1] == len(preprocessing.features)
+    if preprocessing.scaling is not None and is_known:
+        return _scaled(preprocessing.scaling, cast(npt.NDArray[np.float64], numbers))
     table = _in_order(preprocessing.feature_names, rows)
     if preprocessing.scaling is not None:
         if len(table) == 1:
             encoded = _scaled_row(preprocessing.scaling, table[0])
         else:
-            numbers = _matrix(table)
+            numbers = as_numbers(table)
+            if numbers is not None and np.isnan(numbers).any():
+                numbers = None
             encoded = None if numbers is None else _scaled(preprocessing.scaling, numbers)
         if encoded is not None:
             return encoded
     return _column_by_column(preprocessing, table, rows)
 
 
+def as_numbers(
+    rows: Sequence[Sequence[Any]], *, are_numbers: bool = False
+) -> npt.NDArray[np.float64] | None:
+    """
+    Take rows of one length as an array; None where they are not numbers throughout.
+
+    `are_numbers`: that they hold neither truths nor texts is known already.
+    Shapes: → (rows, values).
+    """
+    cells = chain.from_iterable
+    if not (are_numbers or NUMBERS.issuperset(map(type, cells(rows)))):
+        return None
+    try:
+        return np.fromiter(cells(rows), np.float64).reshape(len(rows), -1)
+    except OverflowError:  # an integer beyond all floats
+        return None
+
+
 def _scaled_row(scaling: Scaling, cells: Sequence[Cell]) -> npt.NDArray[np.float32] | None:
-    """Do as `_matrix` and `_scaled`, in a third of the time for one row; None for no number."""
+    """Do as `as_numbers` and `_scaled`, in a third of the time for one row; None for no number."""
     if not NUMBERS.issuperset(map(type, cells)):
         return None
     numbers = cast(Sequence[float], cells)
@@ -317,19 +349,11 @@ def _scaled_row(scaling: Scaling, cells: Sequence[Cell]) -> npt.NDArray[np.float
     return np.array([[min(max(x, -FLOAT32_MAX), FLOAT32_MAX) for x in values]], np.float32)
 
 
-def _matrix(table: Sequence[Sequence[Cell]]) -> npt.NDArray[np.float64] | None:
-    """Take rows that are numbers throughout at once; None where they are not."""
-    if not set(map(type, chain.from_iterable(table))) <= NUMBERS:
-        return None
-    count = len(table)
-    numbers = np.fromiter(chain.from_iterable(table), np.float64).reshape(count, -1)
-    return None if np.isnan(numbers).any() else numbers
-
-
 def _scaled(scaling: Scaling, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     means, scales = scaling
     with np.errstate(over="ignore"):
-        return _in_range((numbers - means) / scales)
+        values = numbers - means
+        return _in_range(np.divide(values, scales, values))
 
 
 def _in_range(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -531,11 +555,20 @@ def answers(target: Target, outputs: FloatArray) -> Answers:
 
     Shapes: outputs (rows,) for one output unit, (rows, classes) for several.
     """
+    told = np.ascontiguousarray(outputs)
     if target.classes is None:
-        return Answers(tuple(outputs.tolist()), None)
-    labels = tuple(map(target.classes.__getitem__, chosen(target, outputs).tolist()))
-    told = outputs.tolist()
-    return Answers(labels, tuple(told if target.task == "binary" else map(tuple, told)))
+        return Answers(told, None)
+    return Answers(_labels(target.classes, chosen(target, outputs)), told)
+
+
+def _labels(classes: tuple[Label, ...], numbers: npt.NDArray[np.int64]) -> Labels:
+    """Give each row its class: as an array where there are many of one kind of number."""
+    if len(numbers) >= MANY and len(set(map(type, classes))) == 1:
+        labels = np.array(classes)
+        if labels.dtype.kind in "bif":
+            found: npt.NDArray[Any] = labels[numbers]
+            return found
+    return list(map(classes.__getitem__, numbers.tolist()))
 
 
 def chosen(target: Target, outputs: FloatArray) -> npt.NDArray[np.int64]:

@@ -25,23 +25,19 @@ Inputs = Annotated[
 ]
 
 
-class PredictRequest(Body):
-    """Rows to predict, in the order of the model's features or by the features' names."""
+class ModelReference(Body):
+    """Which model predicts."""
 
     model: ModelName
     version: VersionNumber | AliasName | None = None
     """A version's number or an alias; null: the latest."""
+
+
+class PredictRequest(ModelReference):
+    """Rows to predict, in the order of the model's features or by the features' names."""
+
     inputs: Inputs
     """Rows of values in the order of the features, or records `{feature: value}`; null: missing."""
-
-
-class NumbersRequest(PredictRequest):
-    """The same of rows that are numbers throughout, which are read in less time."""
-
-    inputs: Annotated[
-        tuple[Annotated[tuple[float, ...], Field(min_length=1, fail_fast=True)], ...],
-        Field(min_length=1, fail_fast=True),
-    ]
 
 
 class PredictQuery(Record):

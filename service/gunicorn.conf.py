@@ -67,6 +67,12 @@ def post_worker_init(worker: Any) -> None:
     vars(worker.cfg).update({name: one.get() for name, one in worker.cfg.settings.items()})
 
 
+def worker_exit(_server: object, worker: Any) -> None:
+    """Tell what the worker has counted and not yet summed up."""
+    if worker.wsgi is not None:  # it ended before it served
+        worker.wsgi.extensions["metrics"].sum_up()
+
+
 def child_exit(_server: object, worker: Any) -> None:
     """Forget what a worker that has ended kept in memory; what it counted counts on."""
     from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  # see above

@@ -7,15 +7,17 @@ is one place that says what is wrong, and Flask's answers are those of the lane.
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+import orjson
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import ClosingIterator
 
-from schemas.prediction import NumbersRequest, PredictRequest
+from perceptron.preprocessing import as_numbers
+from schemas.prediction import ModelReference, PredictRequest
 from schemas.settings import Settings
 from service import hosts, inference, memory
 from service.inference import Asked
@@ -23,7 +25,7 @@ from service.memory import LARGE_BYTES
 from service.metrics import Metrics
 from service.model_cache import ModelCache
 from service.observing import ROUTE, Application, StartResponse
-from service.predictions import check_work, computed, predicted
+from service.predictions import Rows, check_work, computed, predicted
 from service.responses import HARDENED, VARY
 from service.shadowing import Counts, ask_shadows
 from service.statistics import Statistics
@@ -39,6 +41,9 @@ _ROUTES: Mapping[int, str] = {
 }
 """The route of a path by its number of parts."""
 _MOST_DIGITS = 9
+
+MANY_BYTES = 1_000
+"""Of a body whose rows may be read all at once in less time."""
 
 _PREDICTED = {"Content-Type": JSON, **HARDENED, "Vary": ", ".join(VARY)}
 
@@ -89,16 +94,16 @@ class Lane:
         ):
             return None
         try:
-            asked = _read(_body(environ))
+            asked, rows = _read(_body(environ))
             choice = self._cache.choice(asked.model, asked.version)
             model = choice.of(environ)
-            check_work(model, len(asked.inputs))
-            body = predicted(model, asked)
+            check_work(model, len(rows.cells))
+            body = predicted(model, rows)
         except Exception:  # noqa: BLE001  # Flask meets it again, and says what it is
             return None
         environ[ROUTE] = "/predict"
-        self._metrics.predicted(len(asked.inputs))
-        ask_shadows(model, choice.shadows, partial(computed, inputs=asked.inputs), self._counts)
+        self._metrics.predicted(len(rows.cells))
+        ask_shadows(model, choice.shadows, partial(computed, rows=rows), self._counts)
         return _PREDICTED, body
 
     def _infer(
@@ -150,11 +155,34 @@ def _body(environ: dict[str, Any]) -> bytes:
     return body
 
 
-def _read(body: bytes) -> PredictRequest:
-    try:
-        return NumbersRequest.model_validate_json(body)
-    except ValidationError:
-        return PredictRequest.model_validate_json(body)
+def _read(body: bytes) -> tuple[ModelReference, Rows]:
+    """Read a PredictRequest. Raises: ValidationError."""
+    if len(body) > MANY_BYTES:
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
+            return _read_numbers(body)
+    request = PredictRequest.model_validate_json(body)
+    return request, Rows(request.inputs)
+
+
+def _read_numbers(body: bytes) -> tuple[ModelReference, Rows]:
+    """
+    Read a PredictRequest of rows that are numbers throughout, in half of pydantic's time.
+
+    Raises: ValueError, TypeError, KeyError or AttributeError where it may not be one.
+    """
+    fields = orjson.loads(body)
+    rows = fields.pop("inputs")
+    asked = ModelReference.model_validate(fields)
+    numbers = as_numbers(rows, are_numbers=_has_only_numbers(body))
+    if numbers is None or 0 in numbers.shape or len(set(map(len, rows))) > 1:
+        raise ValueError("the rows are not of numbers, or of several lengths")
+    return asked, Rows(rows, numbers)
+
+
+def _has_only_numbers(body: bytes) -> bool:
+    """Whether nothing behind the name of the rows can be a text, `true`, `false` or `null`."""
+    start = body.find(b'"inputs"') + len(b'"inputs"')
+    return b"\\" not in body and all(body.find(mark, start) < 0 for mark in (b'"', b"u", b"l"))
 
 
 def _reference(part: str) -> int | str:

@@ -7,20 +7,18 @@ leave free below anything that is still in use, and an API process would stay th
 
 import ctypes
 import gc
-import threading
 from collections.abc import Callable
 from functools import cache
 
 from flask import Response, request
 
 from service.requests import JsonRequest
+from service.soon import Soon
 
 LARGE_BYTES = 1_000_000
 """Size of a body or of an answer that leaves memory worth giving back."""
 DELAY_SECONDS = 1.0
 """How long the next large request may use what one has left: giving back takes milliseconds."""
-
-_is_due = threading.Event()
 
 
 def trim_after_large(response: Response) -> Response:
@@ -32,17 +30,7 @@ def trim_after_large(response: Response) -> Response:
     return response
 
 
-def trim_soon() -> None:
-    """Give memory back in a second, once for all that ask for it until then."""
-    if not _is_due.is_set():
-        _is_due.set()
-        later = threading.Timer(DELAY_SECONDS, _trim)
-        later.daemon = True
-        later.start()
-
-
 def _trim() -> None:
-    _is_due.clear()
     malloc_trim = _malloc_trim()
     if malloc_trim is not None:
         gc.collect()  # a refused body hangs in the cycle of its error and the error's traceback
@@ -53,3 +41,7 @@ def _trim() -> None:
 def _malloc_trim() -> Callable[[int], int] | None:
     """Find glibc's own function; other C libraries have none."""
     return getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+
+trim_soon = Soon(_trim, DELAY_SECONDS)
+"""Gives memory back in a second, once for all that ask for it until then."""

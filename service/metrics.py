@@ -4,13 +4,16 @@ What Prometheus is told: counts of all processes of the API, and what the databa
 Every label has a bounded number of values: no name of a model, no job, no path as it was sent.
 """
 
+import collections
 import threading
 import time
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, TypeVar, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, values
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -23,6 +26,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from schemas.errors import Unavailable
+from service.soon import Soon
 from storage import Storage
 from storage.census import Census
 from storage.queue import QUEUES
@@ -44,13 +48,31 @@ PATIENCE_SECONDS = 5.0
 NEVER = float("-inf")
 
 Shadowed = Literal["agreed", "differed", "failed"]
+T = TypeVar("T")
 
 
-class Watched(NamedTuple):
-    """How one kind of request is counted."""
+COUNT_SECONDS = 0.2
+"""How long a process sums up what it counts, before it tells the others."""
 
-    add: Callable[[], None]
-    observe: Callable[[float], None]
+
+class Answered(NamedTuple):
+    """One request that was answered."""
+
+    method: str
+    route: str
+    status: str
+    seconds: float
+
+
+class Histogram(prometheus_client.Histogram):
+    """A histogram of many amounts at a time."""
+
+    def observe_all(self, amounts: Sequence[float]) -> None:
+        """Observe amounts, and write each bucket once."""
+        found = collections.Counter(bisect_left(self._upper_bounds, each) for each in amounts)
+        for bucket, count in found.items():
+            self._buckets[bucket].inc(count)
+        self._sum.inc(sum(amounts))
 
 
 class Metrics:
@@ -58,12 +80,15 @@ class Metrics:
     Counts of one process, and what all of them tell together.
 
     In gunicorn's workers the counts lie in files, one for each process (see `service.counting`).
+    Requests are summed up before they are written there, which takes longer than to count them.
     """
 
     def __init__(self, storage: Storage) -> None:
         self._registry = CollectorRegistry()
         self._stored = Stored(storage)
-        self._watched: dict[tuple[str, str, str], Watched] = {}
+        self._answered: collections.deque[Answered] = collections.deque()
+        self._predicted: collections.deque[int] = collections.deque()
+        self._sum_up_soon = Soon(self.sum_up, COUNT_SECONDS)
         self._requests = Counter(
             "perceptron_http_requests_total",
             "Requests that were answered.",
@@ -116,22 +141,29 @@ class Metrics:
 
     def request(self, method: str, route: str, status: str, seconds: float) -> None:
         """Count a request that was answered, and how long it took."""
-        watched = self._watched.get((method, route, status)) or self._watch(method, route, status)
-        watched.add()
-        watched.observe(seconds)
-
-    def _watch(self, method: str, route: str, status: str) -> Watched:
-        method = method if method in METHODS else OTHER
-        count = self._requests.labels(method, route, status).inc
-        watched = Watched(count, self._durations.labels(route).observe)
-        if method != OTHER:  # of which there may be any number
-            self._watched[method, route, status] = watched
-        return watched
+        self._answered.append(Answered(method, route, status, seconds))
+        self._sum_up_soon()
 
     def predicted(self, rows: int) -> None:
         """Count the rows of a request that was answered."""
-        self._rows.inc(rows)
-        self._batch_size.observe(rows)
+        self._predicted.append(rows)
+        self._sum_up_soon()
+
+    def sum_up(self) -> None:
+        """Write down what was counted since the last time."""
+        counts: dict[tuple[str, str, str], int] = collections.Counter()
+        durations: dict[str, list[float]] = collections.defaultdict(list)
+        for method, route, status, seconds in _drained(self._answered):
+            counts[method if method in METHODS else OTHER, route, status] += 1
+            durations[route].append(seconds)
+        for labels, count in counts.items():
+            self._requests.labels(*labels).inc(count)
+        for route, found in durations.items():
+            self._durations.labels(route).observe_all(found)
+        rows = _drained(self._predicted)
+        if rows:
+            self._rows.inc(sum(rows))
+            self._batch_size.observe_all(rows)
 
     def loaded(self) -> None:
         """Count a model that was read from the database."""
@@ -148,12 +180,18 @@ class Metrics:
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """Write everything in the form that `Accept` asks for; returns it and its media type."""
+        self.sum_up()
         registry = self._registry
         if values.ValueClass._multiprocess:  # noqa: SLF001  # as it was decided at import
             registry = CollectorRegistry()
             MultiProcessCollector(registry)
         encode, media_type = choose_encoder(accept)
         return encode(_Together(registry, self._stored)), media_type
+
+
+def _drained(queue: collections.deque[T]) -> list[T]:
+    """Take out what is there, while other threads may add to it."""
+    return [queue.popleft() for _ in range(len(queue))]
 
 
 class _Together(CollectorRegistry):

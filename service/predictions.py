@@ -1,8 +1,10 @@
 """/predict: ask a model."""
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import orjson
 from flask import Response, abort, request
 from flask_openapi3 import Tag
@@ -65,21 +67,29 @@ def predict() -> Response:
     check_work(model, len(body.inputs))
     if batches.answer_type() != JSON:
         return batches.predict_inputs(body, model.version)
-    answer = Response(predicted(model, body), content_type=JSON)
+    answer = Response(predicted(model, Rows(body.inputs)), content_type=JSON)
     metrics().predicted(len(body.inputs))
-    ask_shadows(model, choice.shadows, partial(computed, inputs=body.inputs), counts())
+    ask_shadows(model, choice.shadows, partial(computed, rows=Rows(body.inputs)), counts())
     return answer
 
 
-def computed(model: ReadyModel, inputs: Inputs) -> FloatArray:
+class Rows(NamedTuple):
+    """The rows of a request."""
+
+    cells: Inputs
+    numbers: npt.NDArray[np.float64] | None = None
+    """The same at once, shape (rows, values), where they are known to be numbers throughout."""
+
+
+def computed(model: ReadyModel, rows: Rows) -> FloatArray:
     """Compute a model's outputs for a request's rows. Raises: InvalidField."""
-    return inference.forward(model.layers, encode_rows(model.preprocessing, inputs))
+    return inference.forward(model.layers, encode_rows(model.preprocessing, *rows))
 
 
-def predicted(model: ReadyModel, body: PredictRequest) -> bytes:
+def predicted(model: ReadyModel, rows: Rows) -> bytes:
     """Write what a model says of a request's rows: a PredictResponse. Raises: InvalidField."""
     target = model.preprocessing.target
-    found = answers(target, computed(model, body.inputs))
+    found = answers(target, computed(model, rows))
     return orjson.dumps(
         {
             "model": model.name,
@@ -87,7 +97,8 @@ def predicted(model: ReadyModel, body: PredictRequest) -> bytes:
             "predictions": found.predictions,
             "probabilities": found.probabilities,
             "classes": target.classes,
-        }
+        },
+        option=orjson.OPT_SERIALIZE_NUMPY,
     )
 
 

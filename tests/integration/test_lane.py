@@ -65,13 +65,19 @@ def rows(*inputs: Any, **others: Any) -> bytes:
 JSON = {"Content-Type": "application/json"}
 INFER = "/v2/models/xor/infer"
 
+MANY = [[0, 1]] * 500
+
 ANSWERED = {
     "numbers": ("/predict", JSON, rows([0, 1], [1, 1.0])),
     "records": ("/predict", JSON, rows({"x1": 0, "x2": 1})),
     "a version": ("/predict", JSON, rows([0, 1], version=1)),
     "an alias": ("/predict", JSON | {"Accept": "*/*"}, rows([0, 1], version="latest")),
     "a browser": ("/predict", JSON | {"Accept-Language": "ko"}, rows([1, 1])),
-    "many": ("/predict", JSON, rows(*[[0, 1]] * 500)),
+    "many": ("/predict", JSON, rows(*MANY, [0.1, 1])),
+    "many, and a version": ("/predict", JSON, rows(*MANY, version=1)),
+    "many, with their names spelled": ("/predict", JSON, rows(*MANY).replace(b"inp", b"\\u0069np")),
+    "many of large numbers": ("/predict", JSON, rows(*MANY, [10**30, -(10**300)])),
+    "many records": ("/predict", JSON, rows(*[{"x1": 0, "x2": 1}] * 200)),
     "tensors": (INFER, JSON, tensors()),
     "no media type": (INFER, {}, tensors()),
     "a version's tensors": ("/v2/models/xor/versions/1/infer", JSON, tensors()),
@@ -95,6 +101,24 @@ HANDED_ON = {
     "no such alias": ("/v2/models/xor/versions/none/infer", JSON, tensors()),
     "no number": ("/predict", JSON, rows([0, "one"])),
     "too few": ("/predict", JSON, rows([0])),
+    "many, one no number": ("/predict", JSON, rows(*MANY, [0, "1"])),
+    "many, one true": ("/predict", JSON, rows(*MANY, [0.5, True])),
+    "many, one false, names spelled": (
+        "/predict",
+        JSON,
+        b'{"model":"inputs","\\u0069nputs":%b}' % json.dumps([*MANY, [0.5, False]]).encode(),
+    ),
+    "many, one missing": ("/predict", JSON, rows(*MANY, [0, None])),
+    "many, one too short": ("/predict", JSON, rows(*MANY, [0])),
+    "many, of the same sum": ("/predict", JSON, rows(*MANY, [0], [0, 1, 1])),
+    "many, all too short": ("/predict", JSON, rows(*[[0]] * 500)),
+    "many of nothing": ("/predict", JSON, rows(*[[]] * 500)),
+    "many, one in a list": ("/predict", JSON, rows(*MANY, [[0], 1])),
+    "many without a list": ("/predict", JSON, rows(*[0] * 500)),
+    "many, and more": ("/predict", JSON, rows(*MANY, more=1)),
+    "many, one infinite": ("/predict", JSON, rows(*MANY).replace(b"0,", b"1e999,", 1)),
+    "many without a model": ("/predict", JSON, json.dumps({"inputs": MANY}).encode()),
+    "many in a list": ("/predict", JSON, json.dumps(MANY).encode()),
     "no JSON": ("/predict", JSON, b"{"),
     "not UTF-8": ("/predict", JSON, b'{"model":"\xff"}'),
     "NaN": ("/predict", JSON, b'{"model":"xor","inputs":[[NaN,1]]}'),

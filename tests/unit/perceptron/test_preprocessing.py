@@ -4,6 +4,7 @@ import json
 from typing import Any, Literal
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,11 +14,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from perceptron.frames import Column, Frame, booleans, categories, numbers
-from perceptron.preprocessing import answers, encode, encode_rows, fit, places_of
+from perceptron.preprocessing import MANY, answers, encode, encode_rows, fit, places_of
 from schemas.errors import InvalidField
 from schemas.preprocessing import (
     BooleanFeature,
     CategoricalFeature,
+    Label,
     NumericFeature,
     Preprocessing,
     PreprocessingConfig,
@@ -344,23 +346,36 @@ def test_answers_of_two_classes() -> None:
     """The second class is answered where its probability is over one half."""
     target = Target(name="y", task="binary", classes=("no", "yes"))
     found = answers(target, np.array([0.25, 0.5, 0.75], np.float32))
-    assert found.predictions == ("no", "no", "yes")
-    assert found.probabilities == (0.25, 0.5, 0.75)
+    assert found.predictions == ["no", "no", "yes"]
+    assert found.probabilities is not None
+    assert found.probabilities.tolist() == [0.25, 0.5, 0.75]
 
 
 def test_answers_of_several_classes() -> None:
     """The most probable class is answered by its label, with every class's probability."""
     target = Target(name="y", task="multiclass", classes=(1, 2, 7))
     found = answers(target, np.array([[0.25, 0.25, 0.5], [0.5, 0.5, 0]], np.float32))
-    assert found.predictions == (7, 1)
-    assert found.probabilities == ((0.25, 0.25, 0.5), (0.5, 0.5, 0))
+    assert found.predictions == [7, 1]
+    assert found.probabilities is not None
+    assert found.probabilities.tolist() == [[0.25, 0.25, 0.5], [0.5, 0.5, 0]]
 
 
 def test_answers_of_a_regression() -> None:
     """Numbers are answered as they are, without probabilities."""
     target = Target(name="y", task="regression", classes=None)
     found = answers(target, np.array([1.5, -2], np.float32))
-    assert found == ((1.5, -2.0), None)
+    assert list(found.predictions) == [1.5, -2.0]
+    assert found.probabilities is None
+
+
+@pytest.mark.parametrize("classes", [(3, 5), (False, True), (0.5, 1.5), ("no", "yes"), (1, 2.5)])
+def test_answers_of_many_rows(classes: tuple[Label, ...]) -> None:
+    """Many rows are given the classes that each by itself is given, of the same types."""
+    target = Target(name="y", task="binary", classes=classes)
+    outputs = np.linspace(0, 1, 2 * MANY, dtype=np.float32)
+    labels = [answers(target, row).predictions[0] for row in outputs[:, None]]
+    told = json.loads(orjson.dumps(answers(target, outputs)[0], option=orjson.OPT_SERIALIZE_NUMPY))
+    assert list(map(repr, told)) == list(map(repr, labels))
 
 
 def test_labels_keep_their_types() -> None:
