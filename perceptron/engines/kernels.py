@@ -33,6 +33,7 @@ from perceptron.engines.simd import (
     pointer,
     power_of_two,
     put,
+    replaced,
     splat,
     square_root,
     store,
@@ -89,21 +90,30 @@ BETA_1, BETA_2, ALPHA, EPSILON = 0.9, 0.999, 0.99, 1e-8
 
 
 @inlined
-def exponential(x: Lanes) -> Lanes:
+def _scaled_exponential(x: Lanes) -> tuple[Lanes, Lanes]:
     """
-    Compute eˣ within 2 units in the last place; below −87 and above 88 it stays there.
+    Compute eˣ as a number near 1 and a power of two, which are to be multiplied.
 
-    Source: S. Moshier, Cephes, `expf`.
+    Pairs of the polynomial's terms are computed beside each other, for a short chain.
+
+    Source: S. Moshier, Cephes, `expf`; D. Knuth, The Art of Computer Programming 2, §4.6.4.
     """
     x = minimum(maximum(x, -87.0), 88.0)
     n = floor(fma(x, 1.44269504088896341, 0.5))
     r = fma(n, 2.12194440e-4, fma(n, -0.693359375, x))
-    p = fma(r, 1.9875691500e-4, 1.3981999507e-3)
-    p = fma(p, r, 8.3334519073e-3)
-    p = fma(p, r, 4.1665795894e-2)
-    p = fma(p, r, 1.6666665459e-1)
-    p = fma(p, r, 5.0000001201e-1)
-    return fma(p, r * r, r + 1.0) * power_of_two(n)
+    square = r * r
+    high = fma(r, 1.9875691500e-4, 1.3981999507e-3)
+    middle = fma(r, 8.3334519073e-3, 4.1665795894e-2)
+    low = fma(r, 1.6666665459e-1, 5.0000001201e-1)
+    p = fma(fma(high, square, middle), square, low)
+    return fma(p, square, r + 1.0), power_of_two(n)
+
+
+@inlined
+def exponential(x: Lanes) -> Lanes:
+    """Compute eˣ within 2 units in the last place; below −87 and above 88 it stays there."""
+    factor, power = _scaled_exponential(x)
+    return factor * power
 
 
 @inlined
@@ -147,7 +157,8 @@ def logarithm_of_1_plus(x: Lanes) -> Lanes:
 @inlined
 def sigmoid(z: Lanes) -> Lanes:
     """Compute 1 / (1 + e⁻ᶻ)."""
-    return 1.0 / (exponential(0.0 - z) + 1.0)
+    factor, power = _scaled_exponential(0.0 - z)
+    return 1.0 / fma(factor, power, 1.0)
 
 
 @inlined
@@ -514,6 +525,14 @@ def judge(
 
 
 @inlined
+def error(task: int, z: Lanes, target: Lanes, share: Lanes) -> Lanes:
+    """Compute the derivatives of the batch's loss by z of an only output unit."""
+    if task == BINARY:
+        return (sigmoid(z) - target) * share
+    return (z - target) * (share + share)
+
+
+@inlined
 def put_errors(
     task: int,
     outputs: int,
@@ -527,10 +546,8 @@ def put_errors(
 ) -> None:
     """Compute the derivatives of the batch's loss by z, in sixteen lanes; see `judge`."""
     z = load(logits, at)
-    if task == BINARY:
-        store(errors, into, (sigmoid(z) - target) * share)
-    elif task == REGRESSION:
-        store(errors, into, (z - target) * (share + share))
+    if task != MULTICLASS:
+        store(errors, into, error(task, z, target, share))
     else:
         for o in range(1, outputs):
             z = maximum(z, load(logits, at + o * stride))
@@ -566,11 +583,12 @@ def _collect(plan: Any, rows: int, scratch: _Scratch) -> None:
     """Bring z of the rows into the lanes, output by output."""
     last = len(plan) - 1
     outputs, padded, z_at = plan[last, OUTPUTS], plan[last, PADDED], plan[last, VALUES]
-    for row in range(rows):
-        put(scratch.logits, row, get(scratch.values, z_at + row * padded))
-    for o in range(1, outputs):
-        for row in range(rows):
-            put(scratch.logits, o * TILE_ROWS + row, get(scratch.values, z_at + row * padded + o))
+    for o in range(outputs):
+        for row in range(0, rows, LANES):
+            z = splat(0.0)
+            for lane in range(min(LANES, rows - row)):
+                z = replaced(z, lane, get(scratch.values, z_at + (row + lane) * padded + o))
+            store(scratch.logits, o * TILE_ROWS + row, z)
 
 
 @inlined

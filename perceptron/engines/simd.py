@@ -146,6 +146,35 @@ def first(_typingctx: Any, value: Any) -> Any:
     return _lanes(value), codegen
 
 
+@intrinsic
+def replaced(_typingctx: Any, lanes: Any, _lane: Any, value: Any) -> Any:
+    """Put a number into one of the lanes."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        number = context.cast(builder, values[2], signature.args[2], types.float32)
+        return builder.insert_element(values[0], number, values[1])
+
+    return _lanes(lanes, types.intp, value), codegen
+
+
+@intrinsic
+def total(_typingctx: Any, lanes: Any) -> Any:
+    """Add the lanes up, halves onto each other."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        (vector,) = values
+        nothing = ir.Constant(_VECTOR, ir.Undefined)
+        width = LANES
+        while width > 1:
+            width //= 2
+            order = [(lane + width) % LANES for lane in range(LANES)]
+            other = builder.shuffle_vector(vector, nothing, ir.Constant(_INTEGERS, order))
+            vector = builder.fadd(vector, other)
+        return builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(lanes), codegen
+
+
 def _operator(symbol: Callable[..., Any], name: str) -> None:
     function = _elementwise(2, lambda builder, a, b: getattr(builder, name)(a, b))
 
