@@ -23,13 +23,13 @@ from perceptron.engines.simd import (
     absolute,
     exponent,
     first,
-    floor,
     fma,
     get,
     load,
     mantissa,
     maximum,
     minimum,
+    negative,
     pointer,
     power_of_two,
     put,
@@ -80,6 +80,9 @@ TASKS: Mapping[Task, int] = {
     "regression": REGRESSION,
 }
 
+ROUNDING = 12582912.0
+"""1.5 · 2²³: a small float32 is rounded to a whole number when this is added."""
+
 EPOCH, TRAIN_LOSS, TRAIN_CORRECT, VALID_LOSS, VALID_CORRECT = range(5)
 """Columns of a record; losses are sums over rows."""
 
@@ -92,14 +95,13 @@ BETA_1, BETA_2, ALPHA, EPSILON = 0.9, 0.999, 0.99, 1e-8
 @inlined
 def _scaled_exponential(x: Lanes) -> tuple[Lanes, Lanes]:
     """
-    Compute eˣ as a number near 1 and a power of two, which are to be multiplied.
+    Compute eˣ, x in −87 … 88, as a number near 1 and a power of two, which are to be multiplied.
 
     Pairs of the polynomial's terms are computed beside each other, for a short chain.
 
     Source: S. Moshier, Cephes, `expf`; D. Knuth, The Art of Computer Programming 2, §4.6.4.
     """
-    x = minimum(maximum(x, -87.0), 88.0)
-    n = floor(fma(x, 1.44269504088896341, 0.5))
+    n = fma(x, 1.44269504088896341, ROUNDING) - ROUNDING
     r = fma(n, 2.12194440e-4, fma(n, -0.693359375, x))
     square = r * r
     high = fma(r, 1.9875691500e-4, 1.3981999507e-3)
@@ -112,7 +114,7 @@ def _scaled_exponential(x: Lanes) -> tuple[Lanes, Lanes]:
 @inlined
 def exponential(x: Lanes) -> Lanes:
     """Compute eˣ within 2 units in the last place; below −87 and above 88 it stays there."""
-    factor, power = _scaled_exponential(x)
+    factor, power = _scaled_exponential(minimum(maximum(x, -87.0), 88.0))
     return factor * power
 
 
@@ -156,9 +158,9 @@ def logarithm_of_1_plus(x: Lanes) -> Lanes:
 
 @inlined
 def sigmoid(z: Lanes) -> Lanes:
-    """Compute 1 / (1 + e⁻ᶻ)."""
-    factor, power = _scaled_exponential(0.0 - z)
-    return 1.0 / fma(factor, power, 1.0)
+    """Compute 1 / (1 + e⁻ᶻ), below zero as eᶻ / (eᶻ + 1)."""
+    factor, power = _scaled_exponential(maximum(negative(absolute(z)), -87.0))
+    return where_positive(z, 1.0, factor * power) / fma(factor, power, 1.0)
 
 
 @inlined
@@ -359,7 +361,7 @@ def update(
     for i in range(0, size, LANES):
         w = load(weights, i)
         g = load(gradient, i)
-        if rule == ADAMW:
+        if rule in (SGD, ADAMW):
             w = w * (1.0 - rate * decay)
         else:
             g = fma(w, decay, g)
@@ -503,7 +505,7 @@ def judge(
     """
     z = load(logits, at)
     if task == BINARY:
-        rest = logarithm_of_1_plus(exponential(0.0 - absolute(z)))
+        rest = logarithm_of_1_plus(exponential(negative(absolute(z))))
         loss = maximum(z, 0.0) - z * target + rest
         chosen = where_positive(sigmoid(z) - 0.5, 1.0, 0.0)
     elif task == REGRESSION:
@@ -527,8 +529,8 @@ def judge(
 @inlined
 def error(task: int, z: Lanes, target: Lanes, share: Lanes) -> Lanes:
     """Compute the derivatives of the batch's loss by z of an only output unit."""
-    if task == BINARY:
-        return (sigmoid(z) - target) * share
+    if task == BINARY:  # exact as (a − target) · share is, since targets are 0 or 1
+        return fma(sigmoid(z), share, negative(target * share))
     return (z - target) * (share + share)
 
 

@@ -115,8 +115,8 @@ def _where_positive(builder: Any, x: Any, a: Any, b: Any) -> Any:
 
 fma = _elementwise(3, _llvm("fmuladd", 3))
 """a · b + c, with one rounding where the machine can."""
-floor = _elementwise(1, _llvm("floor", 1))
 square_root = _elementwise(1, _llvm("sqrt", 1))
+negative = _elementwise(1, lambda builder, x: builder.fneg(x))
 absolute = _elementwise(1, _llvm("fabs", 1))
 minimum = _elementwise(2, _choose("<"))
 """The lesser of two; the second is no NaN."""
