@@ -17,12 +17,14 @@ import numpy.typing as npt
 
 from perceptron.engines.compiling import inlined, stored
 from perceptron.engines.simd import (
+    HAS_32_REGISTERS,
     LANES,
     Lanes,
     Pointer,
     absolute,
     exponent,
     first,
+    flush_subnormals,
     fma,
     get,
     load,
@@ -34,6 +36,7 @@ from perceptron.engines.simd import (
     power_of_two,
     put,
     replaced,
+    restore,
     splat,
     square_root,
     store,
@@ -225,6 +228,63 @@ def activate(kind: int, z: Lanes, values: Pointer, slopes: Pointer, at: int) -> 
 
 
 @inlined
+def _multiply_panels(
+    is_pair: bool,
+    kind: int,
+    rows: int,
+    inputs: int,
+    padded: int,
+    block: int,
+    source: Pointer,
+    first: int,
+    stride: int,
+    weights: Pointer,
+    start: int,
+    has_bias: int,
+    values: Pointer,
+    slopes: Pointer,
+    into: int,
+) -> None:
+    """Do `_multiply` for the outputs from `block` on, of one panel or of two."""
+    size = (inputs + has_bias) * LANES
+    panel = start + block * (inputs + has_bias)
+    bias = panel + inputs * LANES
+    for row in range(0, rows, ROWS_AT_ONCE):
+        a = load(weights, bias) if has_bias else splat(0.0)
+        b = a
+        c = a
+        d = a
+        e = load(weights, bias + size) if is_pair and has_bias else splat(0.0)
+        f = e
+        g = e
+        h = e
+        at = first + row * stride
+        for i in range(inputs):
+            w = load(weights, panel + i * LANES)
+            a = fma(get(source, at + i), w, a)
+            b = fma(get(source, at + stride + i), w, b)
+            c = fma(get(source, at + 2 * stride + i), w, c)
+            d = fma(get(source, at + 3 * stride + i), w, d)
+            if is_pair:
+                w = load(weights, panel + size + i * LANES)
+                e = fma(get(source, at + i), w, e)
+                f = fma(get(source, at + stride + i), w, f)
+                g = fma(get(source, at + 2 * stride + i), w, g)
+                h = fma(get(source, at + 3 * stride + i), w, h)
+        at = into + row * padded + block
+        activate(kind, a, values, slopes, at)
+        activate(kind, b, values, slopes, at + padded)
+        activate(kind, c, values, slopes, at + 2 * padded)
+        activate(kind, d, values, slopes, at + 3 * padded)
+        if is_pair:
+            at += LANES
+            activate(kind, e, values, slopes, at)
+            activate(kind, f, values, slopes, at + padded)
+            activate(kind, g, values, slopes, at + 2 * padded)
+            activate(kind, h, values, slopes, at + 3 * padded)
+
+
+@inlined
 def _multiply(
     kind: int,
     rows: int,
@@ -245,25 +305,83 @@ def _multiply(
 
     The last rows may be followed by others that nobody uses; all have room for them.
     """
-    for block in range(0, padded, LANES):
-        panel = start + block * (inputs + has_bias)
-        for row in range(0, rows, ROWS_AT_ONCE):
-            a = load(weights, panel + inputs * LANES) if has_bias else splat(0.0)
-            b = a
-            c = a
-            d = a
-            at = first + row * stride
-            for i in range(inputs):
-                w = load(weights, panel + i * LANES)
-                a = fma(get(source, at + i), w, a)
-                b = fma(get(source, at + stride + i), w, b)
-                c = fma(get(source, at + 2 * stride + i), w, c)
-                d = fma(get(source, at + 3 * stride + i), w, d)
-            at = into + row * padded + block
-            activate(kind, a, values, slopes, at)
-            activate(kind, b, values, slopes, at + padded)
-            activate(kind, c, values, slopes, at + 2 * padded)
-            activate(kind, d, values, slopes, at + 3 * padded)
+    block = 0
+    while block + LANES < padded and HAS_32_REGISTERS:
+        _multiply_panels(
+            True, kind, rows, inputs, padded, block, source, first, stride, weights, start,
+            has_bias, values, slopes, into,
+        )  # fmt: skip
+        block += 2 * LANES
+    while block < padded:
+        _multiply_panels(
+            False, kind, rows, inputs, padded, block, source, first, stride, weights, start,
+            has_bias, values, slopes, into,
+        )  # fmt: skip
+        block += LANES
+
+
+@inlined
+def _sum_products(
+    is_first: bool,
+    inputs: int,
+    is_pair: bool,
+    rows: int,
+    padded: int,
+    source: Pointer,
+    x: int,
+    stride: int,
+    errors: Pointer,
+    y: int,
+    gradient: Pointer,
+    at: int,
+    size: int,
+) -> None:
+    """
+    Add the products of 1, 4 or 6 inputs and the errors of a panel, or of 4 inputs and a pair.
+
+    That many sums are kept in registers; `size` is a panel's.
+    """
+    a = splat(0.0) if is_first else load(gradient, at)
+    b = splat(0.0) if is_first or inputs < 4 else load(gradient, at + LANES)
+    c = splat(0.0) if is_first or inputs < 4 else load(gradient, at + 2 * LANES)
+    d = splat(0.0) if is_first or inputs < 4 else load(gradient, at + 3 * LANES)
+    into = at + size if is_pair else at + 4 * LANES
+    has_more = is_pair or inputs == 6
+    has_all = is_pair and inputs == 4
+    p = splat(0.0) if is_first or not has_more else load(gradient, into)
+    q = splat(0.0) if is_first or not (has_all or inputs == 6) else load(gradient, into + LANES)
+    r = splat(0.0) if is_first or not has_all else load(gradient, into + 2 * LANES)
+    s = splat(0.0) if is_first or not has_all else load(gradient, into + 3 * LANES)
+    for row in range(rows):
+        e = load(errors, y + row * padded)
+        i = x + row * stride
+        a = fma(get(source, i), e, a)
+        if inputs >= 4:
+            b = fma(get(source, i + 1), e, b)
+            c = fma(get(source, i + 2), e, c)
+            d = fma(get(source, i + 3), e, d)
+        if is_pair:
+            e = load(errors, y + row * padded + LANES)
+            p = fma(get(source, i), e, p)
+            if inputs == 4:
+                q = fma(get(source, i + 1), e, q)
+                r = fma(get(source, i + 2), e, r)
+                s = fma(get(source, i + 3), e, s)
+        elif inputs == 6:
+            p = fma(get(source, i + 4), e, p)
+            q = fma(get(source, i + 5), e, q)
+    store(gradient, at, a)
+    if inputs >= 4:
+        store(gradient, at + LANES, b)
+        store(gradient, at + 2 * LANES, c)
+        store(gradient, at + 3 * LANES, d)
+    if has_more:
+        store(gradient, into, p)
+    if has_all or inputs == 6:
+        store(gradient, into + LANES, q)
+    if has_all:
+        store(gradient, into + 2 * LANES, r)
+        store(gradient, into + 3 * LANES, s)
 
 
 @inlined
@@ -281,60 +399,48 @@ def _add_gradient(
     start: int,
 ) -> None:
     """Add sourceᵀ · errors, and the errors' sum for the bias; the first tile begins anew."""
-    for block in range(0, padded, LANES):
-        panel = start + block * (inputs + 1)
+    size = (inputs + 1) * LANES
+    block = 0
+    while block + LANES < padded and HAS_32_REGISTERS:
+        panel, y = start + block * (inputs + 1), errors_at + block
         i = 0
-        while i + 6 <= inputs:  # as many sums as 16 registers of AVX2 hold beside the factors
-            at = panel + i * LANES
-            a = splat(0.0) if is_first else load(gradient, at)
-            b = splat(0.0) if is_first else load(gradient, at + LANES)
-            c = splat(0.0) if is_first else load(gradient, at + 2 * LANES)
-            d = splat(0.0) if is_first else load(gradient, at + 3 * LANES)
-            f = splat(0.0) if is_first else load(gradient, at + 4 * LANES)
-            g = splat(0.0) if is_first else load(gradient, at + 5 * LANES)
-            for row in range(rows):
-                e = load(errors, errors_at + row * padded + block)
-                x = first + row * stride + i
-                a = fma(get(source, x), e, a)
-                b = fma(get(source, x + 1), e, b)
-                c = fma(get(source, x + 2), e, c)
-                d = fma(get(source, x + 3), e, d)
-                f = fma(get(source, x + 4), e, f)
-                g = fma(get(source, x + 5), e, g)
-            store(gradient, at, a)
-            store(gradient, at + LANES, b)
-            store(gradient, at + 2 * LANES, c)
-            store(gradient, at + 3 * LANES, d)
-            store(gradient, at + 4 * LANES, f)
-            store(gradient, at + 5 * LANES, g)
-            i += 6
         while i + 4 <= inputs:
-            at = panel + i * LANES
-            a = splat(0.0) if is_first else load(gradient, at)
-            b = splat(0.0) if is_first else load(gradient, at + LANES)
-            c = splat(0.0) if is_first else load(gradient, at + 2 * LANES)
-            d = splat(0.0) if is_first else load(gradient, at + 3 * LANES)
-            for row in range(rows):
-                e = load(errors, errors_at + row * padded + block)
-                x = first + row * stride + i
-                a = fma(get(source, x), e, a)
-                b = fma(get(source, x + 1), e, b)
-                c = fma(get(source, x + 2), e, c)
-                d = fma(get(source, x + 3), e, d)
-            store(gradient, at, a)
-            store(gradient, at + LANES, b)
-            store(gradient, at + 2 * LANES, c)
-            store(gradient, at + 3 * LANES, d)
+            _sum_products(
+                is_first, 4, True, rows, padded, source, first + i, stride, errors, y,
+                gradient, panel + i * LANES, size,
+            )  # fmt: skip
             i += 4
         while i < inputs:
-            at = panel + i * LANES
-            a = splat(0.0) if is_first else load(gradient, at)
-            for row in range(rows):
-                e = load(errors, errors_at + row * padded + block)
-                a = fma(get(source, first + row * stride + i), e, a)
-            store(gradient, at, a)
+            _sum_products(
+                is_first, 1, True, rows, padded, source, first + i, stride, errors, y,
+                gradient, panel + i * LANES, size,
+            )  # fmt: skip
             i += 1
-        at = panel + inputs * LANES
+        block += 2 * LANES
+    while block < padded:
+        panel, y = start + block * (inputs + 1), errors_at + block
+        i = 0
+        while i + 6 <= inputs:
+            _sum_products(
+                is_first, 6, False, rows, padded, source, first + i, stride, errors, y,
+                gradient, panel + i * LANES, size,
+            )  # fmt: skip
+            i += 6
+        while i + 4 <= inputs:
+            _sum_products(
+                is_first, 4, False, rows, padded, source, first + i, stride, errors, y,
+                gradient, panel + i * LANES, size,
+            )  # fmt: skip
+            i += 4
+        while i < inputs:
+            _sum_products(
+                is_first, 1, False, rows, padded, source, first + i, stride, errors, y,
+                gradient, panel + i * LANES, size,
+            )  # fmt: skip
+            i += 1
+        block += LANES
+    for block in range(0, padded, LANES):
+        at = start + (block + LANES) * (inputs + 1) - LANES
         a = splat(0.0) if is_first else load(gradient, at)
         for row in range(rows):
             a = a + load(errors, errors_at + row * padded + block)
@@ -771,6 +877,7 @@ def train(
     optimizer's states are as long as the weights; `memory`, zeros at first, is as long as
     `memory_size` says.
     """
+    mode = flush_subnormals()
     rows = len(targets) - LANES
     size = len(weights)
     outputs = plan[len(plan) - 1, OUTPUTS]
@@ -821,4 +928,5 @@ def train(
             records[made, VALID_LOSS] = valid_loss
             records[made, VALID_CORRECT] = valid_correct
             made += 1
+    restore(mode)
     return step, made

@@ -27,12 +27,14 @@ from perceptron.engines.simd import (
     LANES,
     Lanes,
     Pointer,
+    flush_subnormals,
     fma,
     get,
     load,
     pointer,
     put,
     replaced,
+    restore,
     splat,
     store,
     total,
@@ -147,6 +149,7 @@ def train(
     Shapes: weights and the optimizer's states (inputs + 1,), with zeros up to a multiple of
     `LANES`; `memory` as long as `memory_size` says.
     """
+    mode = flush_subnormals()
     rows = len(targets) - LANES
     valid_rows = len(valid_targets) - LANES
     inputs = plan[0, INPUTS]
@@ -209,4 +212,5 @@ def train(
                 records[made, VALID_LOSS] += tile_loss
                 records[made, VALID_CORRECT] += tile_correct
             made += 1
+    restore(mode)
     return step, made
