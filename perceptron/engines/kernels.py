@@ -46,9 +46,12 @@ from schemas.network import Activation, Task
 from schemas.training import Optimizer
 
 TILE_ROWS = 32
-"""Rows that go through the layers together; a multiple of `ROWS_AT_ONCE`."""
+"""Rows that go through the layers together; a multiple of twice `ROWS_AT_ONCE`."""
 ROWS_AT_ONCE = 4
 """Rows that share one reading of the weights."""
+
+NOTHING, NEXT_ROWS, NEXT_PANEL = range(3)
+"""What is computed beside a block of rows and units."""
 
 INPUTS, OUTPUTS, PADDED, WEIGHTS, TRANSPOSED, VALUES = range(6)
 """Columns of a plan: a layer's inputs, outputs, padded outputs, and where its parts begin in the
@@ -228,10 +231,10 @@ def activate(kind: int, z: Lanes, values: Pointer, slopes: Pointer, at: int) -> 
 
 
 @inlined
-def _multiply_panels(
-    is_pair: bool,
+def _multiply_block(
+    beside: int,
     kind: int,
-    rows: int,
+    row: int,
     inputs: int,
     padded: int,
     block: int,
@@ -245,43 +248,48 @@ def _multiply_panels(
     slopes: Pointer,
     into: int,
 ) -> None:
-    """Do `_multiply` for the outputs from `block` on, of one panel or of two."""
+    """
+    Do `_multiply` for `ROWS_AT_ONCE` rows from `row` on and the panel at `block`.
+
+    Beside it, for `NOTHING`, for the `NEXT_ROWS` or for the `NEXT_PANEL`.
+    """
     size = (inputs + has_bias) * LANES
     panel = start + block * (inputs + has_bias)
     bias = panel + inputs * LANES
-    for row in range(0, rows, ROWS_AT_ONCE):
-        a = load(weights, bias) if has_bias else splat(0.0)
-        b = a
-        c = a
-        d = a
-        e = load(weights, bias + size) if is_pair and has_bias else splat(0.0)
-        f = e
-        g = e
-        h = e
-        at = first + row * stride
-        for i in range(inputs):
-            w = load(weights, panel + i * LANES)
-            a = fma(get(source, at + i), w, a)
-            b = fma(get(source, at + stride + i), w, b)
-            c = fma(get(source, at + 2 * stride + i), w, c)
-            d = fma(get(source, at + 3 * stride + i), w, d)
-            if is_pair:
-                w = load(weights, panel + size + i * LANES)
-                e = fma(get(source, at + i), w, e)
-                f = fma(get(source, at + stride + i), w, f)
-                g = fma(get(source, at + 2 * stride + i), w, g)
-                h = fma(get(source, at + 3 * stride + i), w, h)
-        at = into + row * padded + block
-        activate(kind, a, values, slopes, at)
-        activate(kind, b, values, slopes, at + padded)
-        activate(kind, c, values, slopes, at + 2 * padded)
-        activate(kind, d, values, slopes, at + 3 * padded)
-        if is_pair:
-            at += LANES
-            activate(kind, e, values, slopes, at)
-            activate(kind, f, values, slopes, at + padded)
-            activate(kind, g, values, slopes, at + 2 * padded)
-            activate(kind, h, values, slopes, at + 3 * padded)
+    a = load(weights, bias) if has_bias else splat(0.0)
+    b = a
+    c = a
+    d = a
+    e = load(weights, bias + size) if beside == NEXT_PANEL and has_bias else a
+    f = e
+    g = e
+    h = e
+    at = first + row * stride
+    other = at + ROWS_AT_ONCE * stride if beside == NEXT_ROWS else at
+    for i in range(inputs):
+        w = load(weights, panel + i * LANES)
+        a = fma(get(source, at + i), w, a)
+        b = fma(get(source, at + stride + i), w, b)
+        c = fma(get(source, at + 2 * stride + i), w, c)
+        d = fma(get(source, at + 3 * stride + i), w, d)
+        if beside == NEXT_PANEL:
+            w = load(weights, panel + size + i * LANES)
+        if beside != NOTHING:
+            e = fma(get(source, other + i), w, e)
+            f = fma(get(source, other + stride + i), w, f)
+            g = fma(get(source, other + 2 * stride + i), w, g)
+            h = fma(get(source, other + 3 * stride + i), w, h)
+    at = into + row * padded + block
+    activate(kind, a, values, slopes, at)
+    activate(kind, b, values, slopes, at + padded)
+    activate(kind, c, values, slopes, at + 2 * padded)
+    activate(kind, d, values, slopes, at + 3 * padded)
+    if beside != NOTHING:
+        at += LANES if beside == NEXT_PANEL else ROWS_AT_ONCE * padded
+        activate(kind, e, values, slopes, at)
+        activate(kind, f, values, slopes, at + padded)
+        activate(kind, g, values, slopes, at + 2 * padded)
+        activate(kind, h, values, slopes, at + 3 * padded)
 
 
 @inlined
@@ -307,16 +315,26 @@ def _multiply(
     """
     block = 0
     while block + LANES < padded and HAS_32_REGISTERS:
-        _multiply_panels(
-            True, kind, rows, inputs, padded, block, source, first, stride, weights, start,
-            has_bias, values, slopes, into,
-        )  # fmt: skip
+        for row in range(0, rows, ROWS_AT_ONCE):
+            _multiply_block(
+                NEXT_PANEL, kind, row, inputs, padded, block, source, first, stride, weights,
+                start, has_bias, values, slopes, into,
+            )  # fmt: skip
         block += 2 * LANES
     while block < padded:
-        _multiply_panels(
-            False, kind, rows, inputs, padded, block, source, first, stride, weights, start,
-            has_bias, values, slopes, into,
-        )  # fmt: skip
+        row = 0
+        while row + ROWS_AT_ONCE < rows and HAS_32_REGISTERS:
+            _multiply_block(
+                NEXT_ROWS, kind, row, inputs, padded, block, source, first, stride, weights,
+                start, has_bias, values, slopes, into,
+            )  # fmt: skip
+            row += 2 * ROWS_AT_ONCE
+        while row < rows:
+            _multiply_block(
+                NOTHING, kind, row, inputs, padded, block, source, first, stride, weights,
+                start, has_bias, values, slopes, into,
+            )  # fmt: skip
+            row += ROWS_AT_ONCE
         block += LANES
 
 
