@@ -102,7 +102,8 @@ def warm_up(engine: EngineName) -> None:
         config = TrainingConfig(engine=engine, epochs=1, batch_size=2)
         rows = Table("rows", ("x",), np.eye(4, 1, dtype=np.float32), np.ones(4, np.float32))
         network = NetworkConfig(hidden_layers=(2,))
-        list(start(network, config, rows, None).run())
+        for one in (network, NetworkConfig()):
+            list(start(one, config, rows, None).run())
         list(import_module("perceptron.engines.fleet").Fleet(network, [config], rows, None).run())
 
 

@@ -16,7 +16,7 @@ from numba.core.caching import (
     UserWideCacheLocator,
 )
 
-SOURCES = ("compiling.py", "simd.py", "kernels.py", "fleet_kernels.py")
+SOURCES = ("compiling.py", "simd.py", "kernels.py", "unit_kernels.py", "fleet_kernels.py")
 """The files that machine code is made of."""
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perceptron.engines import fleet_kernels, kernels
-from perceptron.engines.fused_engine import flat, rates
+from perceptron.engines.fused_engine import flat, rates, zeros
 from perceptron.engines.pacing import chunks
 from perceptron.engines.reports import Counted, Member, check_alike
 from perceptron.engines.simd import LANES
@@ -75,15 +75,15 @@ class _Group:
         self._activation = kernels.ACTIVATIONS[network.activation]
         self._rule = kernels.RULES[self._training.optimizer]
         self._decays = np.array([training.weight_decay for training in lanes], np.float32)
-        self._weights = np.empty(size, np.float32)
+        self._weights = zeros(size)
         order = _order_of_values(widths)
         random = np.random.RandomState()
         for lane, training in enumerate(lanes):
             random.seed(training.seed)
             self._weights[lane::LANES] = initial_values(widths, random)[order]
-        self._memory = np.zeros(fleet_kernels.memory_size(self._plan, size), np.float32)
-        self._momenta = np.zeros(size, np.float32)
-        self._squares = np.zeros(size, np.float32)
+        self._memory = zeros(fleet_kernels.memory_size(self._plan, size))
+        self._momenta = zeros(size)
+        self._squares = zeros(size)
         rows = len(train.targets)
         self._batch_rows = min(self._training.batch_size or rows, rows)
         self._is_shuffled = self._batch_rows < rows

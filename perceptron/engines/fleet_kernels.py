@@ -30,11 +30,13 @@ from perceptron.engines.kernels import (
 from perceptron.engines.simd import (
     LANES,
     Pointer,
+    flush_subnormals,
     fma,
     get,
     load,
     pointer,
     put,
+    restore,
     splat,
     store,
 )
@@ -289,6 +291,7 @@ def train(
     batches; weights and the optimizer's states as the plan says; `memory` as long as `memory_size`
     says; records (at least the records due, 4, LANES).
     """
+    mode = flush_subnormals()
     rows = len(targets) - LANES
     valid_rows = len(valid_targets) - LANES
     inputs = plan[0, INPUTS]
@@ -336,4 +339,5 @@ def train(
             )  # fmt: skip
             is_placed = is_placed and valid_rows == 0
             made += 1
+    restore(mode)
     return step, made

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from perceptron.engines import State, Step, kernels
+from perceptron.engines import State, Step, kernels, unit_kernels
 from perceptron.engines.pacing import chunks
 from perceptron.engines.reports import Counted
 from perceptron.engines.simd import LANES
 from perceptron.initialisation import initial_layers
-from perceptron.layers import Layer, Layers
+from perceptron.layers import FloatArray, Layer, Layers
 from perceptron.tables import Table
 from schemas.errors import Diverged
 from schemas.network import OUTPUT_ACTIVATIONS, NetworkConfig
@@ -40,21 +40,28 @@ class FusedTraining:
         self._valid = flat(valid)
         self._counted = Counted.of(train, valid)
         widths = network.widths(train.features.shape[1], train.outputs)
-        self._plan, weights, transposed = _plan(widths)
-        self._weights = np.zeros(weights, np.float32)
-        self._transposed = np.zeros(transposed, np.float32)
+        self._is_unit = len(widths) == 2 and widths[-1] == 1
+        self._lanes = 1 if self._is_unit else LANES
+        self._plan, weights, transposed = _plan(widths, self._lanes)
+        self._weights = zeros(weights)
+        self._transposed = zeros(transposed)
         output = OUTPUT_ACTIVATIONS[train.task]
         self._initial = initial_layers(widths, network.activation, training.seed, output)
         self._place(self._initial)
-        self._memory = np.zeros(kernels.memory_size(self._plan, weights), np.float32)
-        self._momenta = np.zeros(weights, np.float32)
-        self._squares = np.zeros(weights, np.float32)
+        self._momenta = zeros(weights)
+        self._squares = zeros(weights)
         self._activation = kernels.ACTIVATIONS[network.activation]
         self._task = kernels.TASKS[train.task]
         self._rule = kernels.RULES[training.optimizer]
         rows = len(train.targets)
         self._batch_rows = min(training.batch_size or rows, rows)
         self._is_shuffled = self._batch_rows < rows
+        memory = (
+            unit_kernels.memory_size(widths[0], weights, 0 if self._is_shuffled else rows)
+            if self._is_unit
+            else kernels.memory_size(self._plan, weights)
+        )
+        self._memory = zeros(memory)
         self._steps = 0
         self._trained = self._yielded = 0
         if state is not None:
@@ -68,9 +75,7 @@ class FusedTraining:
         work = rows * len(self._weights)
         for first, end in chunks(training.epochs, work, rows, first=self._trained, stop_at=stop_at):
             self._trained = end
-            for row in self._run(first, end):
-                epoch, *sums = row.tolist()
-                record = self._counted.record(int(epoch), sums)
+            for record in self._counted.records(self._run(first, end)):
                 self._yielded = record.epoch + 1
                 yield Step(
                     self._yielded, record, self.layers() if training.record_weights else None
@@ -122,7 +127,8 @@ class FusedTraining:
         """Train some epochs; the records that they made, as the kernel writes them."""
         training = self._training
         records = np.zeros(((end - first) // training.record_interval + 2, 5))
-        self._steps, made = kernels.train(
+        train = unit_kernels.train if self._is_unit else kernels.train
+        self._steps, made = train(
             first, end, training.epochs - 1, training.record_interval, self._batch_rows,
             self._activation, self._task, self._rule, rates(training, first, end),
             training.weight_decay, self._plan, *self._train, self._order(end - first), *self._valid,
@@ -148,14 +154,14 @@ class FusedTraining:
             rows = np.zeros((inputs + 1, padded), np.float32)
             rows[:-1, :outputs] = layer.weight.T
             rows[-1, :outputs] = layer.bias
-            self._panels(index)[:] = rows.reshape(inputs + 1, -1, LANES).swapaxes(0, 1)
+            self._panels(index)[:] = rows.reshape(inputs + 1, -1, self._lanes).swapaxes(0, 1)
         kernels.transpose(self._plan, self._weights, self._transposed)
 
     def _panels(self, index: int) -> npt.NDArray[np.float32]:
-        """View a layer's weights. Shape (panels, inputs + 1, LANES), the biases in the last row."""
+        """View a layer's weights. Shape (panels, inputs + 1, lanes), the biases in the last row."""
         inputs, _, padded, start, *_ = self._plan[index].tolist()
         part = self._weights[start : start + (inputs + 1) * padded]
-        return part.reshape(-1, inputs + 1, LANES)
+        return part.reshape(-1, inputs + 1, self._lanes)
 
 
 class Rows(NamedTuple):
@@ -175,15 +181,28 @@ class Rows(NamedTuple):
 
 def flat(table: Table | None) -> Rows:
     """Lay a table out; none is one without rows."""
-    nothing = np.zeros(LANES, np.float32)
+    nothing = zeros(LANES)
     if table is None:
         return Rows(nothing, nothing, nothing[:0])
-    room = np.zeros(max(LANES, kernels.ROWS_AT_ONCE * table.features.shape[1]), np.float32)
     return Rows(
-        np.concatenate((table.features.ravel(), room)),
-        np.concatenate((table.targets, nothing)),
-        nothing[:0] if table.weights is None else np.concatenate((table.weights, nothing)),
+        _with_room(table.features, kernels.ROWS_AT_ONCE * table.features.shape[1]),
+        _with_room(table.targets),
+        nothing[:0] if table.weights is None else _with_room(table.weights),
     )
+
+
+def _with_room(values: FloatArray, room: int = 0) -> npt.NDArray[np.float32]:
+    """Copy values with zeros behind them: `LANES` at least."""
+    found = zeros(values.size + max(LANES, room))
+    found[: values.size] = values.ravel()
+    return found
+
+
+def zeros(size: int) -> npt.NDArray[np.float32]:
+    """Make zeros that begin where a line of the cache does: no vector lies across two lines."""
+    found = np.zeros(size + LANES, np.float32)
+    start = -found.ctypes.data // found.itemsize % LANES
+    return found[start : start + size]
 
 
 def rates(training: TrainingConfig, first: int, end: int) -> npt.NDArray[np.float64]:
@@ -194,15 +213,15 @@ def rates(training: TrainingConfig, first: int, end: int) -> npt.NDArray[np.floa
     return np.array([training.schedule.rate(rate, epoch, epochs) for epoch in range(first, end)])
 
 
-def _plan(widths: tuple[int, ...]) -> tuple[npt.NDArray[np.int64], int, int]:
+def _plan(widths: tuple[int, ...], lanes: int) -> tuple[npt.NDArray[np.int64], int, int]:
     """Say where each layer's parts begin, and how long weights and transposed weights are."""
     plan = []
     weights = transposed = values = 0
     for index, (inputs, outputs) in enumerate(pairwise(widths)):
-        padded = -(-outputs // LANES) * LANES
+        padded = -(-outputs // lanes) * lanes
         plan.append((inputs, outputs, padded, weights, transposed, values))
         weights += (inputs + 1) * padded
         values += kernels.TILE_ROWS * padded
         if index > 0:
             transposed += outputs * plan[-2][kernels.PADDED]
-    return np.array(plan, np.int64), weights, max(transposed, 1)
+    return np.array(plan, np.int64), -(-weights // LANES) * LANES, max(transposed, 1)

@@ -17,22 +17,26 @@ import numpy.typing as npt
 
 from perceptron.engines.compiling import inlined, stored
 from perceptron.engines.simd import (
+    HAS_32_REGISTERS,
     LANES,
     Lanes,
     Pointer,
     absolute,
     exponent,
     first,
-    floor,
+    flush_subnormals,
     fma,
     get,
     load,
     mantissa,
     maximum,
     minimum,
+    negative,
     pointer,
     power_of_two,
     put,
+    replaced,
+    restore,
     splat,
     square_root,
     store,
@@ -42,9 +46,12 @@ from schemas.network import Activation, Task
 from schemas.training import Optimizer
 
 TILE_ROWS = 32
-"""Rows that go through the layers together; a multiple of `ROWS_AT_ONCE`."""
+"""Rows that go through the layers together; a multiple of twice `ROWS_AT_ONCE`."""
 ROWS_AT_ONCE = 4
 """Rows that share one reading of the weights."""
+
+NOTHING, NEXT_ROWS, NEXT_PANEL = range(3)
+"""What is computed beside a block of rows and units."""
 
 INPUTS, OUTPUTS, PADDED, WEIGHTS, TRANSPOSED, VALUES = range(6)
 """Columns of a plan: a layer's inputs, outputs, padded outputs, and where its parts begin in the
@@ -79,6 +86,9 @@ TASKS: Mapping[Task, int] = {
     "regression": REGRESSION,
 }
 
+ROUNDING = 12582912.0
+"""1.5 · 2²³: a small float32 is rounded to a whole number when this is added."""
+
 EPOCH, TRAIN_LOSS, TRAIN_CORRECT, VALID_LOSS, VALID_CORRECT = range(5)
 """Columns of a record; losses are sums over rows."""
 
@@ -89,21 +99,29 @@ BETA_1, BETA_2, ALPHA, EPSILON = 0.9, 0.999, 0.99, 1e-8
 
 
 @inlined
-def exponential(x: Lanes) -> Lanes:
+def _scaled_exponential(x: Lanes) -> tuple[Lanes, Lanes]:
     """
-    Compute eˣ within 2 units in the last place; below −87 and above 88 it stays there.
+    Compute eˣ, x in −87 … 88, as a number near 1 and a power of two, which are to be multiplied.
 
-    Source: S. Moshier, Cephes, `expf`.
+    Pairs of the polynomial's terms are computed beside each other, for a short chain.
+
+    Source: S. Moshier, Cephes, `expf`; D. Knuth, The Art of Computer Programming 2, §4.6.4.
     """
-    x = minimum(maximum(x, -87.0), 88.0)
-    n = floor(fma(x, 1.44269504088896341, 0.5))
+    n = fma(x, 1.44269504088896341, ROUNDING) - ROUNDING
     r = fma(n, 2.12194440e-4, fma(n, -0.693359375, x))
-    p = fma(r, 1.9875691500e-4, 1.3981999507e-3)
-    p = fma(p, r, 8.3334519073e-3)
-    p = fma(p, r, 4.1665795894e-2)
-    p = fma(p, r, 1.6666665459e-1)
-    p = fma(p, r, 5.0000001201e-1)
-    return fma(p, r * r, r + 1.0) * power_of_two(n)
+    square = r * r
+    high = fma(r, 1.9875691500e-4, 1.3981999507e-3)
+    middle = fma(r, 8.3334519073e-3, 4.1665795894e-2)
+    low = fma(r, 1.6666665459e-1, 5.0000001201e-1)
+    p = fma(fma(high, square, middle), square, low)
+    return fma(p, square, r + 1.0), power_of_two(n)
+
+
+@inlined
+def exponential(x: Lanes) -> Lanes:
+    """Compute eˣ within 2 units in the last place; below −87 and above 88 it stays there."""
+    factor, power = _scaled_exponential(minimum(maximum(x, -87.0), 88.0))
+    return factor * power
 
 
 @inlined
@@ -146,8 +164,9 @@ def logarithm_of_1_plus(x: Lanes) -> Lanes:
 
 @inlined
 def sigmoid(z: Lanes) -> Lanes:
-    """Compute 1 / (1 + e⁻ᶻ)."""
-    return 1.0 / (exponential(0.0 - z) + 1.0)
+    """Compute 1 / (1 + e⁻ᶻ), below zero as eᶻ / (eᶻ + 1)."""
+    factor, power = _scaled_exponential(maximum(negative(absolute(z)), -87.0))
+    return where_positive(z, 1.0, factor * power) / fma(factor, power, 1.0)
 
 
 @inlined
@@ -212,6 +231,68 @@ def activate(kind: int, z: Lanes, values: Pointer, slopes: Pointer, at: int) -> 
 
 
 @inlined
+def _multiply_block(
+    beside: int,
+    kind: int,
+    row: int,
+    inputs: int,
+    padded: int,
+    block: int,
+    source: Pointer,
+    first: int,
+    stride: int,
+    weights: Pointer,
+    start: int,
+    has_bias: int,
+    values: Pointer,
+    slopes: Pointer,
+    into: int,
+) -> None:
+    """
+    Do `_multiply` for `ROWS_AT_ONCE` rows from `row` on and the panel at `block`.
+
+    Beside it, for `NOTHING`, for the `NEXT_ROWS` or for the `NEXT_PANEL`.
+    """
+    size = (inputs + has_bias) * LANES
+    panel = start + block * (inputs + has_bias)
+    bias = panel + inputs * LANES
+    a = load(weights, bias) if has_bias else splat(0.0)
+    b = a
+    c = a
+    d = a
+    e = load(weights, bias + size) if beside == NEXT_PANEL and has_bias else a
+    f = e
+    g = e
+    h = e
+    at = first + row * stride
+    other = at + ROWS_AT_ONCE * stride if beside == NEXT_ROWS else at
+    for i in range(inputs):
+        w = load(weights, panel + i * LANES)
+        a = fma(get(source, at + i), w, a)
+        b = fma(get(source, at + stride + i), w, b)
+        c = fma(get(source, at + 2 * stride + i), w, c)
+        d = fma(get(source, at + 3 * stride + i), w, d)
+        if beside == NEXT_PANEL:
+            w = load(weights, panel + size + i * LANES)
+        if beside != NOTHING:
+            e = fma(get(source, other + i), w, e)
+            f = fma(get(source, other + stride + i), w, f)
+            g = fma(get(source, other + 2 * stride + i), w, g)
+            h = fma(get(source, other + 3 * stride + i), w, h)
+    at = into + row * padded + block
+    activate(kind, a, values, slopes, at)
+    activate(kind, b, values, slopes, at + padded)
+    activate(kind, c, values, slopes, at + 2 * padded)
+    activate(kind, d, values, slopes, at + 3 * padded)
+    if beside != NOTHING:
+        at += LANES if beside == NEXT_PANEL else ROWS_AT_ONCE * padded
+        activate(kind, e, values, slopes, at)
+        activate(kind, f, values, slopes, at + padded)
+        activate(kind, g, values, slopes, at + 2 * padded)
+        activate(kind, h, values, slopes, at + 3 * padded)
+
+
+@inlined
 def _multiply(
     kind: int,
     rows: int,
@@ -232,25 +313,93 @@ def _multiply(
 
     The last rows may be followed by others that nobody uses; all have room for them.
     """
-    for block in range(0, padded, LANES):
-        panel = start + block * (inputs + has_bias)
+    block = 0
+    while block + LANES < padded and HAS_32_REGISTERS:
         for row in range(0, rows, ROWS_AT_ONCE):
-            a = load(weights, panel + inputs * LANES) if has_bias else splat(0.0)
-            b = a
-            c = a
-            d = a
-            at = first + row * stride
-            for i in range(inputs):
-                w = load(weights, panel + i * LANES)
-                a = fma(get(source, at + i), w, a)
-                b = fma(get(source, at + stride + i), w, b)
-                c = fma(get(source, at + 2 * stride + i), w, c)
-                d = fma(get(source, at + 3 * stride + i), w, d)
-            at = into + row * padded + block
-            activate(kind, a, values, slopes, at)
-            activate(kind, b, values, slopes, at + padded)
-            activate(kind, c, values, slopes, at + 2 * padded)
-            activate(kind, d, values, slopes, at + 3 * padded)
+            _multiply_block(
+                NEXT_PANEL, kind, row, inputs, padded, block, source, first, stride, weights,
+                start, has_bias, values, slopes, into,
+            )  # fmt: skip
+        block += 2 * LANES
+    while block < padded:
+        row = 0
+        while row + ROWS_AT_ONCE < rows and HAS_32_REGISTERS:
+            _multiply_block(
+                NEXT_ROWS, kind, row, inputs, padded, block, source, first, stride, weights,
+                start, has_bias, values, slopes, into,
+            )  # fmt: skip
+            row += 2 * ROWS_AT_ONCE
+        while row < rows:
+            _multiply_block(
+                NOTHING, kind, row, inputs, padded, block, source, first, stride, weights,
+                start, has_bias, values, slopes, into,
+            )  # fmt: skip
+            row += ROWS_AT_ONCE
+        block += LANES
+
+
+@inlined
+def _sum_products(
+    is_first: bool,
+    inputs: int,
+    is_pair: bool,
+    rows: int,
+    padded: int,
+    source: Pointer,
+    x: int,
+    stride: int,
+    errors: Pointer,
+    y: int,
+    gradient: Pointer,
+    at: int,
+    size: int,
+) -> None:
+    """
+    Add the products of 1, 4 or 6 inputs and the errors of a panel, or of 4 inputs and a pair.
+
+    That many sums are kept in registers; `size` is a panel's.
+    """
+    a = splat(0.0) if is_first else load(gradient, at)
+    b = splat(0.0) if is_first or inputs < 4 else load(gradient, at + LANES)
+    c = splat(0.0) if is_first or inputs < 4 else load(gradient, at + 2 * LANES)
+    d = splat(0.0) if is_first or inputs < 4 else load(gradient, at + 3 * LANES)
+    into = at + size if is_pair else at + 4 * LANES
+    has_more = is_pair or inputs == 6
+    has_all = is_pair and inputs == 4
+    p = splat(0.0) if is_first or not has_more else load(gradient, into)
+    q = splat(0.0) if is_first or not (has_all or inputs == 6) else load(gradient, into + LANES)
+    r = splat(0.0) if is_first or not has_all else load(gradient, into + 2 * LANES)
+    s = splat(0.0) if is_first or not has_all else load(gradient, into + 3 * LANES)
+    for row in range(rows):
+        e = load(errors, y + row * padded)
+        i = x + row * stride
+        a = fma(get(source, i), e, a)
+        if inputs >= 4:
+            b = fma(get(source, i + 1), e, b)
+            c = fma(get(source, i + 2), e, c)
+            d = fma(get(source, i + 3), e, d)
+        if is_pair:
+            e = load(errors, y + row * padded + LANES)
+            p = fma(get(source, i), e, p)
+            if inputs == 4:
+                q = fma(get(source, i + 1), e, q)
+                r = fma(get(source, i + 2), e, r)
+                s = fma(get(source, i + 3), e, s)
+        elif inputs == 6:
+            p = fma(get(source, i + 4), e, p)
+            q = fma(get(source, i + 5), e, q)
+    store(gradient, at, a)
+    if inputs >= 4:
+        store(gradient, at + LANES, b)
+        store(gradient, at + 2 * LANES, c)
+        store(gradient, at + 3 * LANES, d)
+    if has_more:
+        store(gradient, into, p)
+    if has_all or inputs == 6:
+        store(gradient, into + LANES, q)
+    if has_all:
+        store(gradient, into + 2 * LANES, r)
+        store(gradient, into + 3 * LANES, s)
 
 
 @inlined
@@ -268,60 +417,48 @@ def _add_gradient(
     start: int,
 ) -> None:
     """Add sourceᵀ · errors, and the errors' sum for the bias; the first tile begins anew."""
-    for block in range(0, padded, LANES):
-        panel = start + block * (inputs + 1)
+    size = (inputs + 1) * LANES
+    block = 0
+    while block + LANES < padded and HAS_32_REGISTERS:
+        panel, y = start + block * (inputs + 1), errors_at + block
         i = 0
-        while i + 6 <= inputs:  # as many sums as 16 registers of AVX2 hold beside the factors
-            at = panel + i * LANES
-            a = splat(0.0) if is_first else load(gradient, at)
-            b = splat(0.0) if is_first else load(gradient, at + LANES)
-            c = splat(0.0) if is_first else load(gradient, at + 2 * LANES)
-            d = splat(0.0) if is_first else load(gradient, at + 3 * LANES)
-            f = splat(0.0) if is_first else load(gradient, at + 4 * LANES)
-            g = splat(0.0) if is_first else load(gradient, at + 5 * LANES)
-            for row in range(rows):
-                e = load(errors, errors_at + row * padded + block)
-                x = first + row * stride + i
-                a = fma(get(source, x), e, a)
-                b = fma(get(source, x + 1), e, b)
-                c = fma(get(source, x + 2), e, c)
-                d = fma(get(source, x + 3), e, d)
-                f = fma(get(source, x + 4), e, f)
-                g = fma(get(source, x + 5), e, g)
-            store(gradient, at, a)
-            store(gradient, at + LANES, b)
-            store(gradient, at + 2 * LANES, c)
-            store(gradient, at + 3 * LANES, d)
-            store(gradient, at + 4 * LANES, f)
-            store(gradient, at + 5 * LANES, g)
-            i += 6
         while i + 4 <= inputs:
-            at = panel + i * LANES
-            a = splat(0.0) if is_first else load(gradient, at)
-            b = splat(0.0) if is_first else load(gradient, at + LANES)
-            c = splat(0.0) if is_first else load(gradient, at + 2 * LANES)
-            d = splat(0.0) if is_first else load(gradient, at + 3 * LANES)
-            for row in range(rows):
-                e = load(errors, errors_at + row * padded + block)
-                x = first + row * stride + i
-                a = fma(get(source, x), e, a)
-                b = fma(get(source, x + 1), e, b)
-                c = fma(get(source, x + 2), e, c)
-                d = fma(get(source, x + 3), e, d)
-            store(gradient, at, a)
-            store(gradient, at + LANES, b)
-            store(gradient, at + 2 * LANES, c)
-            store(gradient, at + 3 * LANES, d)
+            _sum_products(
+                is_first, 4, True, rows, padded, source, first + i, stride, errors, y,
+                gradient, panel + i * LANES, size,
+            )  # fmt: skip
             i += 4
         while i < inputs:
-            at = panel + i * LANES
-            a = splat(0.0) if is_first else load(gradient, at)
-            for row in range(rows):
-                e = load(errors, errors_at + row * padded + block)
-                a = fma(get(source, first + row * stride + i), e, a)
-            store(gradient, at, a)
+            _sum_products(
+                is_first, 1, True, rows, padded, source, first + i, stride, errors, y,
+                gradient, panel + i * LANES, size,
+            )  # fmt: skip
             i += 1
-        at = panel + inputs * LANES
+        block += 2 * LANES
+    while block < padded:
+        panel, y = start + block * (inputs + 1), errors_at + block
+        i = 0
+        while i + 6 <= inputs:
+            _sum_products(
+                is_first, 6, False, rows, padded, source, first + i, stride, errors, y,
+                gradient, panel + i * LANES, size,
+            )  # fmt: skip
+            i += 6
+        while i + 4 <= inputs:
+            _sum_products(
+                is_first, 4, False, rows, padded, source, first + i, stride, errors, y,
+                gradient, panel + i * LANES, size,
+            )  # fmt: skip
+            i += 4
+        while i < inputs:
+            _sum_products(
+                is_first, 1, False, rows, padded, source, first + i, stride, errors, y,
+                gradient, panel + i * LANES, size,
+            )  # fmt: skip
+            i += 1
+        block += LANES
+    for block in range(0, padded, LANES):
+        at = start + (block + LANES) * (inputs + 1) - LANES
         a = splat(0.0) if is_first else load(gradient, at)
         for row in range(rows):
             a = a + load(errors, errors_at + row * padded + block)
@@ -348,7 +485,7 @@ def update(
     for i in range(0, size, LANES):
         w = load(weights, i)
         g = load(gradient, i)
-        if rule == ADAMW:
+        if rule in (SGD, ADAMW):
             w = w * (1.0 - rate * decay)
         else:
             g = fma(w, decay, g)
@@ -492,7 +629,7 @@ def judge(
     """
     z = load(logits, at)
     if task == BINARY:
-        rest = logarithm_of_1_plus(exponential(0.0 - absolute(z)))
+        rest = logarithm_of_1_plus(exponential(negative(absolute(z))))
         loss = maximum(z, 0.0) - z * target + rest
         chosen = where_positive(sigmoid(z) - 0.5, 1.0, 0.0)
     elif task == REGRESSION:
@@ -514,6 +651,14 @@ def judge(
 
 
 @inlined
+def error(task: int, z: Lanes, target: Lanes, share: Lanes) -> Lanes:
+    """Compute the derivatives of the batch's loss by z of an only output unit."""
+    if task == BINARY:  # exact as (a − target) · share is, since targets are 0 or 1
+        return fma(sigmoid(z), share, negative(target * share))
+    return (z - target) * (share + share)
+
+
+@inlined
 def put_errors(
     task: int,
     outputs: int,
@@ -527,10 +672,8 @@ def put_errors(
 ) -> None:
     """Compute the derivatives of the batch's loss by z, in sixteen lanes; see `judge`."""
     z = load(logits, at)
-    if task == BINARY:
-        store(errors, into, (sigmoid(z) - target) * share)
-    elif task == REGRESSION:
-        store(errors, into, (z - target) * (share + share))
+    if task != MULTICLASS:
+        store(errors, into, error(task, z, target, share))
     else:
         for o in range(1, outputs):
             z = maximum(z, load(logits, at + o * stride))
@@ -566,11 +709,12 @@ def _collect(plan: Any, rows: int, scratch: _Scratch) -> None:
     """Bring z of the rows into the lanes, output by output."""
     last = len(plan) - 1
     outputs, padded, z_at = plan[last, OUTPUTS], plan[last, PADDED], plan[last, VALUES]
-    for row in range(rows):
-        put(scratch.logits, row, get(scratch.values, z_at + row * padded))
-    for o in range(1, outputs):
-        for row in range(rows):
-            put(scratch.logits, o * TILE_ROWS + row, get(scratch.values, z_at + row * padded + o))
+    for o in range(outputs):
+        for row in range(0, rows, LANES):
+            z = splat(0.0)
+            for lane in range(min(LANES, rows - row)):
+                z = replaced(z, lane, get(scratch.values, z_at + (row + lane) * padded + o))
+            store(scratch.logits, o * TILE_ROWS + row, z)
 
 
 @inlined
@@ -751,6 +895,7 @@ def train(
     optimizer's states are as long as the weights; `memory`, zeros at first, is as long as
     `memory_size` says.
     """
+    mode = flush_subnormals()
     rows = len(targets) - LANES
     size = len(weights)
     outputs = plan[len(plan) - 1, OUTPUTS]
@@ -801,4 +946,5 @@ def train(
             records[made, VALID_LOSS] = valid_loss
             records[made, VALID_CORRECT] = valid_correct
             made += 1
+    restore(mode)
     return step, made

@@ -7,10 +7,12 @@ A number beside lanes counts as sixteen equal ones.
 """
 
 import operator
+import platform
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import types
 from numba.core import cgutils
 from numba.core.datamodel import models
@@ -19,10 +21,17 @@ from numba.extending import intrinsic, overload, register_model
 LANES = 16
 """Numbers in one value."""
 
+HAS_32_REGISTERS: bool = get_host_cpu_features().get("avx512f", False)
+"""Whether one value takes one register of 32, not two of 16: a pair of panels fits."""
+
 Lanes: TypeAlias = Any
 """Sixteen float32 numbers, or one number that stands for sixteen."""
 Pointer: TypeAlias = Any
 """Address of an array's first number: costs no reference count where it is passed on."""
+
+_IS_X86 = platform.machine() in {"x86_64", "AMD64"}
+_FLUSH = 0x8040
+"""Results and operands of MXCSR that are flushed to zero. Source: Intel SDM 1, §10.2.3."""
 
 _FLOAT = ir.FloatType()
 _VECTOR = ir.VectorType(_FLOAT, LANES)
@@ -115,8 +124,8 @@ def _where_positive(builder: Any, x: Any, a: Any, b: Any) -> Any:
 
 fma = _elementwise(3, _llvm("fmuladd", 3))
 """a · b + c, with one rounding where the machine can."""
-floor = _elementwise(1, _llvm("floor", 1))
 square_root = _elementwise(1, _llvm("sqrt", 1))
+negative = _elementwise(1, lambda builder, x: builder.fneg(x))
 absolute = _elementwise(1, _llvm("fabs", 1))
 minimum = _elementwise(2, _choose("<"))
 """The lesser of two; the second is no NaN."""
@@ -144,6 +153,35 @@ def first(_typingctx: Any, value: Any) -> Any:
         return builder.insert_element(zeros, number, ir.Constant(ir.IntType(32), 0))
 
     return _lanes(value), codegen
+
+
+@intrinsic
+def replaced(_typingctx: Any, lanes: Any, _lane: Any, value: Any) -> Any:
+    """Put a number into one of the lanes."""
+
+    def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        number = context.cast(builder, values[2], signature.args[2], types.float32)
+        return builder.insert_element(values[0], number, values[1])
+
+    return _lanes(lanes, types.intp, value), codegen
+
+
+@intrinsic
+def total(_typingctx: Any, lanes: Any) -> Any:
+    """Add the lanes up, halves onto each other."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        (vector,) = values
+        nothing = ir.Constant(_VECTOR, ir.Undefined)
+        width = LANES
+        while width > 1:
+            width //= 2
+            order = [(lane + width) % LANES for lane in range(LANES)]
+            other = builder.shuffle_vector(vector, nothing, ir.Constant(_INTEGERS, order))
+            vector = builder.fadd(vector, other)
+        return builder.extract_element(vector, ir.Constant(ir.IntType(32), 0))
+
+    return types.float32(lanes), codegen
 
 
 def _operator(symbol: Callable[..., Any], name: str) -> None:
@@ -218,6 +256,50 @@ def store(_typingctx: Any, start: Any, _index: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(start, types.intp, value), codegen
+
+
+_BITS = ir.IntType(32)
+
+
+def _mxcsr(builder: Any, name: str, place: Any) -> None:
+    kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.sse.{name}mxcsr")
+    builder.call(function, [builder.bitcast(place, ir.IntType(8).as_pointer())])
+
+
+@intrinsic
+def flush_subnormals(_typingctx: Any) -> Any:
+    """
+    Have this thread take numbers nearer to zero than 1.2e-38 for zero; returns its mode before.
+
+    Momenta of units that are never active end there, and every operation with such a number takes
+    more than a hundred cycles on many processors. Changes nothing but on x86.
+    """
+
+    def codegen(_context: Any, builder: Any, _signature: Any, _values: Any) -> Any:
+        if not _IS_X86:
+            return ir.Constant(_BITS, 0)
+        place = cgutils.alloca_once(builder, _BITS)
+        _mxcsr(builder, "st", place)
+        mode = builder.load(place)
+        builder.store(builder.or_(mode, ir.Constant(_BITS, _FLUSH)), place)
+        _mxcsr(builder, "ld", place)
+        return mode
+
+    return types.int32(), codegen
+
+
+@intrinsic
+def restore(_typingctx: Any, _mode: Any) -> Any:
+    """Bring back the mode that `flush_subnormals` found."""
+
+    def codegen(context: Any, builder: Any, _signature: Any, values: Any) -> Any:
+        if _IS_X86:
+            place = cgutils.alloca_once_value(builder, values[0])
+            _mxcsr(builder, "ld", place)
+        return context.get_dummy_value()
+
+    return types.void(types.int32), codegen
 
 
 def _vector_at(builder: Any, values: Any) -> Any:

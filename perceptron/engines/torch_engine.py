@@ -61,7 +61,7 @@ class TorchTraining:
 
     def _record(self, epoch: int, sums: list[float]) -> EpochRecord:
         """Make an epoch's record. Raises: Diverged, also for weights at the end."""
-        record = self._counted.record(epoch, sums)
+        (record,) = self._counted.records(np.array([[epoch, *sums]]))
         if not self._ends_well(epoch):
             raise Diverged(epoch)
         return record

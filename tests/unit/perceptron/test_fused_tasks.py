@@ -15,6 +15,7 @@ from torch.nn.functional import binary_cross_entropy, mse_loss, nll_loss
 from perceptron import inference
 from perceptron.engines.fleet import Fleet
 from perceptron.engines.fused_engine import FusedTraining
+from perceptron.engines.simd import LANES
 from perceptron.layers import Layers
 from perceptron.tables import Table
 from schemas.network import NetworkConfig, Task
@@ -44,6 +45,7 @@ LOSSES: dict[Task, Callable[[Tensor, Tensor], Tensor]] = {
     "multiclass": lambda outputs, targets: nll_loss(outputs.log(), targets.long()),
     "regression": mse_loss,
 }
+UNIT = NetworkConfig()
 NETWORK = NetworkConfig(hidden_layers=(6,), activation="tanh")
 
 
@@ -90,6 +92,52 @@ def test_one_network(
     running = FusedTraining(NETWORK, training, rows, None)
     history = [step.record for step in running.run() if step.record is not None]
     assert_learned(history, running.layers(), train_plainly(NETWORK, training, rows), task)
+
+
+@given(
+    rows=st.integers(1, 90),
+    features=st.integers(1, 40),
+    task=st.sampled_from(("binary", "regression")),
+    optimizer=st.sampled_from(OPTIMIZERS),
+    batch_size=st.sampled_from([None, 1, 7, 16, 33]),
+    is_weighted=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(deadline=None, max_examples=40, derandomize=True)
+def test_a_single_unit(
+    *,
+    rows: int,
+    features: int,
+    task: Task,
+    optimizer: Optimizer,
+    batch_size: int | None,
+    is_weighted: bool,
+    seed: int,
+) -> None:
+    """Its rows fill the lanes, and it learns as in PyTorch; validation agrees with its answers."""
+    random = np.random.default_rng(seed)
+    values = random.normal(size=(rows, features)).astype(np.float32)
+    sums = values.sum(1) / features
+    targets = (sums > 0 if task == "binary" else sums).astype(np.float32)
+    weights = random.uniform(0.2, 1.8, size=rows).astype(np.float32) if is_weighted else None
+    names = tuple(map(str, range(features)))
+    table = Table("any", names, values, targets, task, 2, weights)
+    rate = RATES.get(optimizer, 0.01) / features
+    training = config(optimizer, batch_size=batch_size, epochs=6, seed=seed, learning_rate=rate)
+    running = FusedTraining(UNIT, training, table, table)
+    history = [step.record for step in running.run() if step.record is not None]
+    assert_learned(history, running.layers(), train_plainly(UNIT, training, table), task)
+    assert (running.state() or {})["weights"].size < features + 1 + LANES
+    outputs = inference.forward(running.layers(), values).astype(np.float64).reshape(rows)
+    counts = np.ones(rows) if weights is None else weights
+    if task == "binary":
+        losses = -np.log(np.where(targets == 1, outputs, 1 - outputs))
+    else:
+        losses = (outputs - targets) ** 2
+    assert history[-1].valid_loss == pytest.approx((losses * counts).mean(), rel=1e-4, abs=1e-6)
+    if task == "binary":
+        right = ((outputs > 0.5) == targets).mean()
+        assert history[-1].valid_accuracy == pytest.approx(right)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -153,25 +201,26 @@ def test_large_outputs_stay_finite(task: Task) -> None:
     )
 
 
+@pytest.mark.parametrize("network", [NETWORK, UNIT], ids=["hidden", "unit"])
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("batch_size", [8, None])
 def test_goes_on_from_a_state_bit_for_bit(
-    task: Task, optimizer: Optimizer, batch_size: int | None
+    network: NetworkConfig, task: Task, optimizer: Optimizer, batch_size: int | None
 ) -> None:
     """From wherever a state can be had, the same records and the same weights follow."""
     rows = rows_of(task, 25, weighted=True)
     training = config(optimizer, batch_size=batch_size, schedule=SCHEDULES[2], epochs=60)
-    whole = FusedTraining(NETWORK, training, rows, rows)
+    whole = FusedTraining(network, training, rows, rows)
     history = [step.record for step in whole.run()]
     resumed = 0
-    first = FusedTraining(NETWORK, training, rows, rows)
+    first = FusedTraining(network, training, rows, rows)
     for step in first.run():
         state = first.state()
         if state is None:
             continue
         assert state["epochs"] == step.epochs
-        second = FusedTraining(NETWORK, training, rows, rows, state)
+        second = FusedTraining(network, training, rows, rows, state)
         assert [later.record for later in second.run()] == history[step.epochs :]
         for kept, found in zip(whole.layers(), second.layers(), strict=True):
             np.testing.assert_array_equal(kept.weight, found.weight)
