@@ -32,6 +32,8 @@ OTHER = "other"
 """Any other method."""
 UNMATCHED = "unmatched"
 """Any path without a route."""
+UNREAD = "unread"
+"""The path of a request that could not be read."""
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 ROWS = tuple(4**power for power in range(11))
@@ -127,6 +129,10 @@ class Metrics:
         if method != OTHER:  # of which there may be any number
             self._watched[method, route, status] = watched
         return watched
+
+    def refused(self, status: str) -> None:
+        """Count a request that was answered without having been read."""
+        self._requests.labels(OTHER, UNREAD, status).inc()
 
     def predicted(self, rows: int) -> None:
         """Count the rows of a request that was answered."""

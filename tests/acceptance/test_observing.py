@@ -23,6 +23,7 @@ from schemas.settings import Settings
 from service.app import create_app
 from service.counting import DIRECTORY
 from storage.migrations import migrate
+from tests.acceptance.wire import address_of, exchange
 from tests.deployment import Deployment, eventually
 
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -110,6 +111,23 @@ def test_paths_without_a_route_are_one_series(new_deployment: Callable[..., Depl
     found = samples(deployment)
     assert found["perceptron_http_requests_total", "GET", "unmatched", "404"] == 20
     assert found["perceptron_http_requests_total", "other", "unmatched", "404"] == 20
+
+
+def test_requests_that_cannot_be_read_are_counted(
+    new_deployment: Callable[..., Deployment],
+) -> None:
+    """What is refused before it is a request is one series for each status."""
+    deployment = new_deployment("--workers", "0")
+    line = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
+    two_hosts = line + b"Host: other.example\r\n\r\n"
+    large_head = line + b"X: " + b"x" * 65_536 + b"\r\n\r\n"
+    no_method = b"G{T /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    sent = [*[two_hosts] * 5, *[no_method] * 3, large_head]
+    statuses = [exchange(address_of(deployment), request)[0].status for request in sent]
+    assert statuses == [*[400] * 8, 431]
+    found = samples(deployment)
+    requests = ("perceptron_http_requests_total", "other", "unread")
+    assert (found[*requests, "400"], found[*requests, "431"]) == (8, 1)
 
 
 def test_a_queue_without_workers(new_deployment: Callable[..., Deployment]) -> None:
