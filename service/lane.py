@@ -6,6 +6,7 @@ does not know, and whatever it would have to refuse, goes on to Flask whole, bod
 is one place that says what is wrong, and Flask's answers are those of the lane.
 """
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from io import BytesIO
@@ -38,7 +39,7 @@ _ROUTES: Mapping[int, str] = {
     7: "/v2/models/<name>/versions/<version>/infer",
 }
 """The route of a path by its number of parts."""
-_MOST_DIGITS = 9
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 _PREDICTED = {"Content-Type": JSON, **HARDENED, "Vary": ", ".join(VARY)}
 
@@ -159,4 +160,4 @@ def _read(body: bytes) -> PredictRequest:
 
 def _reference(part: str) -> int | str:
     """Take a part of the path for a version's number, or for an alias."""
-    return int(part) if part.isdecimal() and len(part) <= _MOST_DIGITS else part
+    return int(part) if _NUMBER.fullmatch(part) else part
