@@ -19,7 +19,7 @@ _counted = make_directory()  # before Prometheus' client is imported
 
 bind = [f"fd://{_inherited}" if _inherited else f"{_settings.host}:{_settings.port}"]
 workers = _settings.api_workers
-worker_class = "gevent"
+worker_class = "service.connections.Worker"
 worker_connections = 4_000
 backlog = 2_048
 preload_app = True  # workers share the loaded code's memory and start at once
