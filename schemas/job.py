@@ -241,6 +241,8 @@ class JobSummary(Record):
     model: ModelReference | None
     """The published version; null until the job succeeded. Of a prediction: what predicts."""
     error: JobError | None
+    request_id: str | None = None
+    """`X-Request-Id` of the request that made the job; log lines of its attempts repeat it."""
     links: JobLinks
 
 

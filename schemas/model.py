@@ -1,9 +1,10 @@
 """Trained models: versions that never change, and aliases that point at them."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, Field, Strict, StringConstraints, model_validator
 
 from schemas.base import MAX_INTEGER, Body, Record, invalid
 from schemas.network import LayerActivation, NetworkConfig
@@ -15,6 +16,19 @@ ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-
 AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
 """An alias begins with a letter, so it is never mistaken for a version."""
 VersionNumber = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+
+
+def _read_number(text: object) -> object:
+    """Take a number as it is written by us for one: not 01, 1.0 or +1."""
+    is_number = isinstance(text, str) and _NUMBER.fullmatch(text)
+    return int(text) if is_number else text  # type: ignore[call-overload]
+
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,19}")
+_StrictNumber = Annotated[int, Strict(), Field(ge=1, le=MAX_INTEGER)]
+
+VersionText = Annotated[_StrictNumber | AliasName, BeforeValidator(_read_number)]
+"""A version's number or an alias, in a path or a query."""
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
 """A token by RFC 9110, 5.1."""
 

@@ -6,7 +6,7 @@ from pydantic import Discriminator, Field, Tag
 
 from schemas.base import Body, Record
 from schemas.dataset import Cell
-from schemas.model import AliasName, ModelName, VersionNumber
+from schemas.model import AliasName, ModelName, VersionNumber, VersionText
 from schemas.preprocessing import FeatureName, Label
 
 FeatureValues = Annotated[tuple[Cell, ...], Field(min_length=1, fail_fast=True)]
@@ -45,7 +45,7 @@ class PredictQuery(Record):
 
     model: ModelName | None = None
     """Required where the body is a table: CSV, Parquet, NDJSON, or a JSON list of records."""
-    version: VersionNumber | AliasName | None = None
+    version: VersionText | None = None
     """A version's number or an alias; absent: the latest."""
     keep: tuple[FeatureName, ...] = ()
     """Column of the table to repeat before the answers, such as an identifier; once for each."""

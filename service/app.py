@@ -60,6 +60,7 @@ def create_app(settings: Settings | None = None) -> Api:
     )
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # it would redirect, in HTML
     app.extensions["settings"] = settings
     storage = open_storage(settings)
     metrics = Metrics(storage)

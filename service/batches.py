@@ -17,10 +17,11 @@ from schemas.prediction import PredictQuery, PredictRequest
 from schemas.preprocessing import Preprocessing
 from schemas.settings import Settings
 from service import apart, requests, uploads
-from service.context import metrics, model_cache, settings, storage
+from service.context import counts, metrics, model_cache, settings, storage
 from service.intake import dataset_in_body
 from service.predicting import INPUTS, PredictingRequest
 from service.responses import file_response
+from service.shadowing import TableComparison
 from service.uploads import CSV, JSON, MEDIA_TYPES, NDJSON, PARQUET
 from storage import Storage
 from storage.jobs import Pinned
@@ -59,11 +60,15 @@ def predict_table(query: PredictQuery) -> Response:
         source = Path(name) / "rows"
         _receive(source, media_type)
         try:
-            model = model_cache().choice(query.model, query.version).of(request.environ)
-            return _predict(query.model, model.version, source, media_type, query.keep)
+            choice = model_cache().choice(query.model, query.version)
+            model = choice.of(request.environ)
+            answer, asked = _predict(query.model, model.version, source, media_type, query.keep)
         except NotFound as error:
             error.parameter = "model" if error.kind == "model" else "version"
             raise
+        shadows = [shadow.version for shadow in choice.shadows]
+        TableComparison(asked, shadows, storage().models, _limits(settings()), counts()).begin()
+        return answer
 
 
 def predict_inputs(body: PredictRequest, version: int) -> Response:
@@ -71,7 +76,7 @@ def predict_inputs(body: PredictRequest, version: int) -> Response:
     with tempfile.TemporaryDirectory(prefix="perceptron-") as name:
         source = Path(name) / "inputs"
         source.write_bytes(orjson.dumps(body.inputs))
-        return _predict(body.model, version, source, INPUTS, ())
+        return _predict(body.model, version, source, INPUTS, ())[0]
 
 
 def _media_type() -> str:
@@ -104,7 +109,8 @@ def _first_character(path: Path) -> bytes:
 
 def _predict(
     name: str, version: int, source: Path, media_type: str, keep: Sequence[str]
-) -> Response:
+) -> tuple[Response, PredictingRequest]:
+    """Have the rows predicted; returns the answer, and what was asked."""
     weights, card = storage().models.weights(name, version)
     preprocessing = card.row_preprocessing
     wanted = answer_type()
@@ -125,7 +131,7 @@ def _predict(
     )
     rows = run_apart("service.predicting", asked.with_weights(weights), limits)
     metrics().predicted(int(rows))
-    return file_response(asked.destination, wanted, {MODEL_VERSION: str(version)})
+    return file_response(asked.destination, wanted, {MODEL_VERSION: str(version)}), asked
 
 
 def _check_kept(keep: Sequence[str], answers: Sequence[str], wanted: str) -> None:
@@ -169,9 +175,12 @@ def _found(asked: PredictionRequest, stored: Storage) -> tuple[int, Preprocessin
 
 def run_apart(module: str, asked: bytes, limits: Settings) -> bytes:
     """Have a module's work done that writes into a file. Raises: InvalidField; as `apart.run`."""
-    most = apart.Limits(limits.upload_seconds, limits.upload_memory_bytes)
     try:
-        return apart.run(module, asked, most)
+        return apart.run(module, asked, _limits(limits))
     except apart.Overrun as error:
         detail = f"predicting the rows takes {error}: send fewer, or as a job of the kind `predict`"
         raise InvalidField(detail) from None
+
+
+def _limits(limits: Settings) -> apart.Limits:
+    return apart.Limits(limits.upload_seconds, limits.upload_memory_bytes)

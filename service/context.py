@@ -8,9 +8,11 @@ from schemas.settings import Settings
 from service.event_stream import EventStreams
 from service.metrics import Metrics
 from service.model_cache import ModelCache
+from service.observing import REQUEST_ID, TRACEPARENT
 from service.shadowing import Counts
 from service.statistics import Statistics
 from storage import Storage
+from storage.jobs import Origin
 
 
 def storage() -> Storage:
@@ -43,9 +45,9 @@ def counts() -> Counts:
     return Counts(metrics(), statistics())
 
 
-def traceparent() -> str | None:
-    """The span that the current request is, for what goes on after it."""
-    return cast(str | None, request.environ.get("perceptron.traceparent"))
+def origin() -> Origin:
+    """What the current request is known by, for what goes on after it."""
+    return Origin(request.environ.get(TRACEPARENT), request.environ.get(REQUEST_ID))
 
 
 def model_cache() -> ModelCache:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from operator import attrgetter
 from typing import NamedTuple
 
-from flask import Response, stream_with_context
+from flask import Response
 
 from schemas.errors import NotFound, Unavailable
 from schemas.job import JobEvent
@@ -142,26 +142,28 @@ class EventStreams:
         else:  # who comes second need not ask the database
             newest = feed.newest
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        lines = stream_with_context(self._lines(job_id, after, newest))
+        lines = self._lines(job_id, after, newest)  # Flask's context would stay as long as it does
         return Response(lines, headers=headers, content_type="text/event-stream")
 
     def _lines(self, job_id: str, after: int, newest: int) -> Iterator[str]:
-        yield f"retry: {RECONNECT_MILLISECONDS}\n\n"
+        told = f"retry: {RECONNECT_MILLISECONDS}\n\n"
         spoken_at = time.monotonic()
         news = threading.Event()
         with self._feed(job_id, max(min(after, newest), newest - BATCH), news) as feed:
             while True:
                 news.clear()
                 found, end = feed.read(after)
+                told += "".join(message.text for message in found)
                 if found:
-                    after, spoken_at = found[-1].id, time.monotonic()
-                    yield "".join(message.text for message in found)
+                    after = found[-1].id
                 elif end is not None:
-                    yield end
+                    yield told + end
                     return
+                if told:
+                    yield told
+                    told, spoken_at = "", time.monotonic()
                 elif not news.wait(spoken_at + KEEPALIVE_SECONDS - time.monotonic()):
-                    spoken_at = time.monotonic()
-                    yield ": still here\n\n"
+                    told = ": still here\n\n"
 
     @contextmanager
     def _feed(self, job_id: str, start: int, news: threading.Event) -> Iterator[_Feed]:

@@ -19,7 +19,7 @@ _counted = make_directory()  # before Prometheus' client is imported
 
 bind = [f"fd://{_inherited}" if _inherited else f"{_settings.host}:{_settings.port}"]
 workers = _settings.api_workers
-worker_class = "gevent"
+worker_class = "service.connections.Worker"
 worker_connections = 4_000
 backlog = 2_048
 preload_app = True  # workers share the loaded code's memory and start at once
@@ -48,7 +48,7 @@ def post_request(_worker: object, _request: object, _environ: object, _response:
     gevent.sleep(0)
 
 
-def when_ready(_server: object) -> None:
+def when_ready(server: Any) -> None:
     """
     Keep the loaded code out of garbage collection, so that workers share its memory for good.
 
@@ -56,7 +56,7 @@ def when_ready(_server: object) -> None:
     """
     from service import wire  # noqa: PLC0415  # loaded by now, with the application
 
-    wire.install()
+    wire.install(server.app.wsgi().extensions["metrics"])
     gc.collect()
     gc.freeze()
     gc.enable()

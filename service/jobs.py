@@ -33,7 +33,7 @@ from schemas.model import ModelReference
 from schemas.page import PageQuery
 from schemas.settings import Settings
 from service import batches, sweeps
-from service.context import event_streams, settings, storage, traceparent
+from service.context import event_streams, origin, settings, storage
 from service.intake import dataset_in_body
 from service.openapi import EVENT_STREAM, Blueprint, answers, headers
 from service.problems import documented
@@ -68,7 +68,7 @@ def create_job(header: SubmitHeaders, body: JobSubmission) -> Response:
     """
     request, sha256, pinned = check_request(body.root, settings(), storage())
     stored = storage().jobs
-    record = stored.submit(request, header.idempotency_key, sha256, pinned, traceparent())
+    record = stored.submit(request, header.idempotency_key, sha256, pinned, origin())
     _ring(storage(), queue_of(record.training))
     return _accepted(record, header)
 

@@ -6,6 +6,7 @@ does not know, and whatever it would have to refuse, goes on to Flask whole, bod
 is one place that says what is wrong, and Flask's answers are those of the lane.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -40,7 +41,7 @@ _ROUTES: Mapping[int, str] = {
     7: "/v2/models/<name>/versions/<version>/infer",
 }
 """The route of a path by its number of parts."""
-_MOST_DIGITS = 9
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 MANY_BYTES = 1_000
 """Of a body whose rows may be read all at once in less time."""
@@ -187,4 +188,4 @@ def _has_only_numbers(body: bytes) -> bool:
 
 def _reference(part: str) -> int | str:
     """Take a part of the path for a version's number, or for an alias."""
-    return int(part) if part.isdecimal() and len(part) <= _MOST_DIGITS else part
+    return int(part) if _NUMBER.fullmatch(part) else part

@@ -36,6 +36,8 @@ OTHER = "other"
 """Any other method."""
 UNMATCHED = "unmatched"
 """Any path without a route."""
+UNREAD = "unread"
+"""The path of a request that could not be read."""
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 ROWS = tuple(4**power for power in range(11))
@@ -143,6 +145,10 @@ class Metrics:
         """Count a request that was answered, and how long it took."""
         self._answered.append(Answered(method, route, status, seconds))
         self._sum_up_soon()
+
+    def refused(self, status: str) -> None:
+        """Count a request that was answered without having been read."""
+        self._requests.labels(OTHER, UNREAD, status).inc()
 
     def predicted(self, rows: int) -> None:
         """Count the rows of a request that was answered."""

@@ -20,9 +20,9 @@ from schemas.model import (
     ModelSummary,
     ModelVersion,
     ShadowComparisons,
-    VersionNumber,
     VersionPage,
     VersionQuery,
+    VersionText,
 )
 from schemas.page import PageQuery
 from service.context import statistics, storage
@@ -46,7 +46,7 @@ class ModelPath(Record):
 class VersionPath(ModelPath):
     """Which version."""
 
-    version: VersionNumber | AliasName
+    version: VersionText
     """A number or an alias."""
 
 

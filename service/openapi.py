@@ -73,6 +73,12 @@ class Api(OpenAPI):
 
     request_class = JsonRequest
 
+    def make_default_options_response(self) -> Response:
+        """Answer OPTIONS with the methods there are, and no body: so of no media type either."""
+        response = super().make_default_options_response()
+        del response.headers["Content-Type"]
+        return response
+
     def generate_spec_json(self) -> None:
         """Make the document, and add what `answers` and `bodies` told of each operation."""
         for blueprint in self.blueprints.values():

@@ -2,6 +2,7 @@
 
 import json
 import resource
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from service.exporting import ModelRequest
 
 if TYPE_CHECKING:
     from perceptron.answering import Answered
+    from perceptron.frames import Column
+    from perceptron.layers import FloatArray
 
 CSV = "text/csv"
 INPUTS = "inputs"
@@ -42,32 +45,44 @@ def work(request: bytes) -> bytes:
 
     Raises: InvalidField, which points at a column of the table, or into `inputs`; CorruptModel.
     """
+    from perceptron.answering import Answered  # noqa: PLC0415  # as below
+
     asked, weights = PredictingRequest.read(request)
-    predict = _predict_inputs if asked.media_type == INPUTS else _predict_table
-    return str(predict(asked, weights)).encode()
+    found, kept = outputs(asked, weights)
+    answered = Answered(asked.name, asked.version, asked.preprocessing.target, found, kept)
+    write_answers(answered, asked.destination, asked.answer_type)
+    return str(len(found)).encode()
 
 
 # Here alone: the API, which imports this module, goes without Polars.
 
 
-def _predict_inputs(asked: PredictingRequest, weights: bytes) -> int:
+def outputs(asked: PredictingRequest, weights: bytes) -> "tuple[FloatArray, Sequence[Column]]":
+    """
+    Compute the network's outputs for every row; returns them and the columns to repeat.
+
+    Raises: as `work`.
+    """
+    if asked.media_type == INPUTS:
+        return _outputs_for_inputs(asked, weights), ()
+    return _outputs_for_table(asked, weights)
+
+
+def _outputs_for_inputs(asked: PredictingRequest, weights: bytes) -> "FloatArray":
     from perceptron import inference  # noqa: PLC0415
-    from perceptron.answering import Answered  # noqa: PLC0415
     from perceptron.layers import from_bytes  # noqa: PLC0415
     from perceptron.preprocessing import encode_rows  # noqa: PLC0415
 
     rows = encode_rows(asked.preprocessing, json.loads(asked.source.read_bytes()))
-    found = inference.forward(from_bytes(weights), rows)
-    answered = Answered(asked.name, asked.version, asked.preprocessing.target, found)
-    write_answers(answered, asked.destination, asked.answer_type)
-    return len(found)
+    return inference.forward(from_bytes(weights), rows)
 
 
-def _predict_table(asked: PredictingRequest, weights: bytes) -> int:
+def _outputs_for_table(
+    asked: PredictingRequest, weights: bytes
+) -> "tuple[FloatArray, Sequence[Column]]":
     import numpy as np  # noqa: PLC0415
 
     from perceptron import batches  # noqa: PLC0415
-    from perceptron.answering import Answered  # noqa: PLC0415
     from perceptron.layers import from_bytes  # noqa: PLC0415
     from perceptron.parsing import Limits, parse  # noqa: PLC0415
 
@@ -82,9 +97,7 @@ def _predict_table(asked: PredictingRequest, weights: bytes) -> int:
     kept = [frame.column(name) for name in asked.keep]
     rows = batches.usable(preprocessing, frame, are_numbers_texts=asked.media_type == CSV)
     found = np.concatenate(list(batches.outputs(preprocessing, from_bytes(weights), rows)))
-    answered = Answered(asked.name, asked.version, preprocessing.target, found, kept)
-    write_answers(answered, asked.destination, asked.answer_type)
-    return frame.rows
+    return found, kept
 
 
 def write_answers(answered: "Answered", destination: Path, media_type: str) -> None:

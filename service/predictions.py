@@ -66,9 +66,10 @@ def predict() -> Response:
     model = choice.of(request.environ)
     check_work(model, len(body.inputs))
     if batches.answer_type() != JSON:
-        return batches.predict_inputs(body, model.version)
-    answer = Response(predicted(model, Rows(body.inputs)), content_type=JSON)
-    metrics().predicted(len(body.inputs))
+        answer = batches.predict_inputs(body, model.version)
+    else:
+        answer = Response(predicted(model, Rows(body.inputs)), content_type=JSON)
+        metrics().predicted(len(body.inputs))
     ask_shadows(model, choice.shadows, partial(computed, rows=Rows(body.inputs)), counts())
     return answer
 

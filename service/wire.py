@@ -2,7 +2,7 @@
 
 import socket
 import time
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
 
 import structlog
@@ -10,9 +10,10 @@ from gunicorn import util
 from gunicorn.http import wsgi
 
 from schemas.problem import Problem
+from service.metrics import Metrics
 from service.problems import CONTENT_TYPE, http_type
 from service.responses import HARDENED
-from storage.trace_context import child_of
+from storage.trace_context import child_of, said
 
 log = structlog.get_logger(__name__)
 
@@ -21,9 +22,9 @@ MOST_AT_ONCE = 65_536
 """Largest body that is copied to be sent with its head."""
 
 
-def install() -> None:
-    """Have gunicorn do so, in this process and in those that it forks."""
-    util.write_error = refuse
+def install(metrics: Metrics) -> None:
+    """Have gunicorn do so, in this process and in those that it forks, and count its refusals."""
+    util.write_error = partial(refuse, metrics)
     util.http_date = http_date
     wsgi.Response = Response
 
@@ -58,13 +59,17 @@ def _http_date(second: int) -> str:
     return str(_made_http_date(second))
 
 
-def refuse(client: socket.socket, status: int, reason: str, detail: str) -> None:
+def refuse(metrics: Metrics, client: socket.socket, status: int, reason: str, detail: str) -> None:
     """
     Answer on a connection that ends then; takes the place of `gunicorn.util.write_error`.
 
-    There is no path: a problem of the Open Inference Protocol's clients looks the same.
+    There is no path: a problem of the Open Inference Protocol's clients looks the same. A request
+    that the application failed at has its identifier, and is counted, already.
     """
-    request_id = child_of(None).trace_id
+    request_id = said.get().get("request_id")
+    if request_id is None:
+        request_id = child_of(None).trace_id
+        metrics.refused(str(status))
     kind = http_type(HTTPStatus(status))
     problem = Problem(
         type=f"/problems/{kind.code}",

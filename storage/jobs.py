@@ -52,6 +52,8 @@ class JobRecord(NamedTuple):
     """Of a sweep."""
     report: PredictionReport | None
     """Of a prediction that succeeded."""
+    request_id: str | None
+    """Of the request that made it."""
 
 
 class Pinned(NamedTuple):
@@ -62,6 +64,18 @@ class Pinned(NamedTuple):
     rows: int
     """Of the dataset."""
 
+
+class Origin(NamedTuple):
+    """The request that makes a job."""
+
+    traceparent: str | None = None
+    """Its span."""
+    request_id: str | None = None
+    """Its `X-Request-Id`."""
+
+
+UNKNOWN = Origin()
+"""That of a job that no request makes."""
 
 _RECORD_COLUMNS = tuple(jobs.c[name] for name in JobRecord._fields)
 
@@ -78,13 +92,13 @@ class JobStore:
         idempotency_key: str | None = None,
         dataset_sha256: str | None = None,
         pinned: Pinned | None = None,
-        traceparent: str | None = None,
+        origin: Origin = UNKNOWN,
     ) -> JobRecord:
         """
         Accept a job; the same key with the same request answers with the job accepted first.
 
         `dataset_sha256` is the digest of the stored dataset that it is to train on, or to predict;
-        `traceparent` the span that it continues, which makes no other request of it.
+        the origin is told in logs and traces, and makes no other request of it.
 
         Raises: IdempotencyMismatch when the key was used with another request.
         """
@@ -95,16 +109,14 @@ class JobStore:
                 values = {
                     "idempotency_key": idempotency_key,
                     "dataset_sha256": dataset_sha256,
-                    "traceparent": traceparent,
+                    **origin._asdict(),
                 }
                 own = _own_values(request, pinned)
                 return _record(self._insert(connection, request, body, digest, values | own))
         except IntegrityError:
             accepted = self._accepted_before(idempotency_key, digest)
         # A job that was deleted in between has given its key back.
-        return accepted or self.submit(
-            request, idempotency_key, dataset_sha256, pinned, traceparent
-        )
+        return accepted or self.submit(request, idempotency_key, dataset_sha256, pinned, origin)
 
     def _insert(
         self,

@@ -18,7 +18,7 @@ from storage.database import Database, clock
 from storage.models import Publication
 from storage.notices import Notices
 from storage.predictions import Outputs
-from storage.tables import checkpoints, jobs
+from storage.tables import checkpoints, events, jobs
 from storage.transitions import BACK_IN_QUEUE, apply, end
 
 FREE_RETRIES = 2
@@ -46,6 +46,24 @@ class Claim(NamedTuple):
     """The sweep that a shard is part of."""
     traceparent: str | None
     """The span of the request that made the job."""
+    request_id: str | None
+    """That request's identifier."""
+
+
+class Lost(NamedTuple):
+    """An attempt that ended without a word, and was taken back its job."""
+
+    job_id: str
+    kind: str
+    attempt: int
+    parent: str | None
+    """The sweep that a shard is part of."""
+    traceparent: str | None
+    request_id: str | None
+    started_at: float
+    """When the attempt began, by the database's clock in seconds since 1970."""
+    found_at: float
+    """When its loss was found."""
 
 
 class Progress(NamedTuple):
@@ -203,12 +221,12 @@ class LeaseStore:
             if apply(connection, change, "requeued", data) is None:
                 raise LeaseLost
 
-    def release_lost(self, worker: str) -> list[str]:
-        """Take back the job of a worker that is known to be dead. Returns the jobs' ids."""
+    def release_lost(self, worker: str) -> list[Lost]:
+        """Take back the job of a worker that is known to be dead."""
         return self._take_back(jobs.c.worker == worker, "worker lost")
 
-    def expire_leases(self) -> list[str]:
-        """Take back every job whose worker was not heard of for too long. Returns the jobs' ids."""
+    def expire_leases(self) -> list[Lost]:
+        """Take back every job whose worker was not heard of for too long."""
         return self._take_back(jobs.c.lease_until < clock(), "lease expired")
 
     def waiting(self, queue: str) -> int:
@@ -219,22 +237,25 @@ class LeaseStore:
                 select(func.count()).select_from(jobs).where(*where)
             ).scalar_one()
 
-    def _take_back(self, condition: ColumnElement[bool], reason: str) -> list[str]:
+    def _take_back(self, condition: ColumnElement[bool], reason: str) -> list[Lost]:
+        """Take back jobs one by one; returns those that nobody else had taken back meanwhile."""
         where = condition & (jobs.c.status == "running")
-        query = select(jobs.c.id).where(where)
         with self._database.read() as connection:
-            lost = list(connection.execute(query).scalars())
-        for job_id in lost:
+            found = [Lost(*row) for row in connection.execute(select(*_LOST).where(where))]
+        taken = []
+        for lost in found:
+            at = where & (jobs.c.id == lost.job_id) & (jobs.c.attempt == lost.attempt)
             with self._database.write() as connection:
-                self._take_back_one(connection, where & (jobs.c.id == job_id), reason)
-        return lost
+                if self._take_back_one(connection, at, reason):
+                    taken.append(lost)
+        return taken
 
     def _take_back_one(
         self, connection: Connection, where: ColumnElement[bool], reason: str
-    ) -> None:
+    ) -> bool:
         lost = jobs.c.lost_attempts + 1
         if end(connection, where & jobs.c.cancel_requested, "cancelled"):
-            return
+            return True
         error = JobError(
             code="worker_lost", message=f"its worker was lost {self._max_attempts} times"
         )
@@ -245,19 +266,20 @@ class LeaseStore:
             error.model_dump(),
             {"error": error.model_dump_json()},
         ):
-            return
+            return True
         row = connection.execute(
             select(jobs.c.attempt, jobs.c.lost_attempts).where(where)
         ).one_or_none()
         if row is None:
-            return
+            return False
         back = {
             **BACK_IN_QUEUE,
             "lost_attempts": row.lost_attempts + 1,
             "not_before": clock() + _backoff_seconds(row.lost_attempts),
         }
         data = {"attempt": row.attempt, "reason": reason}
-        apply(connection, update(jobs).where(where).values(**back), "requeued", data)
+        change = update(jobs).where(where).values(**back)
+        return apply(connection, change, "requeued", data) is not None
 
     def _end_held(
         self,
@@ -269,6 +291,16 @@ class LeaseStore:
     ) -> None:
         if not end(connection, holds(claim), status, data, values):
             raise LeaseLost
+
+
+_LOST = (
+    *(jobs.c[name] for name in ("id", "kind", "attempt", "parent", "traceparent", "request_id")),
+    select(func.max(events.c.created_at))
+    .where(events.c.job_id == jobs.c.id, events.c.type == "started")
+    .scalar_subquery(),
+    clock(),
+)
+"""What `Lost` tells."""
 
 
 def _keep_checkpoint(connection: Connection, claim: Claim, epochs: int, data: bytes) -> None:

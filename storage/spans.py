@@ -1,16 +1,32 @@
 """Whether spans are exported: only then is OpenTelemetry imported."""
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
+
+from storage.trace_context import Trace
 
 if TYPE_CHECKING:
     from storage.telemetry import Telemetry
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
+Attributes = Mapping[str, str | int]
+
 log = structlog.get_logger(__name__)
+
+
+class Past(NamedTuple):
+    """A span of what has ended, told by somebody else."""
+
+    name: str
+    parent: Trace | None
+    attributes: Attributes
+    began_at: float
+    """In seconds since 1970."""
+    ended_at: float
 
 
 def open_telemetry(service: str) -> "Telemetry | None":

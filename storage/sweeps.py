@@ -21,7 +21,10 @@ from storage.leases import Claim, holds
 from storage.tables import jobs, results
 from storage.transitions import BACK_IN_QUEUE, apply, end
 
-_INHERITED = ("queue", "dataset", "network", "training", "model", "epochs", "traceparent")
+_INHERITED = (
+    *("queue", "dataset", "network", "training", "model", "epochs"),
+    *("traceparent", "request_id"),
+)
 """What a shard's row takes from its sweep's."""
 
 

@@ -65,6 +65,7 @@ jobs = Table(
     Column("search", Text),  # Search, of a sweep
     Column("report", Text),  # PredictionReport, of a prediction that succeeded
     Column("traceparent", String(55)),  # of the request that made the job
+    Column("request_id", String(128)),  # of that request
     Column("event_count", Integer, nullable=False, server_default=text("0")),
     Column("created_at", Double, nullable=False),
     Column("started_at", Double),

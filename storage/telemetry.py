@@ -6,13 +6,15 @@ Needs the extra `otel`; `open_telemetry` imports it only where it is wanted.
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Literal
 
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import (
     NonRecordingSpan,
     Span,
@@ -24,11 +26,11 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from storage.spans import Attributes, Past
 from storage.trace_context import Trace
 
+SCOPE = "perceptron"
 KINDS = {"server": SpanKind.SERVER, "consumer": SpanKind.CONSUMER}
-
-Attributes = Mapping[str, str | int]
 
 
 class Traced:
@@ -65,11 +67,26 @@ class Telemetry:
         attributes: Attributes,
     ) -> Traced:
         """Begin a span of the parent's trace, or of a new one."""
-        context = None
-        if parent is not None:
-            context = set_span_in_context(NonRecordingSpan(_context(parent)))
         tracer = self._own_tracer()
-        return Traced(tracer.start_span(name, context, KINDS[kind], attributes))
+        return Traced(tracer.start_span(name, _within(parent), KINDS[kind], attributes))
+
+    def tell_failed(self, attempts: Sequence[Past], seconds: float) -> None:
+        """Send spans of attempts at jobs that failed unseen: at once, in no other thread."""
+        kept = InMemorySpanExporter()
+        provider = TracerProvider(resource=Resource.create(self._named()), shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(kept))
+        tracer = provider.get_tracer(SCOPE)
+        for past in attempts:
+            span = tracer.start_span(
+                past.name,
+                _within(past.parent),
+                KINDS["consumer"],
+                past.attributes,
+                start_time=_nanoseconds(past.began_at),
+            )
+            span.set_status(StatusCode.ERROR)
+            span.end(_nanoseconds(past.ended_at))
+        OTLPSpanExporter(timeout=seconds).export(kept.get_finished_spans())
 
     def flush(self, seconds: float) -> None:
         """Send what has ended, as far as that takes no longer: for a process that ends now."""
@@ -83,7 +100,7 @@ class Telemetry:
         if self._process != os.getpid():
             self._provider = TracerProvider(resource=Resource.create(self._named()))
             self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-            self._tracer = self._provider.get_tracer("perceptron")
+            self._tracer = self._provider.get_tracer(SCOPE)
             self._process = os.getpid()
         return self._tracer
 
@@ -94,8 +111,16 @@ class Telemetry:
         )
 
 
-def _context(parent: Trace) -> SpanContext:
+def _within(parent: Trace | None) -> Context | None:
+    """Give the context of a span's children; None: they begin a trace."""
+    if parent is None:
+        return None
     flags = TraceFlags(TraceFlags.SAMPLED if parent.is_sampled else TraceFlags.DEFAULT)
-    return SpanContext(
+    span = SpanContext(
         int(parent.trace_id, 16), int(parent.span_id, 16), is_remote=True, trace_flags=flags
     )
+    return set_span_in_context(NonRecordingSpan(span))
+
+
+def _nanoseconds(seconds: float) -> int:
+    return int(seconds * 1e9)

@@ -19,7 +19,7 @@ from workers.attempt import Attempt
 from workers.parent_death import die_with_parent
 from workers.prediction import PredictAttempt
 from workers.sweeps import ShardAttempt, SweepAttempt
-from workers.tracing import name_job, traced
+from workers.tracing import SERVICE, name_job, traced
 from workers.training import TrainAttempt
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def prepared() -> Prepared:
         log.warning("not rehearsed", error=error.detail)
     finally:
         storage.database.close()
-    return Prepared(settings, storage, open_telemetry("perceptron-worker"))
+    return Prepared(settings, storage, open_telemetry(SERVICE))
 
 
 def _rehearse(storage: Storage, settings: Settings) -> None:

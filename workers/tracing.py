@@ -1,21 +1,25 @@
 """What tells of an attempt at a job: its log lines, which name its trace, and its span."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import structlog
 
-from storage.leases import Claim
+from storage.leases import Claim, Lost
+from storage.spans import Past, open_telemetry
 from storage.trace_context import parent_of, said
-from workers.attempt import Attempt
 
 if TYPE_CHECKING:
     from storage.telemetry import Telemetry
+    from workers.attempt import Attempt
+
+SERVICE = "perceptron-worker"
+"""Whose spans they are."""
 
 FLUSH_SECONDS = 2.0
-"""How long a work-horse that has ended its job waits until its span is sent."""
+"""How long is waited until spans are sent: by a work-horse that has ended, and of lost ones."""
 
 SUCCESSFUL = ("done", "cancel", "shutdown")
 """Outcomes of which nobody is to blame."""
@@ -24,24 +28,44 @@ log = structlog.get_logger(__name__)
 
 
 def name_job(claim: Claim) -> None:
-    """Let every log line from here on name the job and its trace."""
-    parent = parent_of(claim.traceparent)
-    told = {"job_id": claim.job_id}
-    said.set(told if parent is None else told | {"trace_id": parent.trace_id})
+    """Let every log line from here on name the job, its trace, and the request that made it."""
+    said.set(_identifiers(claim))
+
+
+def _identifiers(job: Claim | Lost) -> Mapping[str, str]:
+    parent = parent_of(job.traceparent)
+    trace_id = None if parent is None else parent.trace_id
+    told = {"job_id": job.job_id, "request_id": job.request_id, "trace_id": trace_id}
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _attributes(job: Claim | Lost) -> dict[str, str | int]:
+    return {"job.kind": job.kind, "job.id": job.job_id, "job.attempt": job.attempt}
+
+
+def tell_lost(attempts: Sequence[Lost], event: str, **words: str) -> None:
+    """Tell of attempts that could not do so themselves: in log lines, and in spans."""
+    for lost in attempts:
+        told = {"kind": lost.kind, "attempt": lost.attempt, **words}
+        log.warning(event, **_identifiers(lost), **told)
+    telemetry = open_telemetry(SERVICE) if attempts else None
+    if telemetry is not None:
+        telemetry.tell_failed([_past(lost) for lost in attempts], FLUSH_SECONDS)
+
+
+def _past(lost: Lost) -> Past:
+    attributes = {**_attributes(lost), "job.outcome": "lost"}
+    parent = parent_of(lost.traceparent)
+    return Past(f"job {lost.kind}", parent, attributes, lost.started_at, lost.found_at)
 
 
 @contextmanager
-def traced(claim: Claim, attempt: Attempt, telemetry: "Telemetry | None") -> Iterator[None]:
+def traced(claim: Claim, attempt: "Attempt", telemetry: "Telemetry | None") -> Iterator[None]:
     """Tell of the attempt at its end: in a log line and, where they are exported, in a span."""
     began = time.monotonic()
-    told: dict[str, str | int] = {
-        "job.kind": claim.kind,
-        "job.id": claim.job_id,
-        "job.attempt": claim.attempt,
-    }
     parent = parent_of(claim.traceparent)
     name = f"job {claim.kind}"
-    span = telemetry.start(name, "consumer", parent, told) if telemetry else None
+    span = telemetry.start(name, "consumer", parent, _attributes(claim)) if telemetry else None
     try:
         yield
     finally:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -23,6 +24,7 @@ from schemas.settings import Settings
 from service.app import create_app
 from service.counting import DIRECTORY
 from storage.migrations import migrate
+from tests.acceptance.wire import address_of, exchange
 from tests.deployment import Deployment, eventually
 
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -131,6 +133,23 @@ def test_paths_without_a_route_are_one_series(new_deployment: Callable[..., Depl
     requests = "perceptron_http_requests_total"
     expected = {(requests, method, "unmatched", "404"): 20 for method in ("GET", "other")}
     eventually(lambda: expected.items() <= samples(deployment).items())
+
+
+def test_requests_that_cannot_be_read_are_counted(
+    new_deployment: Callable[..., Deployment],
+) -> None:
+    """What is refused before it is a request is one series for each status."""
+    deployment = new_deployment("--workers", "0")
+    line = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n"
+    two_hosts = line + b"Host: other.example\r\n\r\n"
+    large_head = line + b"X: " + b"x" * 65_536 + b"\r\n\r\n"
+    no_method = b"G{T /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    sent = [*[two_hosts] * 5, *[no_method] * 3, large_head]
+    statuses = [exchange(address_of(deployment), request)[0].status for request in sent]
+    assert statuses == [*[400] * 8, 431]
+    found = samples(deployment)
+    requests = ("perceptron_http_requests_total", "other", "unread")
+    assert (found[*requests, "400"], found[*requests, "431"]) == (8, 1)
 
 
 def test_a_queue_without_workers(new_deployment: Callable[..., Deployment]) -> None:
@@ -304,25 +323,30 @@ def test_a_wrong_request_id_is_replaced(deployment: Deployment, wrong: str) -> N
     assert len(response.headers["X-Request-Id"]) == 32
 
 
-def test_the_trace_goes_on_in_the_worker(new_deployment: Callable[..., Deployment]) -> None:
-    """The worker's log lines name the job and the trace of the request that made it."""
+def test_the_request_goes_on_in_the_worker(new_deployment: Callable[..., Deployment]) -> None:
+    """The worker's log lines name the job, and the trace and identifier of what made it."""
     deployment = new_deployment("--workers", "1")
-    job = deployment.post("/jobs", QUICK, traceparent=TRACEPARENT).json()
-    deployment.finished(job["id"])
+    named = {"traceparent": TRACEPARENT, "X_Request_Id": "order-4711"}
+    job = deployment.post("/jobs", QUICK, **named).json()
+    assert job["request_id"] == "order-4711"
+    assert deployment.finished(job["id"])["request_id"] == "order-4711"
     [line] = eventually(lambda: log_lines(deployment, "attempt ended"))
     assert (line["job_id"], line["trace_id"]) == (job["id"], TRACE_ID)
+    assert line["request_id"] == "order-4711"
     assert (line["kind"], line["attempt"], line["outcome"]) == ("train", 1, "done")
 
 
 def test_shards_are_of_their_sweeps_trace(new_deployment: Callable[..., Deployment]) -> None:
-    """Every attempt at a sweep and at its shards names the sweep's trace."""
+    """Every attempt at a sweep and at its shards names the sweep's trace and request."""
     deployment = new_deployment("--workers", "1")
     sweep = {**QUICK, "kind": "sweep", "search": {"space": {"seed": [1, 2]}}}
-    job = deployment.post("/jobs", sweep, traceparent=TRACEPARENT).json()
+    named = {"traceparent": TRACEPARENT, "X_Request_Id": "order-4711"}
+    job = deployment.post("/jobs", sweep, **named).json()
     assert deployment.finished(job["id"])["status"] == "succeeded"
     lines = eventually(lambda: (found := log_lines(deployment, "attempt ended"))[2:] and found)
     assert {line["kind"] for line in lines} == {"sweep", "shard"}
     assert {line["trace_id"] for line in lines} == {TRACE_ID}
+    assert {line["request_id"] for line in lines} == {"order-4711"}
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -378,14 +402,61 @@ def test_spans_of_one_trace(
     assert request.parent_span_id.hex() == SPAN_ID
     assert job.parent_span_id == request.span_id
     assert (request.kind, job.kind) == (request.SPAN_KIND_SERVER, request.SPAN_KIND_CONSUMER)
-    told = {a.key: a.value.string_value or a.value.int_value for a in request.attributes}
-    assert told == {
+    assert told_by(request) == {
         "http.request.method": "POST",
         "http.route": "/jobs",
         "http.response.status_code": 202,
         "url.path": "/jobs",
     }
     assert request.start_time_unix_nano < job.end_time_unix_nano < time.time_ns()
+
+
+@pytest.mark.parametrize("victim", ["work-horse", "worker"])
+def test_a_killed_attempt_has_a_span(
+    new_deployment: Callable[..., Deployment], receiver: ThreadingHTTPServer, victim: str
+) -> None:
+    """An attempt that is killed is one failed span of its job's trace, and in the log as such."""
+    deployment = new_deployment(
+        *("--workers", "1"),
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{receiver.server_port}",
+        OTEL_BSP_SCHEDULE_DELAY="100",
+    )
+    long = {"dataset": "xor", "training": {"engine": "torch", "epochs": 100_000}}
+    named = {"traceparent": TRACEPARENT, "X_Request_Id": "order-4711"}
+    job = deployment.post("/jobs", long, **named).json()
+    deployment.running(job["id"], after_epoch=10)
+    horse = deployment.horse
+    assert horse is not None
+    os.kill(horse if victim == "work-horse" else deployment.worker, signal.SIGKILL)
+    deployment.running(job["id"], after_epoch=10)
+    eventually(lambda: deployment.job(job["id"])["attempt"] == 2, 40)
+    deployment.client.post(f"/jobs/{job['id']}/cancel")
+    trace = bytes.fromhex(TRACE_ID)
+
+    def spans() -> list[Any] | None:
+        of_trace = [span for span in receiver.spans if span.trace_id == trace]  # type: ignore[attr-defined]
+        found = [span for span in of_trace if span.name in ("POST /jobs", "job train")]
+        return found if len(found) >= 3 else None
+
+    request, *attempts = sorted(eventually(spans, 30), key=lambda span: span.start_time_unix_nano)
+    assert (request.name, len(attempts)) == ("POST /jobs", 2)
+    lost, ended = attempts
+    assert [told_by(span)["job.attempt"] for span in attempts] == [1, 2]
+    assert told_by(lost) == {
+        "job.kind": "train", "job.id": job["id"], "job.attempt": 1, "job.outcome": "lost"
+    }  # fmt: skip
+    assert (lost.kind, lost.parent_span_id) == (lost.SPAN_KIND_CONSUMER, request.span_id)
+    assert (lost.status.code, ended.status.code) == (lost.status.STATUS_CODE_ERROR, 0)
+    assert request.start_time_unix_nano < lost.start_time_unix_nano < lost.end_time_unix_nano
+    assert lost.end_time_unix_nano < ended.end_time_unix_nano
+    (line,) = log_lines(deployment, "worker lost")
+    names = ("job_id", "trace_id", "request_id", "kind", "attempt")
+    assert [line[name] for name in names] == [job["id"], TRACE_ID, "order-4711", "train", 1]
+
+
+def told_by(span: Any) -> dict[str, str | int]:
+    """Read a span's attributes."""
+    return {a.key: a.value.string_value or a.value.int_value for a in span.attributes}
 
 
 def test_an_exporter_that_reaches_nobody_stops_nothing(

@@ -1,6 +1,7 @@
 """Aliases that split the traffic, have shadows, and are rolled back: over HTTP, in both ways."""
 
 import itertools
+import json
 from collections import Counter
 from typing import Any
 
@@ -132,6 +133,52 @@ def test_shadows_are_compared_and_never_returned(deployment: Deployment, form: A
     metrics = deployment.get("/metrics").text
     for result in ("agreed", "differed", "failed"):
         assert f'perceptron_shadow_predictions_total{{result="{result}"}}' in metrics
+
+
+ROWS = [{"x1": x1, "x2": x2} for x1 in (0, 1) for x2 in (0, 1)]
+CSV_ROWS = "x1,x2\n" + "".join(f"{row['x1']},{row['x2']}\n" for row in ROWS)
+NDJSON_ROWS = "".join(json.dumps(row) + "\n" for row in ROWS)
+TABLES = {
+    "CSV": ("text/csv", CSV_ROWS),
+    "NDJSON": ("application/x-ndjson", NDJSON_ROWS),
+    "records": ("application/json", json.dumps(ROWS)),
+    "inputs": (
+        "application/json",
+        json.dumps(
+            {"model": NAME, "version": "tabled", "inputs": [[0, 0], [0, 1], [1, 0], [1, 1]]}
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("form", TABLES)
+def test_shadows_are_asked_for_tables(deployment: Deployment, form: str) -> None:
+    """A whole table is compared row by row, and the answer is that of the version alone."""
+    shadows = f"/models/{NAME}/versions/2/shadows"
+    assert put(deployment, "tabled", {"version": 2, "shadows": [1, 3, 4]}).is_success
+
+    def counted() -> dict[int, Counter[str]]:
+        data = deployment.get(shadows).raise_for_status().json()["data"]
+        return {one.pop("shadow"): Counter(one) for one in data}
+
+    before = counted()
+    media_type, table = TABLES[form]
+    query = "" if form == "inputs" else f"?model={NAME}&version=tabled"
+    headers = {"Content-Type": media_type, "Accept": "text/csv"}
+    answer = deployment.client.post(f"/predict{query}", content=table, headers=headers)
+    assert answer.raise_for_status().headers["Model-Version"] == "2"
+    assert [line.split(",")[0] for line in answer.text.splitlines()[1:]] == ["0", "1", "1", "1"]
+
+    def new() -> dict[int, dict[str, int]] | None:
+        after = counted()
+        found = {shadow: dict(after[shadow] - before.get(shadow, Counter())) for shadow in after}
+        return found if found.keys() == {1, 3, 4} and found[4] else None
+
+    assert eventually(new) == {
+        1: {"requests": 1, "rows": 4, "agreed_rows": 2},
+        3: {"requests": 1, "rows": 4, "agreed_rows": 4},
+        4: {"failed_requests": 1},
+    }
 
 
 def test_a_shadow_does_not_hurt(deployment: Deployment) -> None:

@@ -9,6 +9,7 @@ from schemas.job import JobRequest, JobStatus
 from storage import Storage
 from storage.census import CensusStore, Ended
 from storage.database import Database
+from storage.jobs import Origin
 from storage.migrations import migrate, upgrade
 
 REQUEST = JobRequest(dataset="and")
@@ -63,11 +64,12 @@ def _ended(stored: Storage) -> Ended:
 def test_the_trace_is_no_part_of_the_request(stored: Storage) -> None:
     """A repeated request finds its job whatever its trace is, and the first one's trace stays."""
     first, second = TRACEPARENTS
-    job: Any = stored.jobs.submit(REQUEST, "traced", traceparent=first)
-    assert stored.jobs.submit(REQUEST, "traced", traceparent=second).id == job.id
+    job: Any = stored.jobs.submit(REQUEST, "traced", origin=Origin(first, "one"))
+    assert stored.jobs.submit(REQUEST, "traced", origin=Origin(second, "two")).id == job.id
     claim = stored.leases.claim("train", "worker")
     assert claim is not None
-    assert claim.traceparent == first
+    assert (claim.traceparent, claim.request_id) == (first, "one")
+    assert stored.jobs.get(job.id).request_id == "one"
 
 
 def test_jobs_that_ended_before_are_counted(tmp_path: Path) -> None:

@@ -129,7 +129,9 @@ def test_an_expired_lease_fences_its_old_holder(stored: Storage) -> None:
 def test_a_job_that_loses_every_worker_fails(stored: Storage) -> None:
     """After as many lost attempts as are allowed, the job fails with `worker_lost`."""
     claim = claimed(stored)
-    assert stored.leases.release_lost("tester") == [claim.job_id]
+    (lost,) = stored.leases.release_lost("tester")
+    assert (lost.job_id, lost.kind, lost.attempt) == (claim.job_id, "train", 1)
+    assert 0 <= lost.found_at - lost.started_at < 60
     again = stored.leases.claim("train", "tester")
     assert again is not None
     stored.leases.release_lost("tester")

@@ -1,5 +1,7 @@
 """What is outermost around a request, whatever is inside."""
 
+import json
+import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families as parsed
 from schemas.settings import Settings
 from service.metrics import Metrics
 from service.observing import Application, Observed, StartResponse
+from service.wire import refuse
 from storage import open_storage
 from storage.trace_context import said
 
@@ -103,6 +106,24 @@ def test_a_fault_inside_is_counted_and_told_on(metrics: Metrics) -> None:
         ask(Observed(application, metrics))
     assert counted(metrics) == {("GET", "unmatched", "500"): 1}
     assert set(said.get()) == {"request_id", "trace_id"}
+
+
+def test_a_fault_is_counted_once_and_keeps_its_identifier(metrics: Metrics) -> None:
+    """What the server answers where the application failed is that request's, counted before."""
+
+    def application(_environ: dict[str, Any], _start: StartResponse) -> Iterable[bytes]:
+        raise ValueError("inside")
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        with pytest.raises(ValueError, match="inside"):
+            ask(Observed(application, metrics))
+        request_id = said.get()["request_id"]
+        refuse(metrics, ours, 500, "Internal Server Error", "")
+        head, _, body = theirs.recv(65_536).partition(b"\r\n\r\n")
+    assert f"X-Request-Id: {request_id}".encode() in head.split(b"\r\n")
+    assert json.loads(body)["request_id"] == request_id
+    assert counted(metrics) == {("GET", "unmatched", "500"): 1}
 
 
 def test_nothing_is_said_after_a_request(metrics: Metrics) -> None:
