@@ -71,7 +71,7 @@ def fit(
     fitted = [
         _fit_feature(frame.column(name), config, standardise=standardise) for name in features
     ]
-    return Preprocessing(features=tuple(fitted), target=target)
+    return Preprocessing(features=tuple(fitted), derived=config.derived, target=target)
 
 
 def _fit_feature(column: Column, config: PreprocessingConfig, *, standardise: bool) -> Feature:
@@ -168,9 +168,33 @@ def _fit_categorical(
 
 
 def places_of(preprocessing: Preprocessing) -> tuple[slice, ...]:
-    """Say which of the network's inputs each feature becomes."""
+    """Say which of the network's inputs each feature becomes; behind them are derived ones."""
     ends = np.cumsum([feature_width(feature) for feature in preprocessing.features]).tolist()
     return tuple(slice(start, end) for start, end in pairwise([0, *ends]))
+
+
+def with_derived(
+    preprocessing: Preprocessing, encoded: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """
+    Put the derived inputs behind those of the features: computed in doubles from what these are.
+
+    One beyond a float32's range counts as its largest. Shapes: (rows, inputs of the features) →
+    (rows, width).
+    """
+    if not preprocessing.derived:
+        return encoded
+    starts = [place.start for place in places_of(preprocessing)]
+    column = dict(zip(preprocessing.feature_names, starts, strict=True))
+    found = np.empty((len(encoded), preprocessing.width), np.float32)
+    found[:, : encoded.shape[1]] = encoded
+    for place, derived in enumerate(preprocessing.derived, encoded.shape[1]):
+        values = [encoded[:, column[name]].astype(np.float64) for name in derived.of]
+        with np.errstate(invalid="ignore"):  # what is not finite is refused as the feature's
+            is_sine = derived.function == "sine"
+            x = np.sin(np.pi * values[0]) if is_sine else values[0] * values[-1]
+        found[:, place] = _in_range(x)
+    return found
 
 
 def encode(
@@ -185,7 +209,7 @@ def encode(
 
     Shapes: → (rows, width). Raises: InvalidField for a column, or a value, that cannot be used.
     """
-    encoded = np.empty((frame.rows, preprocessing.width), np.float32)
+    encoded = _room(preprocessing, frame.rows)
     for feature, place in zip(preprocessing.features, places_of(preprocessing), strict=True):
         column = frame.column(feature.name)
         refuse = _refuse_row(feature, first_row)
@@ -195,7 +219,12 @@ def encode(
             values = _values_of_column(feature, column, refuse)
             with np.errstate(over="ignore"):
                 encoded[:, place.start] = _numbers(feature, values, refuse)
-    return encoded
+    return with_derived(preprocessing, encoded)
+
+
+def _room(preprocessing: Preprocessing, rows: int) -> npt.NDArray[np.float32]:
+    """Make room for the inputs that the features become."""
+    return np.empty((rows, preprocessing.width - len(preprocessing.derived)), np.float32)
 
 
 def _values_of_column(
@@ -299,7 +328,7 @@ def encode_rows(preprocessing: Preprocessing, rows: Sequence[Row]) -> npt.NDArra
             numbers = _matrix(table)
             encoded = None if numbers is None else _scaled(preprocessing.scaling, numbers)
         if encoded is not None:
-            return encoded
+            return with_derived(preprocessing, encoded)
     return _column_by_column(preprocessing, table, rows)
 
 
@@ -340,13 +369,13 @@ def _in_range(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
 def _column_by_column(
     preprocessing: Preprocessing, table: Sequence[Sequence[Cell]], rows: Sequence[Row]
 ) -> npt.NDArray[np.float32]:
-    encoded = np.empty((len(table), preprocessing.width), np.float32)
+    encoded = _room(preprocessing, len(table))
     columns = zip(*table, strict=True)
     places = places_of(preprocessing)
     for index, (feature, place) in enumerate(zip(preprocessing.features, places, strict=True)):
         refuse = _refuse_input(feature, index, rows)
         _encode_cells(feature, next(columns), refuse, encoded[:, place])
-    return encoded
+    return with_derived(preprocessing, encoded)
 
 
 def _encode_cells(
@@ -492,7 +521,7 @@ def encode_matrix(
         _fill(preprocessing, found, rows.start)
     if preprocessing.scaling is None:
         raise ValueError("not all of the features are numbers")
-    return _scaled(preprocessing.scaling, found)
+    return with_derived(preprocessing, _scaled(preprocessing.scaling, found))
 
 
 def _fill(preprocessing: Preprocessing, found: npt.NDArray[np.float64], first: int) -> None:
@@ -515,11 +544,11 @@ def encode_columns(
     A column is an array, or cells as those of a request's rows. Shapes: → (rows, width).
     Raises: InvalidField.
     """
-    encoded = np.empty((rows.stop - rows.start, preprocessing.width), np.float32)
+    encoded = _room(preprocessing, rows.stop - rows.start)
     for feature, place in zip(preprocessing.features, places_of(preprocessing), strict=True):
         refuse = _refuse_row(feature, rows.start)
         _encode_cells(feature, columns[feature.name][rows], refuse, encoded[:, place])
-    return encoded
+    return with_derived(preprocessing, encoded)
 
 
 # From the network's output to answers
