@@ -214,7 +214,7 @@ def test_the_address_holds_everything(opened: Callable[..., Opened]) -> None:
     page.get_by_label("Optimizer").select_option("rmsprop")
     page.get_by_label("Learning rate").fill("0.02")
     page.get_by_label("Epochs", exact=True).fill("123")
-    page.get_by_label("Validation rows").select_option("0.2")
+    page.get_by_label("Validation rows").fill("0.2")
     page.get_by_text("More settings").click()
     page.get_by_label("Batch size").fill("16")
     page.get_by_label("Vertical").select_option("petal width (cm)")
@@ -226,6 +226,7 @@ def test_the_address_holds_everything(opened: Callable[..., Opened]) -> None:
     assert copy.get_by_label("은닉층 3의 뉴런 수").input_value() == "4"
     assert copy.get_by_label("학습률").input_value() == "0.02"
     assert copy.get_by_label("에포크", exact=True).input_value() == "123"
+    assert copy.get_by_label("검증 행").input_value() == "0.2"
     assert copy.get_by_label("세로").input_value() == "petal width (cm)"
     copy.get_by_role("button", name="학습").click()
     copy.wait_for_selector(".status.succeeded")
@@ -371,3 +372,62 @@ def test_another_network_begins_anew(opened: Callable[..., Opened]) -> None:
     assert "job=" not in page.url
     assert page.get_by_label("Epochs", exact=True).input_value() == "50"
     expect(page.locator(".diagram rect")).to_have_count(2 + 5 + 3 + 1)
+
+
+@pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ko", 390)])
+def test_squares_draw_a_circle_without_a_hidden_layer(
+    opened: Callable[..., Opened], deployment: Deployment, language: str, width: int
+) -> None:
+    """Derived inputs are chosen by buttons; the model knows them, and is asked for x1 and x2."""
+    view = opened(language, width)
+    page = view.go(f"#/playground?data=circles~300~0.05~2~{width}&layers=&epochs=300&rate=0.1")
+    page.wait_for_selector(".diagram")
+    for name in ("x1²", "x2²"):
+        page.get_by_role("button", name=name).click()
+    expect(page.locator(".diagram rect")).to_have_count(4 + 1)
+    train(page, language)
+    page.wait_for_selector(".verdict.good_fit")
+    assert counts(page)[1:3] == [0, 0]
+    job = job_of(page, deployment)
+    ring = [{"x1": x, "x2": y} for x, y in ((1, 0), (-0.7, 0.7), (0, 0.4), (-0.3, -0.3))]
+    answer = deployment.post("/predict", {"model": job["model"]["name"], "inputs": ring}).json()
+    assert answer["predictions"] == [0, 0, 1, 1]
+    view.accessible()
+    view.picture("playground-derived")
+
+
+def test_a_surface_is_learned(opened: Callable[..., Opened], deployment: Deployment) -> None:
+    """A drawn regression: the noise is dragged, an L1 penalty set, and the plane comes out."""
+    view = opened()
+    page = view.go("#/playground?data=moons~200~0.1~2~0&layers=&epochs=200&optimizer=adam&rate=0.1")
+    page.wait_for_selector(".diagram")
+    page.get_by_role("button", name="Plane").click()
+    page.get_by_label("Noise").fill("0.05")
+    page.get_by_text("More settings").click()
+    page.get_by_label("L1").fill("0.001")
+    expect(page.locator(".points path")).to_have_count(100)
+    train(page)
+    page.wait_for_selector(".status.succeeded")
+    job = job_of(page, deployment)
+    assert job["dataset"] == "plane-200-n0_05-c2-s0"
+    assert job["training"]["l1_penalty"] == 0.001
+    assert job["metrics"]["train"]["r2"] > 0.97
+    expect(page.locator(".figures")).to_contain_text("RMSE")
+    view.picture("playground-surface")
+
+
+def test_a_unit_that_is_pointed_at_is_shown_over_the_plane(opened: Callable[..., Opened]) -> None:
+    """In place of the answer, while it is pointed at, with its bias told."""
+    view = opened()
+    page = view.go("#/playground?epochs=50")
+    page.wait_for_selector(".diagram")
+    train(page)
+    page.wait_for_selector(".verdict")
+    picture = "document.querySelector('.plane canvas').toDataURL()"
+    answer = page.evaluate(picture)
+    page.locator(".diagram rect").nth(3).hover()
+    expect(page.locator(".region .readout")).to_have_text("What h1.2 gives")
+    expect(page.locator(".diagram .readout")).to_contain_text("h1.2 · bias")
+    page.wait_for_function(f"answer => {picture} !== answer", arg=answer)
+    page.mouse.move(2, 2)
+    page.wait_for_function(f"answer => {picture} === answer", arg=answer)

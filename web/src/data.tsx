@@ -1,13 +1,13 @@
 /** Choosing what to learn from: a gate, drawn points, a built-in table, or a file of one's own. */
 
 import { useEffect, useState } from "preact/hooks";
-import { all, type Call, type Dataset, type DatasetSummary, get, type Page, Problem, send } from "./api";
-import { NumberField, Scroll } from "./fields";
+import { all, type Call, type Dataset, type DatasetSummary, type Derived, get, type Page, Problem, send } from "./api";
+import { NumberField, Scroll, Slider } from "./fields";
 import { spelled } from "./network";
-import { SAMPLES, sampleCall, sampleName, type Sample, type SampleKind, type Setup } from "./setup";
+import { hasClasses, SAMPLES, sampleCall, sampleName, type Sample, SHAPES, SURFACES, type Setup } from "./setup";
 import { CopyCurl, type Loaded, Trouble, useLoaded, useTexts } from "./shell";
 
-const SAMPLE_NAME = /^(moons|circles|spirals|gaussians)-\d+-n/;
+const SAMPLE_NAME = new RegExp(`^(${SAMPLES.join("|")})-\\d+-n`);
 const SAMPLE = "~sample~";
 
 /** A name that a dataset may have, from a file's. */
@@ -57,7 +57,7 @@ export function DataPanel({ setup, update, dataset }: Props) {
   const texts = useTexts();
   const datasets = useLoaded(() => all<DatasetSummary>("/datasets"), []);
   const choose = (name: string) =>
-    update({ dataset: name === SAMPLE ? "" : name, target: "", without: [], x: "", y: "", job: "" });
+    update({ dataset: name === SAMPLE ? "" : name, target: "", without: [], derived: [], x: "", y: "", job: "" });
   const found = (datasets.value ?? []).filter((one) => !SAMPLE_NAME.test(one.name));
   const groups: [string, DatasetSummary[]][] = [
     [texts.truthTables, found.filter((one) => one.built_in && one.created_at === null)],
@@ -95,25 +95,25 @@ export function DataPanel({ setup, update, dataset }: Props) {
 
 function SampleFields({ sample, onChange }: { sample: Sample; onChange: (sample: Sample) => void }) {
   const texts = useTexts();
-  const manyClasses = sample.kind === "spirals" || sample.kind === "gaussians";
   const change = (part: Partial<Sample>) => onChange({ ...sample, ...part });
   return (
     <>
-      <div class="kinds" role="group" aria-label={texts.sampled}>
-        {SAMPLES.map((kind: SampleKind) => (
-          <button
-            type="button"
-            aria-pressed={kind === sample.kind}
-            onClick={() => change({ kind, classes: kind === "moons" || kind === "circles" ? 2 : sample.classes })}
-          >
-            {texts.kinds[kind]}
-          </button>
-        ))}
-      </div>
+      {([[texts.classes, SHAPES], [texts.numbers, SURFACES]] as const).map(([title, kinds]) => (
+        <div class="field">
+          <span>{title}</span>
+          <div class="kinds" role="group" aria-label={title}>
+            {kinds.map((kind) => (
+              <button type="button" aria-pressed={kind === sample.kind} onClick={() => change({ kind, classes: hasClasses(kind) ? sample.classes : 2 })}>
+                {texts.kinds[kind]}
+              </button>
+            ))}
+          </div>
+        </div>
+      ))}
       <div class="fields">
         <NumberField label={texts.rows} value={sample.rows} low={4} high={2000} whole onChange={(rows) => change({ rows: rows! })} />
-        <NumberField label={texts.noise} value={sample.noise} low={0} high={10} onChange={(noise) => change({ noise: noise! })} />
-        {manyClasses && (
+        <Slider label={texts.noise} value={sample.noise} low={0} high={Math.max(1, sample.noise)} step={0.05} onChange={(noise) => change({ noise })} />
+        {hasClasses(sample.kind) && (
           <NumberField label={texts.classes} value={sample.classes} low={2} high={8} whole onChange={(classes) => change({ classes: classes! })} />
         )}
         <NumberField label={texts.drawSeed} value={sample.seed} low={0} high={2 ** 32 - 1} whole onChange={(seed) => change({ seed: seed! })} />
@@ -257,3 +257,20 @@ export function usable(setup: Setup, dataset: Dataset): string[] {
     .map((column) => column.name);
 }
 
+
+/** What can be derived from two features, where there are no more, and both are numbers. */
+export function derivable(setup: Setup, dataset: Dataset): Derived[] {
+  const [one, two, ...more] = usable(setup, dataset);
+  const isCategorical = (name: string) => dataset.columns.some((column) => column.name === name && column.kind === "categorical");
+  if (!one || !two || more.length || isCategorical(one) || isCategorical(two)) return [];
+  return [
+    { function: "square", of: [one] }, { function: "square", of: [two] }, { function: "product", of: [one, two] },
+    { function: "sine", of: [one] }, { function: "sine", of: [two] },
+  ];
+}
+
+/** What is derived from the features that are in, in the order that it was chosen. */
+export function chosenDerived(setup: Setup, dataset: Dataset): Derived[] {
+  const known = new Set(usable(setup, dataset));
+  return setup.derived.filter(({ of }) => of.every((name) => known.has(name)));
+}

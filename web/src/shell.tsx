@@ -94,7 +94,7 @@ export interface Address {
 }
 
 /** Undo the escapes of an address; one that was cut in the middle of a letter stays as it stands. */
-function unescaped(part: string): string {
+export function unescaped(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {
