@@ -141,7 +141,7 @@ export interface Job {
   diagnosis: { code: string; message: string } | null;
   model: { name: string; version: number } | null;
   error: { code: string; message: string } | null;
-  waiting_for?: string | null;
+  waiting_for?: { code: "no_worker"; queue: string; message: string } | null;
   history?: EpochRecord[];
   sweep?: SweepReport | null;
   links: { self: string; events: string; model: string | null };

@@ -9,6 +9,7 @@ import { chosenDerived, DataPanel, storeSample, usable } from "./data";
 import { Diagram } from "./diagram";
 import { Check, Choice } from "./fields";
 import { CurvesCard } from "./history";
+import { Lacking } from "./jobs";
 import { explained, fromParameters as layersOf, fromSnapshot, inputNames, inputWidth, type Layer, padded, spelled, widths } from "./network";
 import { asNumber, type Axis, classColour, between, PartKeys, type Point, Region, type Scale, type Unit } from "./region";
 import { type Run, useRun } from "./run";
@@ -333,7 +334,7 @@ function Progress({ setup, run, replay }: { setup: Setup; run: Run; replay: Retu
           {!run.connected && <span class="bad">{texts.reconnecting}</span>}
           {job && !run.deleted && (
             <>
-              {job.waiting_for && <span class="bad">{texts.waitingFor} {job.waiting_for}</span>}
+              <Lacking job={job} />
               <span class={`badge status ${job.status}`}>{texts.status[job.status]}</span>
               <a href={`#/jobs/${job.id}`}>{texts.jobPage}</a>
             </>
