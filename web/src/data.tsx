@@ -95,8 +95,8 @@ export function DataPanel({ setup, update, dataset }: Props) {
     const others = { ...kinds, [column]: kind };
     const again = await upload(file, others);
     update({ dataset: again.name, job: "" });
-    if (!used) await send({ method: "DELETE", path: `/datasets/${encodeURIComponent(name)}` });
     stored(file, others, again);
+    if (!used) await send({ method: "DELETE", path: `/datasets/${encodeURIComponent(name)}` });
   };
   const found = (datasets.value ?? []).filter((one) => !SAMPLE_NAME.test(one.name));
   const groups: [string, DatasetSummary[]][] = [
