@@ -57,6 +57,7 @@ DATA = all_of(
 )  # fmt: skip
 
 TRAINING = all_of(
+    field(TrainingConfig, "l1_penalty", float),
     field(TrainingConfig, "schedule", choices("constant", "cosine"),
           words="How the learning rate changes: constant, or along half a cosine down to 0."),
     field(TrainingConfig, "validation_fraction", float, flag="--validation"),
@@ -98,7 +99,14 @@ def data_fields(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def training_fields(options: Mapping[str, Any]) -> dict[str, Any]:
     """Make the field `training` of a request."""
-    same = ("validation_fraction", "test_fraction", "record_every", "engine", "device")
+    same = (
+        "l1_penalty",
+        "validation_fraction",
+        "test_fraction",
+        "record_every",
+        "engine",
+        "device",
+    )
     patience, schedule = options["patience"], options["schedule"]
     return given(
         **{name: options[name] for name in same},

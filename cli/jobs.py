@@ -173,7 +173,7 @@ def _facts(job: dict[str, Any]) -> list[tuple[str, Any]]:
     return [
         ("job", job["id"]),
         ("status", status(job["status"])),
-        ("waits for", job["waiting_for"]),
+        ("waits for", job["waiting_for"] and job["waiting_for"]["message"]),
         ("error", f"{error['message']} ({error['code']})" if error else None),
         ("kind", job["kind"]),
         ("dataset", job["dataset"]),

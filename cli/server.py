@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote, urlsplit
@@ -40,6 +40,8 @@ MOST_FAILURES = 6
 """Times in a row that a stream breaks before it is given up."""
 ENDS = ("done", "deleted")
 """What a stream of events ends with."""
+WHOLE = "#"
+"""Points at the whole of a request."""
 LAST = "last"
 """Stands for the newest job."""
 
@@ -61,12 +63,14 @@ class Refused(click.ClickException):
         if self._as_json:
             click.echo(json.dumps(self._problem, ensure_ascii=False), file, err=file is None)
             return
-        places = self._problem.get("errors") or ()
-        lines = [f"Error: {self.message}"]
+        places: Sequence[Mapping[str, Any]] = self._problem.get("errors") or ()
+        only = places[0] if len(places) == 1 else {}
+        several = self._problem.get("title") if len(places) > 1 else None
+        lines = [f"Error: {several or only.get('detail') or self.message}"]
         for place in places:
             where, option = self._place(place)
-            told = "" if len(places) == 1 else f": {place['detail']}"
-            if option or told or not self.message.startswith(where):
+            told = "" if only else f": {place['detail']}"
+            if told or where != WHOLE:
                 lines.append(f"  at {where}{option}{told}")
         click.echo("\n".join(lines), file, err=file is None)
 

@@ -64,7 +64,8 @@ class View:
 
     def __init__(self, job: dict[str, Any]) -> None:
         self.records: list[dict[str, Any]] = []
-        waits = f"waits for {job.get('waiting_for') or 'a worker'}"
+        lacking = job.get("waiting_for")
+        waits = f"waits for {lacking['message']}" if lacking else "is starting"
         columns = (
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description}", markup=False),

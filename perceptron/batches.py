@@ -9,7 +9,7 @@ import numpy.typing as npt
 from perceptron import inference
 from perceptron.frames import FLOAT32_MAX, Column, Frame, numbers, spelled
 from perceptron.layers import FloatArray, Layers
-from perceptron.preprocessing import encode, places_of
+from perceptron.preprocessing import encode, places_of, with_derived
 from schemas.dataset import ColumnKind
 from schemas.errors import InvalidField
 from schemas.preprocessing import CategoricalFeature, NumericFeature, Preprocessing, Target
@@ -103,7 +103,8 @@ def outputs(
     step = block * max(1, ENCODED_VALUES // (width * block))
     parts = _by_feature(preprocessing)
     for start in range(first_row, frame.rows, step):
-        rows = _encoded(parts, width, _between(frame, start, start + step), start)
+        rows = _encoded(parts, _between(frame, start, start + step), start)
+        rows = with_derived(preprocessing, rows)
         for first in range(0, len(rows), block):
             yield inference.forward(layers, rows[first : first + block])
 
@@ -111,17 +112,17 @@ def outputs(
 def _by_feature(preprocessing: Preprocessing) -> Sequence[tuple[Preprocessing, slice]]:
     """Give each feature alone, and the network's inputs that it becomes."""
     alone = [
-        preprocessing.model_copy(update={"features": (feature,)})
+        preprocessing.model_copy(update={"features": (feature,), "derived": ()})
         for feature in preprocessing.features
     ]
     return list(zip(alone, places_of(preprocessing), strict=True))
 
 
 def _encoded(
-    parts: Sequence[tuple[Preprocessing, slice]], width: int, frame: Frame, first_row: int
+    parts: Sequence[tuple[Preprocessing, slice]], frame: Frame, first_row: int
 ) -> npt.NDArray[np.float32]:
     """Encode rows; a number beyond a float32's range counts as its largest."""
-    encoded = np.empty((frame.rows, width), np.float32)
+    encoded = np.empty((frame.rows, parts[-1][1].stop), np.float32)
     for alone, place in parts:
         try:
             encoded[:, place] = encode(alone, frame, first_row=first_row)

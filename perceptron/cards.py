@@ -147,7 +147,16 @@ def _data(card: ModelCard, preprocessing: Preprocessing) -> str:
     return (
         f"## Data\n\nDataset: {escaped(card.dataset)}{digest}\n\n"
         f"{_table(('feature', 'kind', 'becomes'), rows)}{_more(len(features))}"
+        f"{_derived(preprocessing)}"
     )
+
+
+def _derived(preprocessing: Preprocessing) -> str:
+    """Name what the network is given beside the features."""
+    if not preprocessing.derived:
+        return ""
+    named = ", ".join(escaped(derived.name) for derived in preprocessing.derived)
+    return f"\n\nDerived inputs, of what the features become: {named}"
 
 
 def _becomes(feature: Feature) -> str:

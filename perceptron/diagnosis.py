@@ -33,14 +33,22 @@ Language = Literal["en", "ko"]
 
 
 def diagnose(
-    network: NetworkConfig, table: Table, history: Sequence[EpochRecord], metrics: Metrics
+    network: NetworkConfig,
+    table: Table,
+    history: Sequence[EpochRecord],
+    metrics: Metrics,
+    *,
+    has_derived: bool = False,
 ) -> DiagnosisCode:
     """
     Name what stands out in a finished training; `table` holds its training rows.
 
+    With derived inputs a network without hidden layers draws curves: no line is spoken of.
+
     Source: slides, 1 (6), overfitting and underfitting; 2, XOR and the single-layer perceptron.
     """
     is_linear = not network.hidden_layers or network.activation == "identity"
+    is_linear = is_linear and not has_derived
     train = metrics.train
     if is_linear and train.task == "binary" and train.accuracy < 1 and _is_inseparable(table):
         return "not_linearly_separable"

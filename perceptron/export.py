@@ -25,6 +25,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 from perceptron.frames import FAR_FROM_ZERO
 from perceptron.layers import FloatArray, Layers
 from perceptron.onnx_nodes import Graph, add_network, onnx_type
+from perceptron.preprocessing import places_of
 from schemas.preprocessing import (
     BooleanFeature,
     CategoricalFeature,
@@ -67,7 +68,7 @@ def to_onnx(preprocessing: Preprocessing, layers: Layers, name: str, version: in
         numbers = cast(Sequence[Number], features)
         inputs = [_matrix(numbers)]
         row = _numbers(graph, numbers, MATRIX)
-    found = add_network(graph, layers, row)
+    found = add_network(graph, layers, _with_derived(graph, preprocessing, row))
     outputs = _answers(graph, preprocessing.target, found, layers[-1].weight.dtype)
     made = helper.make_graph(graph.nodes, name, inputs, outputs, graph.constants)
     model = _model(made, version)
@@ -209,6 +210,29 @@ def _refuse(graph: Graph, refused: str, what: str) -> str:
     zero = graph.constant(np.zeros(1, np.float32), "zero")
     element = graph.cast(refused, np.int64)
     return graph.node("Gather", zero, element, output=graph.name(f"refuse_{what}"), axis=0)
+
+
+def _with_derived(graph: Graph, preprocessing: Preprocessing, row: str) -> str:
+    """Put the derived inputs behind the others, computed in doubles. Shapes: → (N, width)."""
+    if not preprocessing.derived:
+        return row
+    starts = [place.start for place in places_of(preprocessing)]
+    columns = dict(zip(preprocessing.feature_names, starts, strict=True))
+    wide = graph.cast(row, np.float64)
+    parts = []
+    for derived in preprocessing.derived:
+        first, *others = (
+            graph.node("Gather", wide, graph.constant([columns[name]], "column"), axis=1)
+            for name in derived.of
+        )
+        if derived.function == "sine":
+            angle = graph.node("Mul", first, graph.constant(np.float64(np.pi), "pi"))
+            parts.append(graph.node("Sin", angle))
+        else:
+            parts.append(graph.node("Mul", first, *(others or (first,))))
+    bounds = [graph.constant(np.float64(sign * LARGEST), "bound") for sign in (-1, 1)]
+    found = graph.node("Clip", _side_by_side(graph, parts), *bounds)
+    return _side_by_side(graph, (row, graph.cast(found, np.float32)))
 
 
 # Answers

@@ -1,16 +1,18 @@
 """Permutation importance: how much worse a network gets when a feature tells it nothing."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from perceptron import inference
 from perceptron.evaluation import binary_cross_entropy, cross_entropy
 from perceptron.layers import FloatArray, Layers, parameter_counts
 from perceptron.preparation import Prepared
-from perceptron.preprocessing import places_of
+from perceptron.preprocessing import places_of, with_derived
 from perceptron.tables import Table
+from schemas.preprocessing import Preprocessing
 from schemas.training import Importance
 
 REPEATS = 5
@@ -31,9 +33,10 @@ def permutation_importance(layers: Layers, prepared: Prepared) -> tuple[Importan
     Shuffle each feature among the rows, and see how the loss rises.
 
     The rows are those of validation, or else those of training; where all would be too much work,
-    some that are drawn once. A feature moves with all of its columns. A regression's loss is that
-    of its target as it was trained on. Nothing is told where no feature could tell anything, with
-    fewer than two features or rows, and for networks that are too large.
+    some that are drawn once. A feature moves with all of its columns, and with what is derived
+    from it. A regression's loss is that of its target as it was trained on. Nothing is told where
+    no feature could tell anything, with fewer than two features or rows, and for networks that are
+    too large.
 
     Source: Breiman (2001), Random Forests, §10; Fisher, Rudin and Dominici (2019).
     """
@@ -45,25 +48,18 @@ def permutation_importance(layers: Layers, prepared: Prepared) -> tuple[Importan
     random = np.random.default_rng(0)
     if rows < len(table.targets):
         table = table.take(np.sort(random.choice(len(table.targets), rows, replace=False)))
-    places = places_of(prepared.preprocessing)
     return tuple(
         Importance(
             feature=feature.name,
             mean=float(np.mean(rises)),
             standard_deviation=float(np.std(rises)),
         )
-        for feature, rises in zip(
-            features, _rises(layers, table, places, prepared, random), strict=True
-        )
+        for feature, rises in zip(features, _rises(layers, table, prepared, random), strict=True)
     )
 
 
 def _rises(
-    layers: Layers,
-    table: Table,
-    places: Sequence[slice],
-    prepared: Prepared,
-    random: np.random.Generator,
+    layers: Layers, table: Table, prepared: Prepared, random: np.random.Generator
 ) -> Iterator[list[float]]:
     """
     Give the loss's rise for each shuffle of each feature.
@@ -74,15 +70,29 @@ def _rises(
     with np.errstate(all="ignore"):
         sums = table.features @ weight.T + bias
     base = _loss(layers, sums, table, prepared)
-    for place in places:
+    for place in places_of(prepared.preprocessing):
         rises = []
         for _ in range(REPEATS):
             order = random.permutation(len(table.targets))
             with np.errstate(all="ignore"):
-                change = table.features[order, place] - table.features[:, place]
-                shuffled = sums + change @ weight[:, place].T
+                moved, change = _change(prepared.preprocessing, table.features, place, order)
+                shuffled = sums + change @ weight[:, moved].T
             rises.append(_loss(layers, shuffled, table, prepared) - base)
         yield rises
+
+
+def _change(
+    preprocessing: Preprocessing,
+    inputs: npt.NDArray[np.float32],
+    place: slice,
+    order: npt.NDArray[np.int64],
+) -> tuple[slice, npt.NDArray[np.float32]]:
+    """Say which inputs a feature's shuffle moves, and by how much. Shape (rows, inputs moved)."""
+    if not preprocessing.derived:
+        return place, inputs[order, place] - inputs[:, place]
+    shuffled = inputs[:, : -len(preprocessing.derived)].copy()
+    shuffled[:, place] = inputs[order, place]
+    return slice(None), with_derived(preprocessing, shuffled) - inputs
 
 
 def _affordable(layers: Layers, features: int, rows: int) -> int:

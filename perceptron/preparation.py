@@ -18,6 +18,7 @@ from schemas.job import JobRequest
 from schemas.network import Task
 from schemas.preprocessing import (
     CategoricalFeature,
+    DerivedInput,
     Label,
     Preprocessing,
     PreprocessingConfig,
@@ -96,7 +97,9 @@ def outline(
     for name in request.preprocessing.missing:
         if name not in features:
             raise InvalidField(f"{name!r} is no feature", "preprocessing", "missing", name)
+    _check_derived(request.preprocessing.derived, by_name, features)
     inputs = sum(_most_inputs(by_name[name], request.preprocessing) for name in features)
+    inputs += len(request.preprocessing.derived)
     outputs = goal.distinct if task == "multiclass" else 1
     _check_class_weights(request.training, task, goal)
     counts(request.training, known)
@@ -201,6 +204,20 @@ def _check_features(
         if columns[name].kind == "text" and columns[name].distinct:
             raise InvalidField(f"{name!r} holds free text: it can be no feature", "features", index)
         seen.add(name)
+
+
+def _check_derived(
+    asked: Sequence[DerivedInput], columns: Mapping[str, ColumnSummary], features: Sequence[str]
+) -> None:
+    for index, derived in enumerate(asked):
+        at = ("preprocessing", "derived", index)
+        if derived in asked[:index]:
+            raise InvalidField(f"{derived.name} repeats", *at)
+        for place, name in enumerate(derived.of):
+            if name not in features:
+                raise InvalidField(f"{name!r} is no feature", *at, "of", place)
+            if columns[name].kind == "categorical":
+                raise InvalidField(f"{name!r} is categorical: no number", *at, "of", place)
 
 
 def _most_inputs(column: ColumnSummary, config: PreprocessingConfig) -> int:

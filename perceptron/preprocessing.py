@@ -75,7 +75,7 @@ def fit(
     fitted = [
         _fit_feature(frame.column(name), config, standardise=standardise) for name in features
     ]
-    return Preprocessing(features=tuple(fitted), target=target)
+    return Preprocessing(features=tuple(fitted), derived=config.derived, target=target)
 
 
 def _fit_feature(column: Column, config: PreprocessingConfig, *, standardise: bool) -> Feature:
@@ -172,9 +172,33 @@ def _fit_categorical(
 
 
 def places_of(preprocessing: Preprocessing) -> tuple[slice, ...]:
-    """Say which of the network's inputs each feature becomes."""
+    """Say which of the network's inputs each feature becomes; behind them are derived ones."""
     ends = np.cumsum([feature_width(feature) for feature in preprocessing.features]).tolist()
     return tuple(slice(start, end) for start, end in pairwise([0, *ends]))
+
+
+def with_derived(
+    preprocessing: Preprocessing, encoded: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """
+    Put the derived inputs behind those of the features: computed in doubles from what these are.
+
+    One beyond a float32's range counts as its largest. Shapes: (rows, inputs of the features) →
+    (rows, width).
+    """
+    if not preprocessing.derived:
+        return encoded
+    starts = [place.start for place in places_of(preprocessing)]
+    column = dict(zip(preprocessing.feature_names, starts, strict=True))
+    found = np.empty((len(encoded), preprocessing.width), np.float32)
+    found[:, : encoded.shape[1]] = encoded
+    for place, derived in enumerate(preprocessing.derived, encoded.shape[1]):
+        values = [encoded[:, column[name]].astype(np.float64) for name in derived.of]
+        with np.errstate(invalid="ignore"):  # what is not finite is refused as the feature's
+            is_sine = derived.function == "sine"
+            x = np.sin(np.pi * values[0]) if is_sine else values[0] * values[-1]
+        found[:, place] = _in_range(x)
+    return found
 
 
 def encode(
@@ -189,7 +213,7 @@ def encode(
 
     Shapes: → (rows, width). Raises: InvalidField for a column, or a value, that cannot be used.
     """
-    encoded = np.empty((frame.rows, preprocessing.width), np.float32)
+    encoded = _room(preprocessing, frame.rows)
     for feature, place in zip(preprocessing.features, places_of(preprocessing), strict=True):
         column = frame.column(feature.name)
         refuse = _refuse_row(feature, first_row)
@@ -199,7 +223,12 @@ def encode(
             values = _values_of_column(feature, column, refuse)
             with np.errstate(over="ignore"):
                 encoded[:, place.start] = _numbers(feature, values, refuse)
-    return encoded
+    return with_derived(preprocessing, encoded)
+
+
+def _room(preprocessing: Preprocessing, rows: int) -> npt.NDArray[np.float32]:
+    """Make room for the inputs that the features become."""
+    return np.empty((rows, preprocessing.width - len(preprocessing.derived)), np.float32)
 
 
 def _values_of_column(
@@ -300,21 +329,24 @@ def encode_rows(
     that is known already. A number beyond a float32's range counts as its largest. Shapes: → (rows,
     width). Raises: InvalidField that points at the value.
     """
-    is_known = numbers is not None and numbers.shape[1] == len(preprocessing.features)
-    if preprocessing.scaling is not None and is_known:
-        return _scaled(preprocessing.scaling, cast(npt.NDArray[np.float64], numbers))
+    scaling = preprocessing.scaling
+    if scaling is not None and numbers is not None and numbers.shape[1] == len(scaling[0]):
+        return with_derived(preprocessing, _scaled(scaling, numbers))
     table = _in_order(preprocessing.feature_names, rows)
-    if preprocessing.scaling is not None:
-        if len(table) == 1:
-            encoded = _scaled_row(preprocessing.scaling, table[0])
-        else:
-            numbers = as_numbers(table)
-            if numbers is not None and np.isnan(numbers).any():
-                numbers = None
-            encoded = None if numbers is None else _scaled(preprocessing.scaling, numbers)
-        if encoded is not None:
-            return encoded
-    return _column_by_column(preprocessing, table, rows)
+    encoded = None if scaling is None else _scaled_rows(scaling, table)
+    if encoded is None:
+        return _column_by_column(preprocessing, table, rows)
+    return with_derived(preprocessing, encoded)
+
+
+def _scaled_rows(
+    scaling: Scaling, table: Sequence[Sequence[Cell]]
+) -> npt.NDArray[np.float32] | None:
+    """Scale rows that are numbers throughout; None where they are not."""
+    if len(table) == 1:
+        return _scaled_row(scaling, table[0])
+    numbers = as_numbers(table)
+    return None if numbers is None or np.isnan(numbers).any() else _scaled(scaling, numbers)
 
 
 def as_numbers(
@@ -364,13 +396,13 @@ def _in_range(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
 def _column_by_column(
     preprocessing: Preprocessing, table: Sequence[Sequence[Cell]], rows: Sequence[Row]
 ) -> npt.NDArray[np.float32]:
-    encoded = np.empty((len(table), preprocessing.width), np.float32)
+    encoded = _room(preprocessing, len(table))
     columns = zip(*table, strict=True)
     places = places_of(preprocessing)
     for index, (feature, place) in enumerate(zip(preprocessing.features, places, strict=True)):
         refuse = _refuse_input(feature, index, rows)
         _encode_cells(feature, next(columns), refuse, encoded[:, place])
-    return encoded
+    return with_derived(preprocessing, encoded)
 
 
 def _encode_cells(
@@ -516,7 +548,7 @@ def encode_matrix(
         _fill(preprocessing, found, rows.start)
     if preprocessing.scaling is None:
         raise ValueError("not all of the features are numbers")
-    return _scaled(preprocessing.scaling, found)
+    return with_derived(preprocessing, _scaled(preprocessing.scaling, found))
 
 
 def _fill(preprocessing: Preprocessing, found: npt.NDArray[np.float64], first: int) -> None:
@@ -539,11 +571,11 @@ def encode_columns(
     A column is an array, or cells as those of a request's rows. Shapes: → (rows, width).
     Raises: InvalidField.
     """
-    encoded = np.empty((rows.stop - rows.start, preprocessing.width), np.float32)
+    encoded = _room(preprocessing, rows.stop - rows.start)
     for feature, place in zip(preprocessing.features, places_of(preprocessing), strict=True):
         refuse = _refuse_row(feature, rows.start)
         _encode_cells(feature, columns[feature.name][rows], refuse, encoded[:, place])
-    return encoded
+    return with_derived(preprocessing, encoded)
 
 
 # From the network's output to answers

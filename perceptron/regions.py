@@ -9,7 +9,7 @@ import numpy.typing as npt
 from perceptron import inference
 from perceptron.frames import Column, Frame
 from perceptron.layers import FloatArray, Layers, parameter_counts
-from perceptron.preprocessing import encode_columns, places_of
+from perceptron.preprocessing import encode_columns, places_of, with_derived
 from perceptron.splitting import Parts, split
 from schemas.dataset import ToldCell
 from schemas.errors import InvalidField
@@ -199,7 +199,8 @@ def _outputs(
 ) -> Iterator[FloatArray]:
     """Give the outputs row by row of the plane, some at a time."""
     places = dict(zip(preprocessing.feature_names, places_of(preprocessing), strict=True))
-    base = encode_columns(preprocessing, {n: [cell] for n, cell in usual.items()}, slice(0, 1))
+    plain = preprocessing.model_copy(update={"derived": ()})
+    base = encode_columns(plain, {n: [cell] for n, cell in usual.items()}, slice(0, 1))
     x, y = axes
     width = len(x.places)
     total = width * (1 if y is None else len(y.places))
@@ -209,8 +210,8 @@ def _outputs(
         rows = np.repeat(base, len(numbers), axis=0)
         for axis, at in ((x, numbers % width), (y, numbers // width)):
             if axis is not None:
-                rows[:, places[axis.name]] = _encoded(preprocessing, axis)[at]
-        yield inference.forward(layers, rows)
+                rows[:, places[axis.name]] = _encoded(plain, axis)[at]
+        yield inference.forward(layers, with_derived(preprocessing, rows))
 
 
 def _encoded(preprocessing: Preprocessing, axis: Axis) -> npt.NDArray[np.float32]:

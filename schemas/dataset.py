@@ -61,20 +61,26 @@ class InlineDataset(Body):
 
 
 class SampleConfig(Body):
-    """Rows to draw: two features, and classes that no straight line separates (gaussians may)."""
+    """
+    Rows to draw: two features, and a class or a number over them.
 
-    kind: Literal["moons", "circles", "spirals", "gaussians"]
+    No straight line separates the classes, but perhaps those of gaussians. The surfaces, whose
+    target is a number, are plane and hills.
+    """
+
+    kind: Literal["moons", "circles", "spirals", "gaussians", "plane", "hills"]
     rows: Annotated[int, Field(ge=2, le=100_000)] = 200
     noise: Annotated[float, Field(ge=0, le=10)] = 0.1
-    """Standard deviation of the Gaussian noise on each feature."""
+    """Standard deviation of the Gaussian noise on each feature, or on a surface's number."""
     classes: Annotated[int, Field(ge=2, le=20)] = 2
-    """Arms of the spirals, or clouds of the gaussians; 2 for the others."""
+    """Arms of the spirals, or clouds of the gaussians; left at 2 for the others."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @model_validator(mode="after")
     def _two_classes(self) -> Self:
-        if self.kind in ("moons", "circles") and self.classes != 2:
-            raise invalid(f"{self.kind} have 2 classes", "classes")
+        if self.kind not in ("spirals", "gaussians") and self.classes != 2:
+            have = "have 2" if self.kind in ("moons", "circles") else "have no"
+            raise invalid(f"{self.kind}: {have} classes", "classes")
         if self.rows < self.classes:
             raise invalid("has fewer rows than classes", "rows")
         return self

@@ -246,13 +246,22 @@ class JobSummary(Record):
     links: JobLinks
 
 
+class Waiting(Record):
+    """What a queued job lacks."""
+
+    code: Literal["no_worker"]
+    """No worker that serves its queue runs."""
+    queue: str
+    message: str
+
+
 class Job(JobSummary):
     """A job with its curves."""
 
-    waiting_for: str | None = None
+    waiting_for: Waiting | None = None
     """
-    What a queued job lacks: a worker that serves its queue. Told by `GET`, and after
-    `Prefer: wait`; null elsewhere.
+    What a queued job lacks; null where it will be taken up, or nobody knows. Told by `GET`, and
+    after `Prefer: wait`; null elsewhere.
     """
     history: tuple[EpochRecord, ...]
     sweep: SweepReport | None = None

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, StringConstraints
+from pydantic import Discriminator, Field, StringConstraints, model_validator
 
-from schemas.base import Body, Record
+from schemas.base import Body, Record, invalid
 from schemas.network import Task
 
 FeatureName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -16,6 +16,39 @@ Label = bool | int | float | str
 
 NumericMissing = Literal["mean", "median", "zero", "error"]
 CategoricalMissing = Literal["category", "most_frequent", "error"]
+
+
+MAX_DERIVED = 256
+
+
+class DerivedInput(Body):
+    """
+    An input of the network that is computed from features.
+
+    They count as the network is given them: filled, and standardised where they are.
+    """
+
+    function: Literal["square", "product", "sine"]
+    """`square`: x²; `product`: x₁ · x₂; `sine`: sin(π x), some two periods of a standardised x."""
+    of: Annotated[tuple[FeatureName, ...], Field(min_length=1, max_length=2)]
+    """One feature that is a number or a boolean; of a product, two different ones."""
+
+    @model_validator(mode="after")
+    def _as_many_as_it_takes(self) -> Self:
+        needed = 2 if self.function == "product" else 1
+        if len(self.of) != needed:
+            raise invalid(f"a {self.function} is of {needed}, not {len(self.of)}", "of")
+        if len(set(self.of)) != needed:
+            raise invalid("a product is of two different features: of one it is a square", "of")
+        return self
+
+    @property
+    def name(self) -> str:
+        """Write it as formulas do."""
+        first = self.of[0]
+        if self.function == "product":
+            return f"{first} · {self.of[1]}"
+        return f"{first}²" if self.function == "square" else f"sin(π {first})"
 
 
 class PreprocessingConfig(Body):
@@ -37,6 +70,8 @@ class PreprocessingConfig(Body):
     """The same for single columns, by their names."""
     unknown_categories: Literal["ignore", "error"] = "ignore"
     """A category that training has not seen counts as none of them, or is refused."""
+    derived: Annotated[tuple[DerivedInput, ...], Field(max_length=MAX_DERIVED)] = ()
+    """Inputs beside the features: their squares, products and sines."""
 
 
 class NumericFeature(Record):
@@ -98,6 +133,8 @@ class Preprocessing(Record):
 
     features: tuple[Feature, ...]
     """In the order of a row's values."""
+    derived: tuple[DerivedInput, ...] = ()
+    """Inputs of the network behind those of the features: rows have no values for them."""
     target: Target
 
     @property
@@ -116,7 +153,7 @@ class Preprocessing(Record):
     @property
     def width(self) -> int:
         """Numbers that a row becomes: inputs of the network."""
-        return sum(map(feature_width, self.features))
+        return sum(map(feature_width, self.features)) + len(self.derived)
 
 
 def feature_width(feature: NumericFeature | BooleanFeature | CategoricalFeature) -> int:

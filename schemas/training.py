@@ -98,6 +98,12 @@ class TrainingConfig(Body):
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
     """L2 penalty, as PyTorch's optimizers apply it."""
 
+    l1_penalty: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """
+    L1 penalty: it pulls every weight and bias to 0 as if this times the sum of their sizes were
+    part of the loss. Losses are told without it.
+    """
+
     epochs: Annotated[int, Field(ge=1, le=1_000_000)] = 10_001
     """Passes over the training rows."""
 

@@ -56,7 +56,7 @@ def _await_quiet() -> None:
     hub = gevent.get_hub()
     quiet = hub.loop.idle()
     try:
-        with gevent.Timeout(PATIENCE_SECONDS, False):
+        with gevent.Timeout(PATIENCE_SECONDS, exception=False):
             hub.wait(quiet)
     finally:
         quiet.close()

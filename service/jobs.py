@@ -28,6 +28,7 @@ from schemas.job import (
     JobSummary,
     Progress,
     SweepRequest,
+    Waiting,
 )
 from schemas.model import ModelReference
 from schemas.page import PageQuery
@@ -245,8 +246,8 @@ def _reported(record: JobRecord, language: Language) -> Job:
     return _job(record, language).model_copy(update={"waiting_for": _lacking(record)})
 
 
-def _lacking(record: JobRecord) -> str | None:
-    """Say which worker a queued job lacks; nothing where one will come, or nobody knows."""
+def _lacking(record: JobRecord) -> Waiting | None:
+    """Say what a queued job lacks; nothing where a worker will come, or nobody knows."""
     queue = queue_of(record.training)
     if record.status is not JobStatus.QUEUED:
         return None
@@ -254,7 +255,10 @@ def _lacking(record: JobRecord) -> str | None:
         is_served = storage().doorbell.is_heard(queue)
     except Unavailable:
         return None
-    return None if is_served else f"a worker of the queue `{queue}`: none is running"
+    if is_served:
+        return None
+    message = f"a worker of the queue `{queue}`: none is running"
+    return Waiting(code="no_worker", queue=queue, message=message)
 
 
 def _changed_job(record: JobRecord, language: Language) -> Job:

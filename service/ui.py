@@ -10,6 +10,7 @@ from flask import Blueprint, Response, abort, request
 from werkzeug.http import quote_etag
 
 from perceptron.diagnosis import Language
+from service.context import settings
 from service.requests import LanguageHeaders
 
 STATIC = Path(__file__).parent / "static"
@@ -61,7 +62,7 @@ def index() -> Response:
     language = LanguageHeaders.model_validate(dict(request.headers)).language
     path = STATIC / f"index.{language}.html"
     is_built = path.is_file()
-    body = path.read_bytes() if is_built else NOT_BUILT.encode()
+    body = _told(path.read_bytes()) if is_built else NOT_BUILT.encode()
     response = Response(body, 200 if is_built else 503, content_type="text/html; charset=utf-8")
     told: Language = language if is_built else "en"
     response.headers["Content-Language"] = told
@@ -72,6 +73,12 @@ def index() -> Response:
     response.set_etag(sha256(body).hexdigest()[:32])
     response.make_conditional(request)
     return response
+
+
+def _told(page: bytes) -> bytes:
+    """Tell the page the deployment's limit of a file, which it looks at before it sends one."""
+    limit = f'<meta name="max-upload-bytes" content="{settings().max_upload_bytes}">\n</head>'
+    return page.replace(b"</head>", limit.encode(), 1)
 
 
 @blueprint.get("/assets/<name>")

@@ -127,7 +127,10 @@ class TrainAttempt(Attempt):
         metrics = _metrics(found, prepared)
         best = training.best_epoch
         learned = [record for record in history if best is None or record.epoch <= best]
-        diagnosis = diagnose(request.network, prepared.train, learned, metrics)
+        has_derived = bool(prepared.preprocessing.derived)
+        diagnosis = diagnose(
+            request.network, prepared.train, learned, metrics, has_derived=has_derived
+        )
         card = ModelCard(
             hyperparameters=Hyperparameters(network=request.network, training=request.training),
             parameters=layers.parameter_counts(found),

@@ -113,7 +113,7 @@ class _Group:
         records = np.zeros((len(due), 4, LANES))
         self._steps, _ = fleet_kernels.train(
             first, end, last, interval, self._batch_rows, self._activation, self._task, self._rule,
-            self._rates(first, end), self._decays, self._plan, *self._train,
+            self._rates(first, end), self._decays, training.l1_penalty, self._plan, *self._train,
             self._order(end - first), *self._valid, self._weights, self._momenta, self._squares,
             self._memory, self._steps, records,
         )  # fmt: skip

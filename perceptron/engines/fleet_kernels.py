@@ -23,6 +23,7 @@ from perceptron.engines.kernels import (
     Rows,
     activate,
     judge,
+    penalise,
     put_errors,
     rows_of,
     update,
@@ -268,6 +269,7 @@ def train(
     rule: int,
     rates: Any,
     decays: Any,
+    penalty: float,
     plan: Any,
     features: Any,
     targets: Any,
@@ -328,6 +330,8 @@ def train(
             )  # fmt: skip
             is_placed = stays
             step += 1
+            if penalty > 0.0:
+                penalise(size, pointer(weights), scratch.gradient, penalty)
             update(
                 rule, size, pointer(weights), scratch.gradient, pointer(momenta), pointer(squares),
                 load(pointer(rates), (epoch - first) * LANES), load(pointer(decays), 0), step,

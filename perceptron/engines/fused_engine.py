@@ -131,9 +131,9 @@ class FusedTraining:
         self._steps, made = train(
             first, end, training.epochs - 1, training.record_interval, self._batch_rows,
             self._activation, self._task, self._rule, rates(training, first, end),
-            training.weight_decay, self._plan, *self._train, self._order(end - first), *self._valid,
-            self._weights, self._transposed, self._momenta, self._squares, self._memory,
-            self._steps, records,
+            training.weight_decay, training.l1_penalty, self._plan, *self._train,
+            self._order(end - first), *self._valid, self._weights, self._transposed, self._momenta,
+            self._squares, self._memory, self._steps, records,
         )  # fmt: skip
         return records[:made]
 

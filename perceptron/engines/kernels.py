@@ -466,6 +466,15 @@ def _add_gradient(
 
 
 @inlined
+def penalise(size: int, weights: Pointer, gradient: Pointer, penalty: float) -> None:
+    """Add an L1 penalty's derivative: its sign is that of the weight, and at 0 it is 0."""
+    for i in range(0, size, LANES):
+        w = load(weights, i)
+        below = where_positive(0.0 - w, 0.0 - penalty, 0.0)
+        store(gradient, i, load(gradient, i) + where_positive(w, penalty, below))
+
+
+@inlined
 def update(
     rule: int,
     size: int,
@@ -869,6 +878,7 @@ def train(
     rule: int,
     rates: Any,
     decay: float,
+    penalty: float,
     plan: Any,
     features: Any,
     targets: Any,
@@ -931,6 +941,8 @@ def train(
             loss += batch_loss
             correct += batch_correct
             step += 1
+            if penalty > 0.0:
+                penalise(size, pointer(weights), scratch.gradient, penalty)
             update(
                 rule, size, pointer(weights), scratch.gradient, pointer(momenta),
                 pointer(squares), rate, decay, step,

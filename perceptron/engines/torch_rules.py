@@ -34,16 +34,19 @@ class Updates:
     All of it is tensors that stay where they are, so that a CUDA graph can repeat a step.
     """
 
-    def __init__(self, optimizer: Optimizer, values: Tensor, rates: Tensor, decays: Tensor) -> None:
+    def __init__(
+        self, optimizer: Optimizer, values: Tensor, rates: Tensor, decays: Tensor, penalty: float
+    ) -> None:
         """
         Shapes: values (networks, parameters), rates and decays (networks, 1).
 
-        The caller may change what `rates` holds between steps.
+        `penalty` is the L1 penalty of all. The caller may change what `rates` holds between steps.
         """
         self._optimizer = optimizer
         self._values = values
         self._rates = rates
         self._decays = decays
+        self._penalty = penalty
         self._decays_weights = bool((decays != 0).any())
         self.slots = {name: torch.zeros_like(values) for name in SLOTS[optimizer]}
         self._steps = torch.zeros((), dtype=torch.float64, device=values.device)
@@ -59,6 +62,8 @@ class Updates:
 
     def step(self, gradients: Tensor) -> None:
         """Update the values. `gradients` has their shape."""
+        if self._penalty:
+            gradients = torch.add(gradients, self._values.sign(), alpha=self._penalty)
         if self._decays_weights and self._optimizer == "adamw":
             self._values.mul_(1.0 - self._rates * self._decays)
         elif self._decays_weights:

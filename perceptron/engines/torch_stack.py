@@ -140,6 +140,7 @@ class StackedNetworks:
             self._values,
             self._rates,
             torch.tensor(decays, device=self._device)[:, None],
+            self._training.l1_penalty,
         )
 
     def _make_order(self, trainings: Sequence[TrainingConfig]) -> None:

@@ -107,7 +107,7 @@ def _input_names(preprocessing: Preprocessing) -> list[str]:
             continue
         names += [f"{feature.name} = {category}" for category in feature.categories]
         names += [f"{feature.name} missing"] if feature.missing == "place" else []
-    return names
+    return names + [derived.name for derived in preprocessing.derived]
 
 
 def _output_names(preprocessing: Preprocessing) -> list[str]:

@@ -4,6 +4,7 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
@@ -14,8 +15,11 @@ from matplotlib.lines import Line2D
 from schemas.figure import FigureFormat, Theme
 
 PNG_DOTS_PER_INCH = 160
-HANGUL_FONTS = ("Noto Sans CJK KR", "NanumGothic", "NanumBarunGothic", "Malgun Gothic", "UnDotum")
-"""Fonts with what DejaVu Sans lacks; the first that is installed is used. SVG needs none."""
+HANGUL_FONTS = ("NotoSansCJK-Regular", "NanumGothic", "NanumBarunGothic", "malgun", "UnDotum")
+"""
+Files of fonts with what DejaVu Sans lacks; the first that is installed is used. SVG needs none, and
+where a PNG has none, a box stands for each letter.
+"""
 MOST_LETTERS = 26
 """Longest name that is written out."""
 TITLE_POINTS, TITLE_LETTERS = 11.0, 56
@@ -49,11 +53,8 @@ LOOKS: Mapping[Theme, Look] = {
 def drawing(theme: Theme) -> Iterator[Look]:
     """Draw in the colours of a theme, whatever Matplotlib was set to."""
     look = LOOKS[theme]
-    fonts = ["DejaVu Sans"]
-    installed = set(font_manager.get_font_names())
-    fonts += [name for name in HANGUL_FONTS if name in installed][:1]
     own: dict[Any, Any] = {
-        "font.family": fonts,
+        "font.family": ["DejaVu Sans", *hangul_font()],
         "font.size": 10,
         "text.parse_math": False,  # a feature may be called $x$
         "svg.fonttype": "none",
@@ -83,6 +84,23 @@ def drawing(theme: Theme) -> Iterator[Look]:
         mpl.rcdefaults()
         mpl.rcParams.update(own)
         yield look
+
+
+def hangul_font() -> Sequence[str]:
+    """
+    Name the font that writes Hangul, where there is one.
+
+    Its file is looked for: Matplotlib lists the fonts once, and knows none that came later.
+    """
+    known = {Path(font.fname).stem: font.name for font in font_manager.fontManager.ttflist}
+    installed = {Path(path).stem: path for path in font_manager.findSystemFonts()}
+    for name in HANGUL_FONTS:
+        if name in installed and name not in known:
+            font_manager.fontManager.addfont(installed[name])
+            return (font_manager.fontManager.ttflist[-1].name,)
+        if name in installed:
+            return (known[name],)
+    return ()
 
 
 def written(figure: Figure, form: FigureFormat, title: str) -> bytes:

@@ -523,7 +523,9 @@ def test_a_job_says_which_worker_it_lacks(deployment: Deployment) -> None:
     job_id = deployment.submit(dataset="xor", training={"device": "cuda"})
     job = deployment.job(job_id)
     assert job["status"] == "queued"
-    assert "`gpu`" in job["waiting_for"]
+    waiting = job["waiting_for"]
+    assert (waiting["code"], waiting["queue"]) == ("no_worker", "gpu")
+    assert "`gpu`" in waiting["message"]
     assert deployment.post(f"/jobs/{job_id}/cancel").json()["status"] == "cancelled"
     assert deployment.job(job_id)["waiting_for"] is None
     served = deployment.submit(dataset="and", training={"epochs": 5})
@@ -534,7 +536,7 @@ def test_a_job_without_any_worker_says_so(new_deployment: Callable[..., Deployme
     """Where no worker runs, a job of the ordinary queue lacks one, until one starts."""
     alone = new_deployment("--workers", "0", name="alone")
     job_id = alone.submit(dataset="and")
-    assert "`train`" in alone.job(job_id)["waiting_for"]
+    assert alone.job(job_id)["waiting_for"]["queue"] == "train"
 
 
 def test_early_stopping_tells_how_far_it_came(deployment: Deployment) -> None:

@@ -51,7 +51,7 @@ def case(deployment: Deployment, job: dict[str, Any]) -> tuple[dict[str, Any], A
 
 
 def test_the_forward_pass_of_the_pages(deployment: Deployment) -> None:
-    """Every activation, task and kind of column: published and recorded weights answer the same."""
+    """Every activation, task and kind of input: published and recorded weights answer the same."""
     deployment.post("/datasets", {"name": "mixed", "records": MIXED})
     jobs = [
         trained(
@@ -65,6 +65,13 @@ def test_the_forward_pass_of_the_pages(deployment: Deployment) -> None:
     jobs.append(trained(deployment, dataset="iris", network={"hidden_layers": [4]}))
     regression = {"dataset": "mixed", "target": "price", "network": {"hidden_layers": [4]}}
     jobs.append(trained(deployment, **regression))
+    derived = [
+        {"function": "square", "of": ["size"]},
+        {"function": "product", "of": ["new", "size"]},
+        {"function": "sine", "of": ["price"]},
+    ]
+    more = {"dataset": "mixed", "target": "kind", "preprocessing": {"derived": derived}}
+    jobs.append(trained(deployment, **more, network={"hidden_layers": [4], "activation": "tanh"}))
     cases = [case(deployment, job) for job in jobs]
     run = subprocess.run(
         [WEB / "with-node", "node", ".build/answers.mjs"],

@@ -1,11 +1,12 @@
 """Jobs, models and sweeps: tables that keep themselves fresh, and what is done from them."""
 
+import base64
 import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import Opened
 from tests.deployment import Deployment
@@ -230,3 +231,116 @@ def test_a_job_that_is_deleted_meanwhile(
     expect(page.get_by_role("alert")).to_have_text("The job has been deleted.", timeout=30_000)
     expect(page.locator(".status.running")).to_have_count(0)
     expect(page.get_by_role("button", name=re.compile("^(Cancel|Stop)$"))).to_have_count(0)
+
+
+def test_a_job_is_opened_with_its_columns(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """The playground has the job's target, leaves out what it left out, and derives what it did."""
+    job = deployment.submit(
+        dataset="iris",
+        target="petal width (cm)",
+        features=["sepal width (cm)", "sepal length (cm)"],
+        preprocessing={"derived": [{"function": "square", "of": ["sepal width (cm)"]}]},
+        training={"epochs": 20, "optimizer": "adam", "l1_penalty": 0.001},
+    )
+    deployment.finished(job)
+    view = opened()
+    page = view.go(f"#/jobs/{job}")
+    page.get_by_role("link", name="Open in the playground").click()
+    page.get_by_text("Columns and rows").click()
+    roles = {
+        name: page.get_by_role("combobox", name=f"Role: {name}", exact=True).input_value()
+        for name in ("petal width (cm)", "petal length (cm)", "sepal width (cm)", "species")
+    }
+    assert list(roles.values()) == ["target", "unused", "feature", "unused"]
+    squared = page.get_by_role("button", name="sepal width (cm)²")
+    expect(squared).to_have_attribute("aria-pressed", "true")
+
+
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        ("en", "no worker of the queue “gpu” is running"),
+        ("ko", "대기열 “gpu”의 워커가 하나도 돌고 있지 않습니다"),
+    ],
+)
+def test_what_a_job_waits_for_is_said_in_the_page_s_language(
+    opened: Callable[..., Opened], deployment: Deployment, language: str, told: str
+) -> None:
+    """A job for a GPU where no worker has one says so in the reader's words."""
+    job = deployment.submit(dataset="xor", training={"device": "cuda"})
+    view = opened(language)
+    page = view.go(f"#/jobs/{job}")
+    expect(page.get_by_text(told)).to_be_visible()
+    page = view.go(f"#/playground?job={job}")
+    expect(page.get_by_text(told)).to_be_visible()
+    deployment.post(f"/jobs/{job}/cancel")
+    expect(page.get_by_text(told)).to_have_count(0)
+
+
+def test_a_job_that_just_came_is_starting(
+    new_deployment: Callable[..., Deployment], opened: Callable[..., Opened]
+) -> None:
+    """While no lack is known, the page says that it starts."""
+    own = new_deployment("--workers", "0")
+    job = own.submit(dataset="xor")
+    view = opened(url=own.url)
+
+    def unknown(route: Route) -> None:
+        route.fulfill(json={**route.fetch().json(), "waiting_for": None})
+
+    view.page.route(f"**/jobs/{job}", unknown)
+    page = view.go(f"#/jobs/{job}")
+    expect(page.get_by_text("starting…")).to_be_visible()
+    view.page.unroute(f"**/jobs/{job}")
+    expect(page.get_by_text("no worker of the queue “train” is running")).to_be_visible(
+        timeout=15_000
+    )
+    expect(page.get_by_text("starting…")).to_have_count(0)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_table_that_goes_on_beyond_its_edge_shows_it(
+    opened: Callable[..., Opened], deployment: Deployment, theme: str
+) -> None:
+    """On a narrow screen there is a shadow at the right, and at the end one at the left."""
+    deployment.finished(deployment.submit(dataset="and", training={"epochs": 5}))
+    view = opened("ko", 390, color_scheme=theme)
+    page = view.go("#/jobs")
+    table = page.locator(".card.scroll")
+    table.locator("tbody tr").first.wait_for()
+    assert table.evaluate("node => node.scrollWidth > node.clientWidth")
+    assert shadows(table) == [False, True]
+    view.picture(f"jobs-narrow-{theme}")
+    table.evaluate("node => node.scrollTo(node.scrollWidth, 0)")
+    assert shadows(table) == [True, False]
+    view.accessible()
+
+
+COLOURS = """async (node, picture) => {
+    const image = new Image();
+    image.src = "data:image/png;base64," + picture;
+    await image.decode();
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [image.width, image.height];
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    return [3, Math.floor(image.width / 2), image.width - 4].map((x) => {
+        const { data } = context.getImageData(x, 0, 1, image.height);
+        const seen = new Map();
+        for (let at = 0; at < data.length; at += 4) {
+            const colour = data.slice(at, at + 3).join();
+            seen.set(colour, (seen.get(colour) ?? 0) + 1);
+        }
+        return [...seen].sort((a, b) => b[1] - a[1])[0][0];
+    });
+}"""
+"""The most frequent colours at the left edge, in the middle and at the right edge."""
+
+
+def shadows(node: Locator) -> list[bool]:
+    """Whether a shadow lies on the left edge, and on the right one."""
+    picture = base64.b64encode(node.screenshot()).decode()
+    left, middle, right = node.evaluate(COLOURS, picture)
+    return [left != middle, right != middle]

@@ -1,15 +1,20 @@
 """The process that draws: the same request makes the same bytes, in whatever process."""
 
+import os
+from pathlib import Path
+
 import pytest
+from matplotlib import font_manager
 
 from perceptron import datasets, layers
+from perceptron.figures import style
 from perceptron.gates import BUILT_IN_MODELS
 from schemas.errors import CorruptModel
 from schemas.figure import FigureFormat
 from schemas.preprocessing import numbers_as_they_are
 from schemas.training import EpochRecord
 from service import apart
-from service.drawing import BoundaryDrawing, CurvesDrawing, DrawingRequest, NetworkDrawing
+from service.drawing import BoundaryDrawing, CurvesDrawing, DrawingRequest, NetworkDrawing, work
 from service.figures import LIMITS
 
 HISTORY = tuple(
@@ -64,3 +69,30 @@ def test_damaged_weights_are_told() -> None:
     )
     with pytest.raises(CorruptModel):
         apart.run("service.drawing", asked.with_data(WEIGHTS[:-5], b""), LIMITS)
+
+
+def _drawn_with(name: str) -> bytes:
+    preprocessing = numbers_as_they_are((name, "x2"))
+    asked = DrawingRequest(
+        drawing=NetworkDrawing(preprocessing=preprocessing), title=name, format="png", theme="light"
+    )
+    return work(asked.with_data(WEIGHTS, b""))
+
+
+def test_korean_names_in_a_png(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each letter has a form of its own, also in a font that Matplotlib's stored list lacks."""
+    if not style.hangul_font():
+        no_font = pytest.fail if os.environ.get("CI") else pytest.skip
+        no_font("no font with Hangul here: apt-get install fonts-nanum")
+    listed = font_manager.fontManager.ttflist
+    before = [font for font in listed if Path(font.fname).stem not in style.HANGUL_FONTS]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", before)
+    assert _drawn_with("키 몸무게") != _drawn_with("나 이제돈")
+
+
+def test_korean_names_without_a_font(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A figure is drawn all the same, with a box for each letter."""
+    monkeypatch.setattr(style, "HANGUL_FONTS", ())
+    drawn = _drawn_with("키 몸무게")
+    assert drawn == _drawn_with("나 이제돈")
+    assert drawn != _drawn_with("키 몸")

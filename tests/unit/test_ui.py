@@ -60,6 +60,14 @@ def test_page_speaks_the_client_s_language(
     assert "Accept-Language" in response.headers["Vary"]
 
 
+def test_page_is_told_the_limit_of_a_file(tmp_path: Path, page: str) -> None:
+    """It is the deployment's own, and stands in the page once."""
+    assert page
+    other = create_app(Settings(data_dir=tmp_path, max_upload_bytes=12_345)).test_client()
+    found = re.findall(r'<meta name="max-upload-bytes" content="(\d+)">', other.get("/").text)
+    assert found == ["12345"]
+
+
 def test_page_forbids_what_is_inline_or_elsewhere(client: FlaskClient, page: str) -> None:
     """The policy allows this origin alone, and the page needs nothing else."""
     policy = client.get("/").headers["Content-Security-Policy"]

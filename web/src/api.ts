@@ -87,6 +87,7 @@ export interface Training {
   optimizer: Optimizer;
   learning_rate: number;
   weight_decay: number;
+  l1_penalty: number;
   epochs: number;
   batch_size: number | null;
   seed: number;
@@ -140,7 +141,7 @@ export interface Job {
   diagnosis: { code: string; message: string } | null;
   model: { name: string; version: number } | null;
   error: { code: string; message: string } | null;
-  waiting_for?: string | null;
+  waiting_for?: { code: "no_worker"; queue: string; message: string } | null;
   history?: EpochRecord[];
   sweep?: SweepReport | null;
   links: { self: string; events: string; model: string | null };
@@ -157,8 +158,20 @@ export type Feature =
       fill: string | null;
     };
 
-export interface Preprocessing {
+/** An input of the network that is computed from features. */
+export interface Derived {
+  function: "square" | "product" | "sine";
+  of: string[];
+}
+
+/** What becomes the network's inputs. */
+export interface Inputs {
   features: Feature[];
+  /** Behind those of the features; versions from before there were any lack it. */
+  derived?: Derived[];
+}
+
+export interface Preprocessing extends Inputs {
   target: { name: string; task: Task; classes: Label[] | null };
 }
 

@@ -21,9 +21,9 @@ export function Confusion({ run, rows, layers, threshold, onThreshold }: Props) 
   const [chosen, setPart] = useState<Part>("train");
   const parts = (["train", "validation", "test"] as Part[]).filter((part) => rows.data.some((row) => row.part === part));
   const part = parts.includes(chosen) ? chosen : "train";
-  const { target, features } = rows.preprocessing;
+  const { target } = rows.preprocessing;
   const own = useMemo(() => rows.data.filter((row) => row.part === part), [rows, part]);
-  const encoded = useMemo(() => encode(features, own.map((row) => row.inputs)), [features, own]);
+  const encoded = useMemo(() => encode(rows.preprocessing, own.map((row) => row.inputs)), [rows, own]);
   const outputs = useMemo(() => (layers ? forward(layers, encoded) : null), [layers, encoded]);
   if (!outputs) return null;
   const names: Record<Part, string> = { train: texts.trainPoints, validation: texts.validPoints, test: texts.testPoints };

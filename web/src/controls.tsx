@@ -1,9 +1,10 @@
 /** The network, how to train it, and the buttons that train and stop. */
 
 import { useState } from "preact/hooks";
-import { type Dataset, isFinal, type Job, send } from "./api";
-import { chosenFeatures, storeSample, usable } from "./data";
-import { Choice, NumberField, TextField } from "./fields";
+import { type Dataset, type Derived, isFinal, type Job, send } from "./api";
+import { chosenDerived, chosenFeatures, derivable, storeSample, usable } from "./data";
+import { Choice, NumberField, Slider, TextField } from "./fields";
+import { derivedName } from "./network";
 import type { Run } from "./run";
 import { ACTIVATIONS, DEFAULT_RATES, OPTIMIZERS, recordsWeights, type Setup, trainCall } from "./setup";
 import { CopyCurl, navigate, Trouble, useTexts } from "./shell";
@@ -27,11 +28,12 @@ function guessedOutputs(dataset: Dataset, target: string): number {
 }
 
 export function guessedInputs(setup: Setup, dataset: Dataset): string[] {
-  return usable(setup, dataset).flatMap((name) => {
+  const own = usable(setup, dataset).flatMap((name) => {
     const column = dataset.columns.find((one) => one.name === name)!;
     if (column.kind !== "categorical") return [name];
     return Array.from({ length: column.distinct + Number(column.missing > 0) }, (_, at) => `${name}.${at + 1}`);
   });
+  return [...own, ...chosenDerived(setup, dataset).map(derivedName)];
 }
 
 export function Controls({ setup, update, dataset, run }: Parts) {
@@ -41,7 +43,7 @@ export function Controls({ setup, update, dataset, run }: Parts) {
   const inputs = dataset ? guessedInputs(setup, dataset).length : 2;
   const outputs = dataset ? guessedOutputs(dataset, setup.target || dataset.target) : 1;
   const weights = recordsWeights(setup, inputs, outputs);
-  const call = trainCall(setup, dataset && chosenFeatures(setup, dataset), weights);
+  const call = trainCall(setup, dataset && chosenFeatures(setup, dataset), dataset ? chosenDerived(setup, dataset) : [], weights);
   const running = isRunning(setup, run);
   const cancelCall = { method: "POST", path: `/jobs/${setup.job}/cancel` } as const;
   const guarded = async (work: () => Promise<void>) => {
@@ -80,6 +82,7 @@ export function Controls({ setup, update, dataset, run }: Parts) {
       </div>
       <Trouble of={problem} />
       <fieldset class="plain" disabled={running}>
+      {dataset && <DerivedInputs among={derivable(setup, dataset)} chosen={setup.derived} onChange={(derived) => set({ derived, job: "" })} />}
       <Layers layers={setup.layers} onChange={(layers) => set({ layers, job: "" })} />
       <div class="fields">
         <Choice label={texts.activation} value={setup.activation} among={ACTIVATIONS.map((one) => [one, one] as const)} onChoose={(activation) => set({ activation, job: "" })} />
@@ -92,11 +95,14 @@ export function Controls({ setup, update, dataset, run }: Parts) {
         <NumberField label={texts.learningRate} value={setup.rate} low={Number.MIN_VALUE} high={1000} onChange={(rate) => set({ rate: rate! })} />
         <NumberField label={texts.epochs} value={setup.epochs} low={1} high={1_000_000} whole onChange={(epochs) => set({ epochs: epochs! })} />
         <NumberField label={texts.seed} value={setup.seed} low={0} high={2 ** 32 - 1} whole onChange={(seed) => set({ seed: seed! })} />
-        <Choice
+        <Slider
           label={texts.validation}
-          value={String(setup.validation)}
-          among={[...new Set([0, 0.1, 0.2, 0.3, 0.5, setup.validation])].sort().map((share) => [String(share), share ? `${Math.round(100 * share)} %` : texts.none] as const)}
-          onChoose={(share) => set({ validation: Number(share), ...(Number(share) ? {} : { patience: null }) })}
+          value={setup.validation}
+          low={0}
+          high={0.9}
+          step={0.05}
+          spell={(share) => (share ? `${Math.round(100 * share)} %` : texts.none)}
+          onChange={(validation) => set({ validation, ...(validation ? {} : { patience: null }) })}
         />
       </div>
       <details>
@@ -104,6 +110,7 @@ export function Controls({ setup, update, dataset, run }: Parts) {
         <div class="fields">
           <NumberField label={texts.batchSize} value={setup.batch} low={1} whole empty={texts.allRows} onChange={(batch) => set({ batch })} />
           <NumberField label={texts.weightDecay} value={setup.decay} low={0} high={1} onChange={(decay) => set({ decay: decay! })} />
+          <NumberField label={texts.l1Penalty} value={setup.l1} low={0} high={1} onChange={(l1) => set({ l1: l1! })} />
           {setup.validation > 0 && (
             <NumberField label={texts.earlyStopping} value={setup.patience} low={1} whole empty={texts.off} onChange={(patience) => set({ patience })} />
           )}
@@ -113,6 +120,27 @@ export function Controls({ setup, update, dataset, run }: Parts) {
       </fieldset>
       {!weights && <p class="small soft">{texts.heatTooLarge}</p>}
     </section>
+  );
+}
+
+/** Squares, products and sines beside the features: each is in or out. */
+function DerivedInputs({ among, chosen, onChange }: { among: Derived[]; chosen: Derived[]; onChange: (chosen: Derived[]) => void }) {
+  const texts = useTexts();
+  if (!among.length) return null;
+  const names = chosen.map(derivedName);
+  return (
+    <fieldset class="layers">
+      <legend>{texts.derivedInputs}</legend>
+      {among.map((input) => {
+        const name = derivedName(input);
+        const is = names.includes(name);
+        return (
+          <button type="button" aria-pressed={is} onClick={() => onChange(is ? chosen.filter((other) => derivedName(other) !== name) : [...chosen, input])}>
+            {name}
+          </button>
+        );
+      })}
+    </fieldset>
   );
 }
 

@@ -1,13 +1,13 @@
 /** Choosing what to learn from: a gate, drawn points, a built-in table, or a file of one's own. */
 
 import { useEffect, useState } from "preact/hooks";
-import { all, type Call, type Dataset, type DatasetSummary, get, type Page, Problem, send } from "./api";
-import { NumberField, Scroll } from "./fields";
+import { all, type Call, type Column, type Dataset, type DatasetSummary, type Derived, get, type Page, Problem, send } from "./api";
+import { NumberField, Scroll, Slider } from "./fields";
 import { spelled } from "./network";
-import { SAMPLES, sampleCall, sampleName, type Sample, type SampleKind, type Setup } from "./setup";
+import { hasClasses, SAMPLES, sampleCall, sampleName, type Sample, SHAPES, SURFACES, type Setup } from "./setup";
 import { CopyCurl, type Loaded, Trouble, useLoaded, useTexts } from "./shell";
 
-const SAMPLE_NAME = /^(moons|circles|spirals|gaussians)-\d+-n/;
+const SAMPLE_NAME = new RegExp(`^(${SAMPLES.join("|")})-\\d+-n`);
 const SAMPLE = "~sample~";
 
 /** A name that a dataset may have, from a file's. */
@@ -28,23 +28,46 @@ export async function storeSample(sample: Sample): Promise<void> {
   }
 }
 
-export function uploadCall(file: File, name: string): Call {
-  return { path: `/datasets?name=${encodeURIComponent(name)}`, file: { blob: file, type: "text/csv", name: file.name } };
+type Kinds = Record<string, Column["kind"]>;
+
+export function uploadCall(file: File, name: string, kinds: Kinds = {}): Call {
+  const columns = Object.keys(kinds).length ? `&columns=${encodeURIComponent(JSON.stringify(kinds))}` : "";
+  return { path: `/datasets?name=${encodeURIComponent(name)}${columns}`, file: { blob: file, type: "text/csv", name: file.name } };
+}
+
+/** As many bytes as the service takes of a file; it says so in the page. */
+function mostBytes(): number {
+  return Number(document.querySelector<HTMLMetaElement>("meta[name=max-upload-bytes]")?.content ?? Infinity);
+}
+
+/** Write a size in bytes as people read it. */
+export function megabytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toLocaleString("en", { maximumSignificantDigits: 3 })} MiB`;
 }
 
 /** Store a file under its own name, or the first free one like it. */
-async function upload(file: File): Promise<Dataset> {
+async function upload(file: File, kinds: Kinds = {}): Promise<Dataset> {
   const name = nameOf(file.name);
   const taken = new Set((await all<DatasetSummary>("/datasets")).map((one) => one.name));
   for (let turn = 1, refusals = 0; ; turn++) {
     const free = turn === 1 ? name : `${name}-${turn}`;
     if (taken.has(free)) continue;
     try {
-      return (await send<Dataset>(uploadCall(file, free))).body;
+      return (await send<Dataset>(uploadCall(file, free, kinds))).body;
     } catch (problem) {
       if (!(problem instanceof Problem && problem.status === 409 && ++refusals < 50)) throw problem;
     }
   }
+}
+
+/** A file that was stored from this page: it can be stored again with other kinds of columns. */
+interface Uploaded {
+  file: File;
+  kinds: Kinds;
+  name: string;
+  rows: number;
+  /** Whether a job was begun with it. */
+  used: boolean;
 }
 
 interface Props {
@@ -57,7 +80,24 @@ export function DataPanel({ setup, update, dataset }: Props) {
   const texts = useTexts();
   const datasets = useLoaded(() => all<DatasetSummary>("/datasets"), []);
   const choose = (name: string) =>
-    update({ dataset: name === SAMPLE ? "" : name, target: "", without: [], x: "", y: "", job: "" });
+    update({ dataset: name === SAMPLE ? "" : name, target: "", without: [], derived: [], x: "", y: "", job: "" });
+  const [uploaded, setUploaded] = useState<Uploaded | null>(null);
+  const own = uploaded?.name === setup.dataset ? uploaded : null;
+  useEffect(() => {
+    if (own && setup.job) own.used = true;
+  }, [own, setup.job]);
+  const stored = (file: File, kinds: Kinds, { name, rows }: Dataset) => {
+    setUploaded({ file, kinds, name, rows, used: false });
+    datasets.again();
+  };
+  /** Store the file again, with a column of another kind, in place of what nothing was trained on. */
+  const recast = async ({ file, kinds, name, used }: Uploaded, column: string, kind: Column["kind"]) => {
+    const others = { ...kinds, [column]: kind };
+    const again = await upload(file, others);
+    update({ dataset: again.name, job: "" });
+    stored(file, others, again);
+    if (!used) await send({ method: "DELETE", path: `/datasets/${encodeURIComponent(name)}` });
+  };
   const found = (datasets.value ?? []).filter((one) => !SAMPLE_NAME.test(one.name));
   const groups: [string, DatasetSummary[]][] = [
     [texts.truthTables, found.filter((one) => one.built_in && one.created_at === null)],
@@ -82,38 +122,41 @@ export function DataPanel({ setup, update, dataset }: Props) {
       </label>
       {!setup.dataset && <SampleFields sample={setup.sample} onChange={(sample) => update({ sample, job: "" })} />}
       <Upload
-        onStored={(stored) => {
-          datasets.again();
-          choose(stored.name);
+        uploaded={uploaded}
+        onStored={(file, dataset) => {
+          stored(file, {}, dataset);
+          choose(dataset.name);
         }}
       />
       <Trouble of={datasets.problem ?? dataset.problem} />
-      {dataset.value && <Columns setup={setup} update={update} dataset={dataset.value} />}
+      {dataset.value && (
+        <Columns setup={setup} update={update} dataset={dataset.value} recast={own && ((column, kind) => recast(own, column, kind))} />
+      )}
     </section>
   );
 }
 
 function SampleFields({ sample, onChange }: { sample: Sample; onChange: (sample: Sample) => void }) {
   const texts = useTexts();
-  const manyClasses = sample.kind === "spirals" || sample.kind === "gaussians";
   const change = (part: Partial<Sample>) => onChange({ ...sample, ...part });
   return (
     <>
-      <div class="kinds" role="group" aria-label={texts.sampled}>
-        {SAMPLES.map((kind: SampleKind) => (
-          <button
-            type="button"
-            aria-pressed={kind === sample.kind}
-            onClick={() => change({ kind, classes: kind === "moons" || kind === "circles" ? 2 : sample.classes })}
-          >
-            {texts.kinds[kind]}
-          </button>
-        ))}
-      </div>
+      {([[texts.classes, SHAPES], [texts.numbers, SURFACES]] as const).map(([title, kinds]) => (
+        <div class="field">
+          <span>{title}</span>
+          <div class="kinds" role="group" aria-label={title}>
+            {kinds.map((kind) => (
+              <button type="button" aria-pressed={kind === sample.kind} onClick={() => change({ kind, classes: hasClasses(kind) ? sample.classes : 2 })}>
+                {texts.kinds[kind]}
+              </button>
+            ))}
+          </div>
+        </div>
+      ))}
       <div class="fields">
         <NumberField label={texts.rows} value={sample.rows} low={4} high={2000} whole onChange={(rows) => change({ rows: rows! })} />
-        <NumberField label={texts.noise} value={sample.noise} low={0} high={10} onChange={(noise) => change({ noise: noise! })} />
-        {manyClasses && (
+        <Slider label={texts.noise} value={sample.noise} low={0} high={Math.max(1, sample.noise)} step={0.05} onChange={(noise) => change({ noise })} />
+        {hasClasses(sample.kind) && (
           <NumberField label={texts.classes} value={sample.classes} low={2} high={8} whole onChange={(classes) => change({ classes: classes! })} />
         )}
         <NumberField label={texts.drawSeed} value={sample.seed} low={0} high={2 ** 32 - 1} whole onChange={(seed) => change({ seed: seed! })} />
@@ -123,22 +166,21 @@ function SampleFields({ sample, onChange }: { sample: Sample; onChange: (sample:
   );
 }
 
-function Upload({ onStored }: { onStored: (dataset: Dataset) => void }) {
+function Upload({ uploaded, onStored }: { uploaded: Uploaded | null; onStored: (file: File, dataset: Dataset) => void }) {
   const texts = useTexts();
   const [over, setOver] = useState(false);
-  const [state, setState] = useState<{ file: File | null; busy: boolean; problem: unknown; stored: Dataset | null }>({
-    file: null, busy: false, problem: null, stored: null,
-  });
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<unknown>(null);
   const take = async (file: File | undefined) => {
     if (!file) return;
-    setState({ file, busy: true, problem: null, stored: null });
-    try {
-      const stored = await upload(file);
-      setState({ file, busy: false, problem: null, stored });
-      onStored(stored);
-    } catch (problem) {
-      setState({ file, busy: false, problem, stored: null });
+    if (file.size > mostBytes()) {
+      setProblem(new Problem(413, "", texts.fileTooLarge(file.name, megabytes(file.size), megabytes(mostBytes()))));
+      return;
     }
+    setBusy(true);
+    setProblem(null);
+    await upload(file).then((stored) => onStored(file, stored), setProblem);
+    setBusy(false);
   };
   useEffect(() => {
     // A file that misses the place would be opened instead of the page.
@@ -162,7 +204,7 @@ function Upload({ onStored }: { onStored: (dataset: Dataset) => void }) {
           void take(event.dataTransfer?.files[0]);
         }}
       >
-        <span>{state.busy ? texts.uploading : texts.dropHere}</span>
+        <span>{busy ? texts.uploading : texts.dropHere}</span>
         <input
           type="file"
           class="hidden"
@@ -174,17 +216,44 @@ function Upload({ onStored }: { onStored: (dataset: Dataset) => void }) {
           }}
         />
       </label>
-      <Trouble of={state.problem} />
-      <p role="status" class="small good">{state.stored ? texts.uploaded(state.stored.name, state.stored.rows) : ""}</p>
-      {state.file && state.stored && (
-        <p class="small"><CopyCurl call={uploadCall(state.file, state.stored.name)} label={state.file.name} /></p>
+      <Trouble of={problem} />
+      <p role="status" class="small good">{uploaded && !busy && !problem ? texts.uploaded(uploaded.name, uploaded.rows) : ""}</p>
+      {uploaded && !busy && !problem && (
+        <p class="small"><CopyCurl call={uploadCall(uploaded.file, uploaded.name, uploaded.kinds)} label={uploaded.file.name} /></p>
       )}
     </>
   );
 }
 
-function Columns({ setup, update, dataset }: { setup: Setup; update: Props["update"]; dataset: Dataset }) {
+const KINDS = ["numeric", "categorical", "boolean", "text"] as const;
+const FEW_ROWS = 10;
+
+/** Whether a column seems to name the rows: each has a category of its own, or a number in turn. */
+export function looksLikeIdentifier({ kind, distinct, missing, minimum, maximum }: Column, rows: number): boolean {
+  if (rows < FEW_ROWS || missing || distinct < rows) return false;
+  if (kind !== "numeric") return kind === "categorical";
+  return Number.isInteger(minimum) && maximum! - minimum! === rows - 1;
+}
+
+interface ColumnsProps {
+  setup: Setup;
+  update: Props["update"];
+  dataset: Dataset;
+  /** Stores the table with a column of another kind; null where its file is not here. */
+  recast: ((column: string, kind: Column["kind"]) => Promise<void>) | null;
+}
+
+function Columns({ setup, update, dataset, recast }: ColumnsProps) {
   const texts = useTexts();
+  const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<unknown>(null);
+  useEffect(() => setProblem(null), [dataset.name]);
+  const change = async (name: string, kind: Column["kind"]) => {
+    setBusy(true);
+    setProblem(null);
+    await recast!(name, kind).catch(setProblem);
+    setBusy(false);
+  };
   const target = setup.target || dataset.target;
   const role = (name: string) => (name === target ? "target" : setup.without.includes(name) ? "unused" : "feature");
   const assign = (name: string, chosen: string) => {
@@ -193,6 +262,7 @@ function Columns({ setup, update, dataset }: { setup: Setup; update: Props["upda
     else update({ without: chosen === "unused" ? [...without, name] : without, job: "" });
   };
   const notes = dataset.columns.filter((column) => column.note);
+  const identifiers = dataset.columns.filter((column) => role(column.name) === "feature" && looksLikeIdentifier(column, dataset.rows));
   return (
     <details class="columns" open={Boolean(setup.dataset) && (!dataset.built_in || dataset.rows <= 8)}>
       <summary>{texts.columnsAndRows}</summary>
@@ -205,7 +275,22 @@ function Columns({ setup, update, dataset }: { setup: Setup; update: Props["upda
             {dataset.columns.map((column) => (
               <tr>
                 <th scope="row">{column.name}</th>
-                <td>{texts.columnKinds[column.kind]}</td>
+                <td>
+                  {!recast ? texts.columnKinds[column.kind] : (
+                    <select
+                      aria-label={`${texts.kind}: ${column.name}`}
+                      value={column.kind}
+                      disabled={busy}
+                      onChange={(event) => {
+                        const chosen = event.currentTarget.value as Column["kind"];
+                        event.currentTarget.value = column.kind; // until it is stored so
+                        void change(column.name, chosen);
+                      }}
+                    >
+                      {KINDS.map((kind) => <option value={kind} selected={kind === column.kind}>{texts.columnKinds[kind]}</option>)}
+                    </select>
+                  )}
+                </td>
                 <td>
                   {column.kind === "text" ? texts.unused : (
                     <select
@@ -225,7 +310,15 @@ function Columns({ setup, update, dataset }: { setup: Setup; update: Props["upda
           </tbody>
         </table>
       </Scroll>
+      <Trouble of={problem} />
       {notes.map((column) => <p class="small bad">{column.name}: {column.note}</p>)}
+      {identifiers.map(({ name }) => (
+        <p class="small bad">
+          {name}: {texts.identifier}{" "}
+          <button type="button" class="quiet" onClick={() => assign(name, "unused")}>{texts.leaveOut(name)}</button>
+        </p>
+      ))}
+      {!recast && !dataset.built_in && setup.dataset && <p class="small soft">{texts.kindsByFile}</p>}
       <h3>{texts.preview}</h3>
       <p class="small soft">{texts.firstRows(Math.min(8, dataset.records.length), dataset.rows)}</p>
       <Scroll label={texts.preview}>
@@ -257,3 +350,20 @@ export function usable(setup: Setup, dataset: Dataset): string[] {
     .map((column) => column.name);
 }
 
+
+/** What can be derived from two features, where there are no more, and both are numbers. */
+export function derivable(setup: Setup, dataset: Dataset): Derived[] {
+  const [one, two, ...more] = usable(setup, dataset);
+  const isCategorical = (name: string) => dataset.columns.some((column) => column.name === name && column.kind === "categorical");
+  if (!one || !two || more.length || isCategorical(one) || isCategorical(two)) return [];
+  return [
+    { function: "square", of: [one] }, { function: "square", of: [two] }, { function: "product", of: [one, two] },
+    { function: "sine", of: [one] }, { function: "sine", of: [two] },
+  ];
+}
+
+/** What is derived from the features that are in, in the order that it was chosen. */
+export function chosenDerived(setup: Setup, dataset: Dataset): Derived[] {
+  const known = new Set(usable(setup, dataset));
+  return setup.derived.filter(({ of }) => of.every((name) => known.has(name)));
+}

@@ -3,8 +3,8 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { short } from "./curves";
 import { forwardAll, grid, type Layer } from "./network";
-import { type Axis, paint, type Scale } from "./region";
-import type { Feature } from "./api";
+import { type Axis, paintUnit, type Unit } from "./region";
+import type { Inputs } from "./api";
 import { useTexts } from "./shell";
 
 const SHOWN = 8;
@@ -23,7 +23,9 @@ export interface DiagramProps {
   outputs: string[];
   layers: Layer[] | null;
   /** Where pictures of the units' answers can be drawn. */
-  plane: { features: Feature[]; x: Axis; y: Axis; scale: Scale } | null;
+  plane: { inputs: Inputs; x: Axis; y: Axis } | null;
+  /** Told of the unit that is pointed at, and of none. */
+  onPoint?: (unit: Unit | null) => void;
 }
 
 interface Place {
@@ -42,8 +44,8 @@ function places(units: number[], width: number, height: number): Place[][] {
 
 /** Draw what every input is, and every unit answers, over the plane: into the unit's square. */
 function draw(canvas: HTMLCanvasElement, at: Place[][], layers: Layer[], plane: NonNullable<DiagramProps["plane"]>): void {
-  const { features, x, y, scale } = plane;
-  const inputs = grid(features, x.at, y.at, x.range, y.range, PICTURE);
+  const { x, y } = plane;
+  const inputs = grid(plane.inputs, x.at, y.at, x.range, y.range, PICTURE);
   const small = document.createElement("canvas");
   const context = canvas.getContext("2d")!;
   const side = UNIT - 4;
@@ -53,20 +55,13 @@ function draw(canvas: HTMLCanvasElement, at: Place[][], layers: Layer[], plane: 
     const own = new Float32Array(PICTURE * PICTURE);
     at[layer]!.forEach((place, unit) => {
       for (let cell = 0; cell < own.length; cell++) own[cell] = values[cell * width + unit]!;
-      const range = activation === "sigmoid" || activation === "softmax" ? { low: 0, high: 1 } : spread(own);
-      paint(small, own, PICTURE, { ...scale, task: "regression", values: range }, false, 0.5);
+      paintUnit(small, own, PICTURE, activation);
       context.drawImage(small, SHARPNESS * (place.x - side / 2), SHARPNESS * (place.y - side / 2), SHARPNESS * side, SHARPNESS * side);
     });
   });
 }
 
-/** A range around 0, so that the middle colour is 0. */
-function spread(values: Float32Array): { low: number; high: number } {
-  const most = values.reduce((largest, value) => Math.max(largest, Math.abs(value)), 1e-6);
-  return { low: -most, high: most };
-}
-
-export function Diagram({ units, inputs, outputs, layers, plane }: DiagramProps) {
+export function Diagram({ units, inputs, outputs, layers, plane, onPoint }: DiagramProps) {
   const texts = useTexts();
   const [told, setTold] = useState("");
   const fits = layers !== null && layers.length === units.length - 1 && layers.every((layer, at) => layer.outputs === units[at + 1]);
@@ -113,7 +108,11 @@ export function Diagram({ units, inputs, outputs, layers, plane }: DiagramProps)
                 return (
                   <g
                     transform={`translate(${x - UNIT / 2} ${y - UNIT / 2})`}
-                    onPointerEnter={() => setTold(`${name(layer, unit)}${bias === null ? "" : ` · ${texts.bias} ${short(bias, 5)}`}`)}
+                    onPointerEnter={() => {
+                      setTold(`${name(layer, unit)}${bias === null ? "" : ` · ${texts.bias} ${short(bias, 5)}`}`);
+                      if (known) onPoint?.({ layer, unit, name: name(layer, unit) });
+                    }}
+                    onPointerLeave={() => onPoint?.(null)}
                   >
                     <rect width={UNIT} height={UNIT} rx="5" fill="var(--field)" stroke="var(--soft)" stroke-width="1.5" />
                     {layer === 0 && <text x={-6} y={UNIT / 2 + 4} text-anchor="end" class="unit">{clipped(name(0, unit))}</text>}

@@ -33,6 +33,7 @@ export function settingsOf(job: Pick<Job, "network" | "training">, texts: Texts)
     [texts.seed, String(training.seed)],
     [texts.validation, training.validation_fraction ? `${short(100 * training.validation_fraction, 3)} %` : texts.none],
     [texts.weightDecay, String(training.weight_decay)],
+    [texts.l1Penalty, String(training.l1_penalty)],
   ];
 }
 

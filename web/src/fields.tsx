@@ -60,6 +60,30 @@ export function NumberField(
   );
 }
 
+/** A number that is dragged; what it is goes on when it is let go. */
+export function Slider(
+  props: Named & { value: number; low: number; high: number; step: number; spell?: (value: number) => string; onChange: (value: number) => void },
+) {
+  const { label, value, low, high, step, spell = String, onChange } = props;
+  const [shown, setShown] = useState(value);
+  useEffect(() => setShown(value), [value]);
+  return (
+    <label class="field">
+      <span>{label} <strong class="number">{spell(shown)}</strong></span>
+      <input
+        type="range"
+        min={low}
+        max={high}
+        step={step}
+        value={shown}
+        aria-valuetext={spell(shown)}
+        onInput={(event) => setShown(Number(event.currentTarget.value))}
+        onChange={(event) => onChange(Number(event.currentTarget.value))}
+      />
+    </label>
+  );
+}
+
 export function TextField(props: Named & { value: string; placeholder?: string; onChange: (value: string) => void }) {
   return (
     <label class="field">

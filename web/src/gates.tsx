@@ -264,7 +264,7 @@ function Trained() {
   const [job, setJob] = useState("");
   const [problem, setProblem] = useState<unknown>(null);
   const run = useRun(job, language);
-  const call = trainCall(XOR_SETUP, null, true);
+  const call = trainCall(XOR_SETUP, null, [], true);
   const train = async () => {
     setProblem(null);
     try {
@@ -281,9 +281,10 @@ function Trained() {
   }, [snapshot, run.rows]);
   const plane = useMemo(() => {
     if (!run.rows) return null;
-    const { features, target } = run.rows.preprocessing;
+    const { preprocessing } = run.rows;
+    const { target } = preprocessing;
     const scale = { task: target.task, classes: target.classes, values: { low: 0, high: 1 } };
-    return { features, x: { name: "x1", at: 0, range: RANGE }, y: { name: "x2", at: 1, range: RANGE }, scale };
+    return { inputs: preprocessing, x: { name: "x1", at: 0, range: RANGE }, y: { name: "x2", at: 1, range: RANGE }, scale };
   }, [run.rows]);
   const points = useMemo(
     () => (run.rows?.data ?? []).map(({ inputs, target, part }) => ({ x: Number(inputs[0]), y: Number(inputs[1]), colour: classColour(Number(target)), part, label: String(target) })),
@@ -301,7 +302,7 @@ function Trained() {
       <Trouble of={problem ?? run.problem} />
       {layers && plane && (
         <div class="gate">
-          <Region layers={layers} features={plane.features} x={plane.x} y={plane.y} points={points} scale={plane.scale} hard={false} threshold={0.5} told={(output) => output} />
+          <Region layers={layers} inputs={plane.inputs} x={plane.x} y={plane.y} points={points} scale={plane.scale} hard={false} threshold={0.5} told={(output) => output} />
           <div>
             <Diagram units={[2, ...XOR_SETUP.layers, 1]} inputs={["x1", "x2"]} outputs={["y"]} layers={layers} plane={plane} />
             <p role="status">

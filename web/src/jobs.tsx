@@ -1,7 +1,7 @@
 /** Jobs: a table that the streams keep fresh, and a job's page. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { get, isFinal, type Job, type JobEvent, type Page, send, watch } from "./api";
+import { type Dataset, get, isFinal, type Job, type JobEvent, type JobRows, type Page, type Preprocessing, send, watch } from "./api";
 import { Compare } from "./compare";
 import { short } from "./curves";
 import { Facts, MetricsCard, settingsOf } from "./facts";
@@ -18,7 +18,7 @@ export const REFRESH_MILLISECONDS = 5_000;
 
 export function Jobs(address: Address) {
   const compared = address.parameters.get("compare");
-  if (address.rest[0]) return <JobPage id={address.rest[0]} />;
+  if (address.rest[0]) return <JobPage key={address.rest[0]} id={address.rest[0]} />;
   if (compared) return <Compare ids={compared.split("~").filter(Boolean)} />;
   return <JobList />;
 }
@@ -151,6 +151,22 @@ function StatusBar({ job }: { job: Job }) {
   );
 }
 
+const STARTING_MILLISECONDS = 3_000;
+
+/** Why a job does not run yet: it is starting, or there is no worker for it. */
+export function Lacking({ job }: { job: Job }) {
+  const texts = useTexts();
+  const [fresh, setFresh] = useState(true);
+  useEffect(() => {
+    setFresh(true);
+    const timer = setTimeout(() => setFresh(false), STARTING_MILLISECONDS);
+    return () => clearTimeout(timer);
+  }, [job.id]);
+  if (job.status !== "queued") return null;
+  if (job.waiting_for) return <span class="bad">{texts.lacking[job.waiting_for.code](job.waiting_for.queue)}</span>;
+  return fresh ? <span class="soft">{texts.starting}</span> : null;
+}
+
 function Actions({ job, onDone }: { job: Job; onDone: () => void }) {
   const texts = useTexts();
   const [asking, setAsking] = useState(false);
@@ -182,14 +198,37 @@ function Actions({ job, onDone }: { job: Job; onDone: () => void }) {
   );
 }
 
+/** What a training learned from what; only the service's rows tell. */
+interface Made {
+  preprocessing: Preprocessing;
+  dataset: Dataset;
+}
+
+async function madeOf(job: Job): Promise<Made> {
+  const [{ preprocessing }, dataset] = await Promise.all([
+    get<JobRows>(`/jobs/${job.id}/rows?limit=1`), get<Dataset>(`/datasets/${encodeURIComponent(job.dataset)}`),
+  ]);
+  return { preprocessing, dataset };
+}
+
+function columnsOf({ preprocessing: { features, target, derived = [] }, dataset }: Made): Pick<Setup, "target" | "without" | "derived"> {
+  const known = new Set([target.name, ...features.map((feature) => feature.name)]);
+  return {
+    target: target.name === dataset.target ? "" : target.name,
+    without: dataset.columns.filter(({ name, kind }) => kind !== "text" && !known.has(name)).map(({ name }) => name),
+    derived,
+  };
+}
+
 /** The playground's setting that makes this job again. */
-export function setupOf(job: Job): Setup {
+export function setupOf(job: Job, made: Made | null): Setup {
   const training = job.training;
   if (!training || !job.network) return DEFAULTS;
   const stopping = (training as { early_stopping?: { patience: number } | null }).early_stopping;
   return {
     ...DEFAULTS,
     ...fromDatasetName(job.dataset),
+    ...(made && columnsOf(made)),
     layers: job.network.hidden_layers,
     activation: job.network.activation,
     optimizer: training.optimizer,
@@ -199,6 +238,7 @@ export function setupOf(job: Job): Setup {
     seed: training.seed,
     validation: training.validation_fraction,
     decay: training.weight_decay,
+    l1: training.l1_penalty,
     patience: stopping?.patience ?? null,
     job: job.id,
   };
@@ -210,6 +250,8 @@ function JobPage({ id }: { id: string }) {
   const run = useRun(id, language, false);
   const [log, setLog] = useState(true);
   const job = run.job;
+  const isOpened = job?.kind === "train" && job.dataset !== "inline" && !run.deleted;
+  const made = useLoaded<Made | null>(async () => (isOpened ? madeOf(job) : null), [id, isOpened]);
   if (!job) return run.problem ? <><h1>{texts.jobs}</h1><Trouble of={run.problem} /></> : <p role="status">{texts.loading}</p>;
   const seconds = job.started_at && job.finished_at ? (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000 : null;
   return (
@@ -218,8 +260,8 @@ function JobPage({ id }: { id: string }) {
       <div class="row between">
         <h1><code>{job.id}</code></h1>
         <div class="row">
-          {!run.deleted && <StatusBar job={job} />}
-          {!run.deleted && job.kind === "train" && job.dataset !== "inline" && <a href={toAddress(setupOf(job))}>{texts.openInPlayground}</a>}
+          {!run.deleted && <><StatusBar job={job} /><Lacking job={job} /></>}
+          {isOpened && (made.value || made.problem !== null) && <a href={toAddress(setupOf(job, made.value))}>{texts.openInPlayground}</a>}
           {!run.deleted && job.kind === "sweep" && <a href={`#/sweep?job=${job.id}`}>{texts.sweep}</a>}
           {job.model && <a href={`#/models/${encodeURIComponent(job.model.name)}/${job.model.version}`}>{texts.openModel}</a>}
           {!run.deleted && <Actions job={job} onDone={() => isFinal(job.status) && navigate("#/jobs")} />}
@@ -228,7 +270,6 @@ function JobPage({ id }: { id: string }) {
       </div>
       {run.deleted && <p class="trouble" role="alert">{texts.jobDeleted}</p>}
       {!run.connected && <p class="bad">{texts.reconnecting}</p>}
-      {!run.deleted && job.waiting_for && <p class="bad">{texts.waitingFor} {job.waiting_for}</p>}
       {job.error && <p class="trouble" role="alert"><strong>{job.error.code}</strong>: {job.error.message}</p>}
       <div class="two">
         <div>

@@ -22,7 +22,7 @@ function ModelList() {
   const texts = useTexts();
   const models = useLoaded(() => all<ModelSummary>("/models", 500), []);
   useEffect(() => {
-    // Models come from jobs of anybody, and have no stream of their own.
+    // Models come from jobs of anybody, and names are moved by anybody: no stream of events tells of all that.
     const timer = setInterval(() => document.visibilityState === "visible" && models.again(), REFRESH_MILLISECONDS);
     return () => clearInterval(timer);
   }, [models.again]);

@@ -1,6 +1,6 @@
 /** The forward pass in the browser, from weights that the service gave. */
 
-import type { Activation, Cell, Feature, Label, LayerParameters, Preprocessing, Task } from "./api";
+import type { Activation, Cell, Derived, Feature, Inputs, Label, LayerParameters, Preprocessing, Task } from "./api";
 
 export interface Layer {
   /** Shape (outputs, inputs), row by row. */
@@ -116,17 +116,23 @@ export function featureWidth(feature: Feature): number {
   return feature.kind === "categorical" ? feature.categories.length + Number(feature.missing === "place") : 1;
 }
 
-export function inputWidth(features: Feature[]): number {
-  return features.reduce((sum, feature) => sum + featureWidth(feature), 0);
+export function inputWidth({ features, derived = [] }: Inputs): number {
+  return features.reduce((sum, feature) => sum + featureWidth(feature), derived.length);
+}
+
+/** Write a derived input as formulas do. */
+export function derivedName({ function: kind, of: [first = "", second] }: Derived): string {
+  return kind === "product" ? `${first} · ${second}` : kind === "square" ? `${first}²` : `sin(π ${first})`;
 }
 
 /** Names of the network's inputs: a category has one of its own. */
-export function inputNames(features: Feature[]): string[] {
-  return features.flatMap((feature) => {
+export function inputNames({ features, derived = [] }: Inputs): string[] {
+  const own = features.flatMap((feature) => {
     if (feature.kind !== "categorical") return [feature.name];
     const names = feature.categories.map((category) => `${feature.name}=${category}`);
     return feature.missing === "place" ? [...names, `${feature.name}=?`] : names;
   });
+  return [...own, ...derived.map(derivedName)];
 }
 
 function encodeCell(feature: Feature, cell: Cell): number[] {
@@ -141,9 +147,36 @@ function encodeCell(feature: Feature, cell: Cell): number[] {
   return feature.missing === "place" ? [...places, Number(cell === null)] : places;
 }
 
+/** The place of each feature's first number among the inputs. */
+function starts(features: Feature[]): number[] {
+  const found: number[] = [];
+  features.reduce((start, feature) => (found.push(start), start + featureWidth(feature)), 0);
+  return found;
+}
+
+/** Compute the derived inputs of each row, behind those that it has. Shape (rows, inputs), in place. */
+function derive({ features, derived = [] }: Inputs, rows: Float32Array): Float32Array {
+  if (!derived.length) return rows;
+  const width = inputWidth({ features, derived });
+  const first = width - derived.length;
+  const at = starts(features);
+  const places = derived.map(({ of }) => of.map((name) => at[features.findIndex((feature) => feature.name === name)]!));
+  for (let start = 0; start < rows.length; start += width) {
+    derived.forEach((input, number) => {
+      const [one, other = one] = places[number]!;
+      const x = rows[start + one!]!;
+      rows[start + first + number] = input.function === "sine" ? Math.sin(Math.PI * x) : x * rows[start + other!]!;
+    });
+  }
+  return rows;
+}
+
 /** Turn rows of a table into the network's input. Shape (rows, inputs). */
-export function encode(features: Feature[], rows: Cell[][]): Float32Array {
-  return Float32Array.from(rows.flatMap((row) => features.flatMap((feature, at) => encodeCell(feature, row[at] ?? null))));
+export function encode(inputs: Inputs, rows: Cell[][]): Float32Array {
+  const { features, derived = [] } = inputs;
+  const room = derived.map(() => 0);
+  const own = rows.flatMap((row) => [...features.flatMap((feature, at) => encodeCell(feature, row[at] ?? null)), ...room]);
+  return derive(inputs, Float32Array.from(own));
 }
 
 export interface Range {
@@ -166,15 +199,15 @@ export function padded(values: number[], share = 0.12): Range {
  *
  * The first row is at the top left. Shape (size · size, inputs).
  */
-export function grid(features: Feature[], x: number, y: number, xs: Range, ys: Range, size: number): Float32Array {
-  const width = inputWidth(features);
-  const base = encode(features, [
+export function grid(inputs: Inputs, x: number, y: number, xs: Range, ys: Range, size: number): Float32Array {
+  const { features } = inputs;
+  const width = inputWidth(inputs);
+  const base = encode(inputs, [
     features.map((feature) =>
       feature.kind === "numeric" ? feature.mean : feature.kind === "categorical" ? (feature.categories[0] ?? null) : false,
     ),
   ]);
-  const places: number[] = [];
-  features.reduce((start, feature) => (places.push(start), start + featureWidth(feature)), 0);
+  const places = starts(features);
   const scaled = (at: number, value: number) => {
     const feature = features[at]!;
     return feature.kind === "numeric" ? (value - feature.mean) / feature.scale : value;
@@ -189,7 +222,7 @@ export function grid(features: Feature[], x: number, y: number, xs: Range, ys: R
       rows[start + places[y]!] = vertical;
     }
   }
-  return rows;
+  return derive(inputs, rows);
 }
 
 const FEW_VALUES = 20;

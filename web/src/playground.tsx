@@ -5,12 +5,13 @@ import { type Dataset, type Feature, get, type LayerParameters, type Preprocessi
 import { Confusion } from "./confusion";
 import { Controls, guessedInputs, isRunning, type Parts } from "./controls";
 import { short } from "./curves";
-import { DataPanel, storeSample, usable } from "./data";
+import { chosenDerived, DataPanel, storeSample, usable } from "./data";
 import { Diagram } from "./diagram";
 import { Check, Choice } from "./fields";
 import { CurvesCard } from "./history";
+import { Lacking } from "./jobs";
 import { explained, fromParameters as layersOf, fromSnapshot, inputNames, inputWidth, type Layer, padded, spelled, widths } from "./network";
-import { asNumber, type Axis, classColour, between, PartKeys, type Point, Region, type Scale } from "./region";
+import { asNumber, type Axis, classColour, between, PartKeys, type Point, Region, type Scale, type Unit } from "./region";
 import { type Run, useRun } from "./run";
 import { datasetName, fromParameters, type Setup, toAddress } from "./setup";
 import { type Address, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
@@ -101,7 +102,7 @@ function guessedPreprocessing(setup: Setup, dataset: Dataset): Preprocessing {
   const labels = [...new Set(dataset.records.map((record) => record[target] ?? null))].filter((label) => label !== null);
   const task = target === dataset.target && dataset.task ? dataset.task : labels.length <= 2 ? "binary" : "multiclass";
   const sorted = labels.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-  return { features, target: { name: target, task, classes: task === "regression" ? null : sorted } };
+  return { features, derived: chosenDerived(setup, dataset), target: { name: target, task, classes: task === "regression" ? null : sorted } };
 }
 
 interface Rows {
@@ -131,7 +132,7 @@ function useRows({ setup, dataset, run }: Parts): Rows | null {
         target: record[preprocessing.target.name] ?? null,
       }));
     return { preprocessing, rows, exact: false, mean: 0, scale: 1 };
-  }, [run.rows, run.done, run.snapshots.size === 0, dataset, setup.target, setup.without.join("~")]);
+  }, [run.rows, run.done, run.snapshots.size === 0, dataset, setup.target, setup.without.join("~"), JSON.stringify(setup.derived)]);
 }
 
 /** The weights of the record that is shown; the published ones where none are recorded. */
@@ -148,8 +149,8 @@ function useLayers(run: Run, rows: Rows | null, epoch: number | undefined): Laye
   return useMemo(() => {
     if (!rows?.exact || !network) return null;
     if (snapshot === undefined) return published && published.id === run.job?.id ? published.layers : null;
-    const { features, target } = rows.preprocessing;
-    return fromSnapshot(snapshot, widths(inputWidth(features), network.hidden_layers, target), network.activation, target.task);
+    const { target } = rows.preprocessing;
+    return fromSnapshot(snapshot, widths(inputWidth(rows.preprocessing), network.hidden_layers, target), network.activation, target.task);
   }, [snapshot, rows, network?.hidden_layers.join("-"), network?.activation, published]);
 }
 
@@ -214,10 +215,11 @@ function Results(parts: Parts) {
   const [threshold, setThreshold] = useState(0.5);
   const network = run.job?.network;
   const units = rows
-    ? widths(rows.exact || !dataset ? inputWidth(rows.preprocessing.features) : guessedInputs(setup, dataset).length, network?.hidden_layers ?? setup.layers, rows.preprocessing.target)
+    ? widths(rows.exact || !dataset ? inputWidth(rows.preprocessing) : guessedInputs(setup, dataset).length, network?.hidden_layers ?? setup.layers, rows.preprocessing.target)
     : null;
-  const features = rows?.preprocessing.features;
-  const plane = useMemo(() => (axes && features ? { features, x: axes.x, y: axes.y, scale } : null), [axes, features, scale]);
+  const inputs = rows?.preprocessing;
+  const plane = useMemo(() => (axes && inputs ? { inputs, x: axes.x, y: axes.y } : null), [axes, inputs]);
+  const [unit, setUnit] = useState<Unit | null>(null);
   const outputs = scale.task === "multiclass" ? (scale.classes ?? []).map(spelled) : [rows?.preprocessing.target.name ?? "y"];
   return (
     <>
@@ -228,10 +230,11 @@ function Results(parts: Parts) {
           {units && (
             <Diagram
               units={units}
-              inputs={rows!.exact || !dataset ? inputNames(rows!.preprocessing.features) : guessedInputs(setup, dataset)}
+              inputs={rows!.exact || !dataset ? inputNames(rows!.preprocessing) : guessedInputs(setup, dataset)}
               outputs={outputs}
               layers={layers}
               plane={plane}
+              onPoint={setUnit}
             />
           )}
         </div>
@@ -250,7 +253,7 @@ function Results(parts: Parts) {
               )}
               <Region
                 layers={layers}
-                features={rows.preprocessing.features}
+                inputs={rows.preprocessing}
                 x={axes.x}
                 y={axes.y}
                 points={points}
@@ -258,6 +261,7 @@ function Results(parts: Parts) {
                 hard={setup.hard}
                 threshold={threshold}
                 told={(output) => output * rows.scale + rows.mean}
+                unit={unit}
               />
               <div class="row small">
                 <ClassKeys scale={scale} />
@@ -330,7 +334,7 @@ function Progress({ setup, run, replay }: { setup: Setup; run: Run; replay: Retu
           {!run.connected && <span class="bad">{texts.reconnecting}</span>}
           {job && !run.deleted && (
             <>
-              {job.waiting_for && <span class="bad">{texts.waitingFor} {job.waiting_for}</span>}
+              <Lacking job={job} />
               <span class={`badge status ${job.status}`}>{texts.status[job.status]}</span>
               <a href={`#/jobs/${job.id}`}>{texts.jobPage}</a>
             </>

@@ -1,9 +1,9 @@
 /** What a network answers over two features: a canvas of colours, with the rows on it. */
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { Cell, Feature, Label, Part, Task } from "./api";
+import type { Activation, Cell, Inputs, Label, Part, Task } from "./api";
 import { short } from "./curves";
-import { forward, grid, type Layer, type Range, spelled } from "./network";
+import { forward, forwardAll, grid, type Layer, type Range, spelled } from "./network";
 import { useTexts } from "./shell";
 
 type Colour = [number, number, number];
@@ -86,6 +86,28 @@ export function paint(
   context.putImageData(image, 0, 0);
 }
 
+/** The colours of a unit's outputs: 0 is in the middle, but for those that are shares. */
+export function paintUnit(canvas: HTMLCanvasElement, outputs: Float32Array, size: number, activation?: Activation): void {
+  const isShare = activation === "sigmoid" || activation === "softmax";
+  const most = outputs.reduce((largest, value) => Math.max(largest, Math.abs(value)), 1e-6);
+  const values = isShare ? { low: 0, high: 1 } : { low: -most, high: most };
+  paint(canvas, outputs, size, { task: "regression", classes: null, values }, false, 0.5);
+}
+
+/** One unit of the network, by its layer (0: the inputs) and its place there. */
+export interface Unit {
+  layer: number;
+  unit: number;
+  name: string;
+}
+
+/** What a unit gives for rows of inputs. Shape (rows,). */
+export function outputsOf({ layer, unit }: Unit, layers: Layer[], rows: Float32Array): Float32Array {
+  const width = layer === 0 ? layers[0]!.inputs : layers[layer - 1]!.outputs;
+  const values = layer === 0 ? rows : forwardAll(layers.slice(0, layer), rows).at(-1)!;
+  return Float32Array.from({ length: values.length / width }, (_, row) => values[row * width + unit]!);
+}
+
 export interface Point {
   x: number;
   y: number;
@@ -104,7 +126,7 @@ export interface Axis {
 
 export interface RegionProps {
   layers: Layer[] | null;
-  features: Feature[];
+  inputs: Inputs;
   x: Axis;
   y: Axis;
   points: Point[];
@@ -113,6 +135,8 @@ export interface RegionProps {
   threshold: number;
   /** Turns a network's number into the target's. */
   told: (output: number) => number;
+  /** A unit that is shown in place of the output. */
+  unit?: Unit | null;
 }
 
 const BUDGET = 1_000_000;
@@ -124,7 +148,7 @@ function cells(layers: Layer[]): number {
 }
 
 export function Region(props: RegionProps) {
-  const { layers, features, x, y, points, scale, hard, threshold } = props;
+  const { layers, inputs, x, y, points, scale, hard, threshold, unit } = props;
   const texts = useTexts();
   const canvas = useRef<HTMLCanvasElement>(null);
   const [readout, setReadout] = useState("");
@@ -135,9 +159,10 @@ export function Region(props: RegionProps) {
       return;
     }
     const size = cells(layers);
-    const outputs = forward(layers, grid(features, x.at, y.at, x.range, y.range, size));
-    paint(canvas.current, outputs, size, scale, hard, threshold);
-  }, [layers, features, x.at, y.at, x.range, y.range, scale, hard, scale.task === "binary" && hard ? threshold : 0]);
+    const rows = grid(inputs, x.at, y.at, x.range, y.range, size);
+    if (unit) paintUnit(canvas.current, outputsOf(unit, layers, rows), size, layers[unit.layer - 1]?.activation);
+    else paint(canvas.current, forward(layers, rows), size, scale, hard, threshold);
+  }, [layers, inputs, unit, x.at, y.at, x.range, y.range, scale, hard, scale.task === "binary" && hard ? threshold : 0]);
   const point = (event: PointerEvent) => {
     const box = (event.currentTarget as Element).getBoundingClientRect();
     const at = {
@@ -160,14 +185,14 @@ export function Region(props: RegionProps) {
         <span>{x.name} → / {y.name} ↑</span>
         <span>{short(x.range.high, 3)}</span>
       </div>
-      <p class="readout small number" aria-hidden="true">{readout || " "}</p>
+      <p class="readout small number" aria-hidden="true">{readout || (unit && layers ? texts.unitShown(unit.name) : " ")}</p>
     </div>
   );
 }
 
-function answer({ layers, features, x, y, scale, told }: RegionProps, at: { x: number; y: number }): string {
+function answer({ layers, inputs, x, y, scale, told }: RegionProps, at: { x: number; y: number }): string {
   const here = (value: number): Range => ({ low: value, high: value });
-  const outputs = forward(layers!, grid(features, x.at, y.at, here(at.x), here(at.y), 1));
+  const outputs = forward(layers!, grid(inputs, x.at, y.at, here(at.x), here(at.y), 1));
   if (scale.task === "regression") return short(told(outputs[0]!));
   if (scale.task === "binary") return `p(${spelled(scale.classes?.[1] ?? 1)}) = ${outputs[0]!.toFixed(4)}`;
   const best = outputs.indexOf(Math.max(...outputs));

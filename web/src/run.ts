@@ -21,6 +21,9 @@ const NOTHING: Run = {
   job: null, records: [], snapshots: new Map(), rows: null, connected: true, done: false, deleted: false, problem: null,
 };
 
+/** How often a job that waits is looked at. */
+const QUEUED_MILLISECONDS = 5_000;
+
 /** Put new records behind those that are known: a later attempt's stand for earlier ones. */
 export function follow(known: EpochRecord[], added: EpochRecord[]): EpochRecord[] {
   const first = added[0];
@@ -43,6 +46,7 @@ export function useRun(jobId: string, language: string, wantsRows = true): Run {
     const path = `/jobs/${encodeURIComponent(jobId)}`;
     let ended = false;
     let frame = 0;
+    let again = 0;
     let added: EpochRecord[] = [];
     let weights: Snapshot[] = [];
     const change = (part: Partial<Run> | ((last: Run) => Partial<Run>)) => {
@@ -65,6 +69,9 @@ export function useRun(jobId: string, language: string, wantsRows = true): Run {
         const job = await get<Job>(path);
         change({ job });
         if (last) change({ done: isFinal(job.status) });
+        // Workers come and go without an event of the job.
+        clearTimeout(again);
+        if (job.status === "queued" && !ended) again = window.setTimeout(() => void look(false), QUEUED_MILLISECONDS);
         return job;
       } catch (problem) {
         change({ problem });
@@ -97,6 +104,7 @@ export function useRun(jobId: string, language: string, wantsRows = true): Run {
     });
     return () => {
       ended = true;
+      clearTimeout(again);
       cancelAnimationFrame(frame);
       stop();
     };

@@ -1,13 +1,17 @@
 /** What the playground is set to: all of it lives in the address, and makes the job. */
 
-import type { Activation, Call, Optimizer } from "./api";
+import type { Activation, Call, Derived, Optimizer } from "./api";
+import { unescaped } from "./shell";
 
 export const ACTIVATIONS: Activation[] = ["sigmoid", "tanh", "relu", "leaky_relu", "gelu", "identity"];
 export const OPTIMIZERS: Optimizer[] = ["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop"];
 export const DEFAULT_RATES: Record<Optimizer, number> = {
   sgd: 1, momentum: 0.1, nesterov: 0.1, adam: 0.01, adamw: 0.01, rmsprop: 0.01,
 };
-export const SAMPLES = ["moons", "circles", "spirals", "gaussians"] as const;
+/** Points in shapes, whose number is to be told, and surfaces, whose height is. */
+export const SHAPES = ["moons", "circles", "spirals", "gaussians"] as const;
+export const SURFACES = ["plane", "hills"] as const;
+export const SAMPLES = [...SHAPES, ...SURFACES] as const;
 export type SampleKind = (typeof SAMPLES)[number];
 
 export const SNAPSHOT_RECORDS = 200;
@@ -29,6 +33,8 @@ export interface Setup {
   target: string;
   /** Features left out. */
   without: string[];
+  /** Inputs beside the features; those of features that are left out count for nothing. */
+  derived: Derived[];
   layers: number[];
   activation: Activation;
   optimizer: Optimizer;
@@ -38,6 +44,7 @@ export interface Setup {
   seed: number;
   validation: number;
   decay: number;
+  l1: number;
   patience: number | null;
   model: string;
   x: string;
@@ -52,6 +59,7 @@ export const DEFAULTS: Setup = {
   sample: { kind: "moons", rows: 200, noise: 0.1, classes: 2, seed: 0 },
   target: "",
   without: [],
+  derived: [],
   layers: [4, 3],
   activation: "tanh",
   optimizer: "adam",
@@ -61,6 +69,7 @@ export const DEFAULTS: Setup = {
   seed: 777,
   validation: 0,
   decay: 0,
+  l1: 0,
   patience: null,
   model: "",
   x: "",
@@ -86,6 +95,7 @@ function written(setup: Setup): Parameters {
     seed: String(setup.seed),
     validation: String(setup.validation),
     decay: String(setup.decay),
+    l1: String(setup.l1),
     patience: setup.patience === null ? "" : String(setup.patience),
     model: setup.model,
     x: setup.x,
@@ -102,6 +112,7 @@ export function toParameters(setup: Setup): URLSearchParams {
   const parameters = new URLSearchParams(Object.entries(written(setup)).filter(([name, value]) => value !== usual[name]));
   // Names of columns may hold any sign: each has a parameter of its own.
   for (const name of setup.without) parameters.append("without", name);
+  for (const { function: kind, of } of setup.derived) parameters.append("derived", [kind, ...of.map(encodeURIComponent)].join("/"));
   return parameters;
 }
 
@@ -121,12 +132,26 @@ function number(text: string, usual: number, low: number, high: number, whole = 
   return fits ? value : usual;
 }
 
+/** Whether a sample may have more classes than two. */
+export function hasClasses(kind: SampleKind): boolean {
+  return kind === "spirals" || kind === "gaussians";
+}
+
+const OPERANDS: Record<Derived["function"], number> = { square: 1, product: 2, sine: 1 };
+
+function readDerived(text: string): Derived[] {
+  const [kind = "", ...names] = text.split("/");
+  const known = (["square", "product", "sine"] as const).find((one) => one === kind);
+  const of = names.map(unescaped).filter(Boolean);
+  return known && of.length === OPERANDS[known] && new Set(of).size === of.length ? [{ function: known, of }] : [];
+}
+
 function readSample(text: string): Sample | null {
   const [kind = "", rows = "", noise = "", classes = "", seed = ""] = text.split("~");
   const known = SAMPLES.find((one) => one === kind);
   const usual = DEFAULTS.sample;
   if (!known || !text.includes("~")) return null;
-  const fixed = known === "moons" || known === "circles";
+  const fixed = !hasClasses(known);
   return {
     kind: known,
     rows: number(rows, usual.rows, 4, 2_000, true),
@@ -147,6 +172,7 @@ export function fromParameters(parameters: URLSearchParams): Setup {
     sample: sample ?? DEFAULTS.sample,
     target: text("target"),
     without: parameters.getAll("without").filter(Boolean),
+    derived: parameters.getAll("derived").flatMap(readDerived),
     layers: layers.slice(0, 32),
     activation: among(text("activation"), ACTIVATIONS, DEFAULTS.activation),
     optimizer: among(text("optimizer"), OPTIMIZERS, DEFAULTS.optimizer),
@@ -156,6 +182,7 @@ export function fromParameters(parameters: URLSearchParams): Setup {
     seed: number(text("seed"), DEFAULTS.seed, 0, 2 ** 32 - 1, true),
     validation: number(text("validation"), DEFAULTS.validation, 0, 0.9),
     decay: number(text("decay"), DEFAULTS.decay, 0, 1),
+    l1: number(text("l1"), DEFAULTS.l1, 0, 1),
     patience: text("patience") ? number(text("patience"), 50, 1, 1_000_000, true) : null,
     model: text("model"),
     x: text("x"),
@@ -204,8 +231,8 @@ export function recordsWeights(setup: Setup, inputs: number, outputs: number): b
   return records * parameterCount([inputs, ...setup.layers, outputs]) <= MOST_NUMBERS;
 }
 
-/** The request that trains; `features` where some are left out. */
-export function trainCall(setup: Setup, features: string[] | null, weights: boolean): Call {
+/** The request that trains; `features` where some are left out, and what is derived from those that are in. */
+export function trainCall(setup: Setup, features: string[] | null, derived: Derived[], weights: boolean): Call {
   const training: Record<string, unknown> = {
     optimizer: setup.optimizer,
     learning_rate: setup.rate,
@@ -217,6 +244,7 @@ export function trainCall(setup: Setup, features: string[] | null, weights: bool
   if (setup.batch !== null) training.batch_size = setup.batch;
   if (setup.validation) training.validation_fraction = setup.validation;
   if (setup.decay) training.weight_decay = setup.decay;
+  if (setup.l1) training.l1_penalty = setup.l1;
   if (setup.patience !== null) training.early_stopping = { patience: setup.patience };
   return {
     path: "/jobs",
@@ -224,6 +252,7 @@ export function trainCall(setup: Setup, features: string[] | null, weights: bool
       dataset: datasetName(setup),
       ...(setup.target ? { target: setup.target } : {}),
       ...(features ? { features } : {}),
+      ...(derived.length ? { preprocessing: { derived } } : {}),
       network: { hidden_layers: setup.layers, activation: setup.activation },
       training,
       ...(setup.model ? { model: setup.model } : {}),

@@ -94,7 +94,7 @@ export interface Address {
 }
 
 /** Undo the escapes of an address; one that was cut in the middle of a letter stays as it stands. */
-function unescaped(part: string): string {
+export function unescaped(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {
@@ -135,7 +135,8 @@ export function Trouble({ of }: { of: unknown }) {
   const texts = useTexts();
   if (!of) return null;
   if (!(of instanceof Problem)) return <p class="trouble" role="alert">{String(of)}</p>;
-  const places = of.places.filter((place) => place.pointer || place.parameter);
+  // "#" is the whole of what was sent: it points nowhere.
+  const places = of.places.filter((place) => (place.pointer ?? place.parameter ?? "#") !== "#");
   return (
     <div class="trouble" role="alert">
       <p><strong>{of.status === 0 ? texts.unreachable : (texts.refusals[of.status] ?? of.title)}</strong></p>

@@ -13,9 +13,10 @@ interface Case {
 }
 
 const cases = JSON.parse(readFileSync(0, "utf8")) as Case[];
-const answers = cases.map(({ preprocessing: { features, target }, rows, layers, snapshot, hidden }) => {
-  const encoded = encode(features, rows);
-  const units = widths(inputWidth(features), hidden, target);
+const answers = cases.map(({ preprocessing, rows, layers, snapshot, hidden }) => {
+  const { target } = preprocessing;
+  const encoded = encode(preprocessing, rows);
+  const units = widths(inputWidth(preprocessing), hidden, target);
   return {
     published: [...forward(fromParameters(layers), encoded)],
     recorded: [...forward(fromSnapshot(snapshot, units, layers[0]!.activation, target.task), encoded)],

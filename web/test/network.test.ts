@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Feature } from "../src/api";
+import type { Feature, Inputs } from "../src/api";
 import {
   confusion, confusions, encode, explained, forward, fromParameters, fromSnapshot, grid, inputNames, inputWidth, padded, ratios, widths,
 } from "../src/network";
@@ -39,16 +39,30 @@ const FEATURES: Feature[] = [
 ];
 
 test("rows are encoded as the service encodes them", () => {
-  const rows = encode(FEATURES, [[6, "red", true, "a"], [null, null, null, null], [2, "green", false, "b"]]);
+  const rows = encode({ features: FEATURES }, [[6, "red", true, "a"], [null, null, null, null], [2, "green", false, "b"]]);
   assert.deepEqual([...rows], [1, 0, 1, 0, 1, 1, 0, 0, 0, 0, 1, 0.5, 0, 1, 0, 0, 0, 0, 0, 0, 1]);
-  assert.equal(inputWidth(FEATURES), 7);
-  assert.deepEqual(inputNames(FEATURES), ["size", "colour=blue", "colour=red", "colour=?", "new", "kind=a", "kind=b"]);
+  assert.equal(inputWidth({ features: FEATURES }), 7);
+  assert.deepEqual(inputNames({ features: FEATURES }), ["size", "colour=blue", "colour=red", "colour=?", "new", "kind=a", "kind=b"]);
 });
 
 test("a grid begins at the top left and leaves the other features alone", () => {
   const numeric = (name: string): Feature => ({ kind: "numeric", name, mean: 10, scale: 2, fill: null });
-  const rows = grid([numeric("a"), numeric("b"), numeric("c")], 0, 2, { low: 0, high: 4 }, { low: 10, high: 14 }, 2);
+  const rows = grid({ features: [numeric("a"), numeric("b"), numeric("c")] }, 0, 2, { low: 0, high: 4 }, { low: 10, high: 14 }, 2);
   assert.deepEqual([...rows], [-4.5, 0, 1.5, -3.5, 0, 1.5, -4.5, 0, 0.5, -3.5, 0, 0.5]);
+});
+
+test("derived inputs are of what the features become, also over a grid", () => {
+  const inputs: Inputs = {
+    features: [FEATURES[1]!, FEATURES[0]!, FEATURES[2]!],
+    derived: [{ function: "square", of: ["size"] }, { function: "product", of: ["new", "size"] }, { function: "sine", of: ["size"] }],
+  };
+  const rows = encode(inputs, [["red", 4, true], ["red", 8, false]]);
+  assert.deepEqual([...rows], [0, 1, 0, 0.5, 1, 0.25, 0.5, 1, 0, 1, 0, 1.5, 0, 2.25, 0, -1]);
+  assert.deepEqual(inputNames(inputs).slice(-3), ["size²", "new · size", "sin(π size)"]);
+  assert.equal(inputWidth(inputs), 8);
+  const range = { low: 0, high: 0 };
+  const [cell] = [grid(inputs, 1, 2, { low: 4, high: 4 }, { ...range, low: 1, high: 1 }, 1)];
+  assert.deepEqual([...cell!], [1, 0, 0, 0.5, 1, 0.25, 0.5, 1]);
 });
 
 test("a range has room beside its values, also where they are all the same or none", () => {

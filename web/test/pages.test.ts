@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { BackpropTrace, SweepRow } from "../src/api";
+import type { BackpropTrace, Column, Dataset, SweepRow } from "../src/api";
 import { answers, positiveSide } from "../src/gates";
 import { overlay } from "../src/compare";
+import { looksLikeIdentifier } from "../src/data";
 import { setupOf } from "../src/jobs";
 import { cellOf, shareOf } from "../src/models";
 import { numeral, steps, tex } from "../src/steps";
@@ -79,9 +80,34 @@ test("members of a sweep are grouped by rate and units; the best has the lowest 
 });
 
 test("a job is opened with what it was trained with", () => {
-  const training = { optimizer: "adam", learning_rate: 0.2, weight_decay: 0, epochs: 7, batch_size: 4, seed: 9, validation_fraction: 0.3, record_every: null, early_stopping: { patience: 3 } };
-  const setup = setupOf({ id: "job_1", dataset: "iris", network: { hidden_layers: [5], activation: "relu" }, training } as never);
+  const training = { optimizer: "adam", learning_rate: 0.2, weight_decay: 0, l1_penalty: 0.5, epochs: 7, batch_size: 4, seed: 9, validation_fraction: 0.3, record_every: null, early_stopping: { patience: 3 } };
+  const setup = setupOf({ id: "job_1", dataset: "iris", network: { hidden_layers: [5], activation: "relu" }, training } as never, null);
+  assert.equal(setup.l1, 0.5);
   assert.deepEqual([setup.dataset, setup.layers, setup.activation, setup.rate, setup.batch, setup.patience, setup.job], ["iris", [5], "relu", 0.2, 4, 3, "job_1"]);
+});
+
+test("a job is opened with its target, without what it left out, and with what was derived", () => {
+  const job = { id: "job_1", dataset: "mine", network: { hidden_layers: [], activation: "tanh" }, training: {} } as never;
+  const numeric = (name: string) => ({ kind: "numeric" as const, name, mean: 0, scale: 1, fill: null });
+  const columns = ["a", "b", "c", "d"].map((name) => ({ name, kind: "numeric" }));
+  const dataset = { target: "d", columns: [...columns, { name: "free", kind: "text" }] } as Dataset;
+  const derived = [{ function: "square" as const, of: ["a"] }];
+  const target = (name: string) => ({ name, task: "regression" as const, classes: null });
+  const other = setupOf(job, { dataset, preprocessing: { features: [numeric("a"), numeric("d")], derived, target: target("b") } });
+  assert.deepEqual([other.target, other.without, other.derived], ["b", ["c"], derived]);
+  const usual = setupOf(job, { dataset, preprocessing: { features: ["a", "b", "c"].map(numeric), target: target("d") } });
+  assert.deepEqual([usual.target, usual.without, usual.derived], ["", [], []]);
+});
+
+test("a column that names the rows is noticed", () => {
+  const column = { name: "id", kind: "categorical", distinct: 20, missing: 0, minimum: null, maximum: null } as Column;
+  assert.equal(looksLikeIdentifier(column, 20), true);
+  assert.equal(looksLikeIdentifier({ ...column, distinct: 19 }, 20), false);
+  assert.equal(looksLikeIdentifier({ ...column, distinct: 4 }, 4), false);
+  const numbers = { ...column, kind: "numeric", minimum: 1, maximum: 20 } as Column;
+  assert.equal(looksLikeIdentifier(numbers, 20), true);
+  assert.equal(looksLikeIdentifier({ ...numbers, maximum: 27.5 }, 20), false);
+  assert.equal(looksLikeIdentifier({ ...numbers, minimum: 0.5, maximum: 19.5 }, 20), false);
 });
 
 test("a version's share of an alias is its weight over all of them", () => {

@@ -10,6 +10,7 @@ const OTHER: Setup = {
   sample: { kind: "spirals", rows: 300, noise: 0.05, classes: 3, seed: 4 },
   target: "the label",
   without: ["a b", "c&d", "e~f"],
+  derived: [{ function: "square", of: ["a/b"] }, { function: "product", of: ["x%2F1", "x 2"] }, { function: "sine", of: ["x1"] }],
   layers: [8, 4, 2],
   activation: "relu",
   optimizer: "sgd",
@@ -19,6 +20,7 @@ const OTHER: Setup = {
   seed: 0,
   validation: 0.2,
   decay: 0.01,
+  l1: 0.002,
   patience: 50,
   model: "my-model",
   x: "x2",
@@ -38,12 +40,13 @@ test("everything that is set comes back from the address", () => {
 });
 
 test("an address that nobody wrote is read as the defaults", () => {
-  const odd = read("#/playground?layers=0-x-5&rate=-1&epochs=1e9&activation=magic&data=moons~x~-1~9~~&validation=2&batch=0");
+  const odd = read("#/playground?layers=0-x-5&rate=-1&epochs=1e9&activation=magic&data=moons~x~-1~9~~&validation=2&batch=0&derived=cube/x&derived=square&derived=product/a/a&derived=square/%25");
   assert.deepEqual(odd.layers, [4, 4, 5]);
   assert.equal(odd.rate, DEFAULTS.rate);
   assert.equal(odd.epochs, DEFAULTS.epochs);
   assert.equal(odd.activation, DEFAULTS.activation);
   assert.equal(odd.validation, 0);
+  assert.deepEqual(odd.derived, [{ function: "square", of: ["%"] }]);
   assert.deepEqual(odd.sample, { ...DEFAULTS.sample, kind: "moons" });
 });
 
@@ -68,15 +71,16 @@ test("a file's name becomes a dataset's", () => {
 });
 
 test("a job is asked for what is set, and nothing else", () => {
-  const { body } = trainCall(OTHER, ["x1"], true) as { body: Record<string, unknown> };
+  const { body } = trainCall(OTHER, ["x1"], [{ function: "sine", of: ["x1"] }], true) as { body: Record<string, unknown> };
   assert.deepEqual(body, {
     dataset: "spirals-300-n0_05-c3-s4",
     target: "the label",
     features: ["x1"],
+    preprocessing: { derived: [{ function: "sine", of: ["x1"] }] },
     network: { hidden_layers: [8, 4, 2], activation: "relu" },
     training: {
       optimizer: "sgd", learning_rate: 0.5, epochs: 10_001, seed: 0, record_every: 50, record_weights: true,
-      batch_size: 16, validation_fraction: 0.2, weight_decay: 0.01, early_stopping: { patience: 50 },
+      batch_size: 16, validation_fraction: 0.2, weight_decay: 0.01, l1_penalty: 0.002, early_stopping: { patience: 50 },
     },
     model: "my-model",
   });

@@ -70,7 +70,8 @@ def train_plainly(network: NetworkConfig, training: TrainingConfig, train: Table
             optimizer.zero_grad()
             outputs = model(X[batch]).squeeze(1)
             row_losses = LOSSES[train.task](outputs, y[batch]) * weights[batch]
-            row_losses.mean().backward()
+            sizes = sum(part.abs().sum() for part in model.parameters())
+            (row_losses.mean() + training.l1_penalty * sizes).backward()
             optimizer.step()
             loss += row_losses.sum().item()
             right += int((_classes(train.task, outputs) == y[batch]).sum())

@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import product
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,6 +24,7 @@ from schemas.network import Task
 from schemas.preprocessing import (
     BooleanFeature,
     CategoricalFeature,
+    DerivedInput,
     NumericFeature,
     Preprocessing,
     Target,
@@ -49,12 +51,12 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "ENCODED_VALUES", 5 * 28)
 
 
-def network(task: Task, dtype: Any = np.float32) -> Layers:
-    """Draw a network of 5 inputs and one hidden layer."""
+def network(task: Task, dtype: Any = np.float32, inputs: int = 5) -> Layers:
+    """Draw a network of one hidden layer."""
     random = np.random.default_rng(5)
     outputs = TARGETS[task].outputs
     last: Any = {"binary": "sigmoid", "multiclass": "softmax", "regression": "identity"}[task]
-    shapes: Any = ((9, 5, "tanh"), (outputs, 9, last))
+    shapes: Any = ((9, inputs, "tanh"), (outputs, 9, last))
     return tuple(
         Layer(random.normal(size=(units, width)).astype(dtype), np.ones(units, dtype), activation)
         for units, width, activation in shapes
@@ -96,12 +98,13 @@ def found(preprocessing: Preprocessing, layers: Layers, frame: Frame) -> FloatAr
 @pytest.mark.parametrize("task", TARGETS)
 def test_the_same_numbers_as_a_request(task: Task, dtype: Any) -> None:
     """A table's outputs are those of the same rows in one request, to the last bit."""
-    preprocessing = Preprocessing(features=FEATURES, target=TARGETS[task])
-    for count in (1, 13, 14, 15, 28, 29, 100):
-        records = rows(count)
-        expected = inference.forward(network(task, dtype), encode_rows(preprocessing, records))
+    plain = Preprocessing(features=FEATURES, target=TARGETS[task])
+    squared = plain.model_copy(update={"derived": (DerivedInput(function="square", of=("age",)),)})
+    for count, preprocessing in product((1, 13, 14, 15, 28, 29, 100), (plain, squared)):
+        records, layers = rows(count), network(task, dtype, preprocessing.width)
+        expected = inference.forward(layers, encode_rows(preprocessing, records))
         usable = batches.usable(preprocessing, frame_of(records), are_numbers_texts=False)
-        ours = found(preprocessing, network(task, dtype), usable)
+        ours = found(preprocessing, layers, usable)
         assert (ours.dtype, ours.shape) == (expected.dtype, expected.shape)
         assert ours.tobytes() == expected.tobytes()
 

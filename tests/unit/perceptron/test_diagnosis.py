@@ -54,7 +54,10 @@ XOR = [0, 1, 1, 0]
 def test_a_single_layer_cannot_learn_xor() -> None:
     """XOR without a hidden layer is not linearly separable."""
     metrics = _metrics([0.5] * 4, XOR)
-    assert diagnose(SINGLE, table("xor"), _history([0.7] * 3), metrics) == "not_linearly_separable"
+    history = _history([0.7] * 3)
+    assert diagnose(SINGLE, table("xor"), history, metrics) == "not_linearly_separable"
+    found = diagnose(SINGLE, table("xor"), history, metrics, has_derived=True)
+    assert found == "underfitting"
 
 
 def test_a_hidden_layer_that_is_stuck_underfits() -> None:

@@ -243,6 +243,31 @@ def _bytes(state: State | None) -> dict[str, bytes]:
     return {name: values.tobytes() for name, values in state.items()}
 
 
+@pytest.mark.parametrize("optimizer", get_args(Optimizer))
+@pytest.mark.parametrize("batch_size", [None, 8])
+def test_an_l1_penalty_is_part_of_the_loss(optimizer: Optimizer, batch_size: int | None) -> None:
+    """The weights are those of a loss to which the sizes of all were added; losses lack it."""
+    rows = rows_of("multiclass", 25, weighted=True)
+    network = NetworkConfig(hidden_layers=(6,), activation="tanh")
+    config = _config(
+        optimizer=optimizer,
+        learning_rate=RATES.get(optimizer, 0.01),
+        weight_decay=0.01,
+        l1_penalty=0.02,
+        batch_size=batch_size,
+        epochs=20,
+        record_every=1,
+    )
+    expected = train_plainly(network, config, rows)
+    training = start(network, config, rows, None)
+    losses = [record.train_loss for record in records(training)]
+    np.testing.assert_allclose(losses, expected.losses, rtol=2e-5)
+    values = [part.detach().numpy() for part in expected.model.parameters()]
+    for index, layer in enumerate(training.layers()):
+        np.testing.assert_allclose(layer.weight, values[2 * index], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(layer.bias, values[2 * index + 1], rtol=1e-4, atol=1e-5)
+
+
 def test_weight_decay_is_the_optimizers() -> None:
     """L2 penalty goes to the optimizer: the losses are those of SGD with weight_decay."""
     rows = cloud(12)

@@ -29,6 +29,7 @@ from schemas.network import OUTPUT_ACTIVATIONS, LayerActivation, Task
 from schemas.preprocessing import (
     BooleanFeature,
     CategoricalFeature,
+    DerivedInput,
     Feature,
     Label,
     NumericFeature,
@@ -166,11 +167,26 @@ def _cell(draw: st.DrawFn, feature: Feature) -> Cell:
 
 
 @st.composite
+def _derived(draw: st.DrawFn, operands: list[str]) -> tuple[DerivedInput, ...]:
+    """Draw squares and sines, and products where there are two to multiply."""
+    name = st.sampled_from(operands)
+    functions = ["square", "sine", "product"][: 2 + (len(operands) > 1)]
+    found = []
+    for function in draw(st.lists(st.sampled_from(functions), max_size=3)):
+        two = st.lists(name, min_size=2, max_size=2, unique=True)
+        of = draw(two) if function == "product" else [draw(name)]
+        found.append(DerivedInput.model_validate({"function": function, "of": tuple(of)}))
+    return tuple(found)
+
+
+@st.composite
 def _models(draw: st.DrawFn, kinds: str, task: Task) -> tuple[Preprocessing, tuple[int, ...], Rows]:
     names = draw(st.lists(NAMES, min_size=1, max_size=6, unique=True))
     features = tuple(draw(FEATURES[kinds]).model_copy(update={"name": name}) for name in names)
     target = Target(name="y", task=task, classes=CLASSES[task])
-    preprocessing = Preprocessing(features=features, target=target)
+    operands = [feature.name for feature in features if feature.kind != "categorical"]
+    derived = draw(_derived(operands)) if operands else ()
+    preprocessing = Preprocessing(features=features, derived=derived, target=target)
     hidden = draw(st.lists(st.integers(1, 6), max_size=3))
     rows = draw(st.lists(st.tuples(*map(_cell, features)), min_size=1, max_size=5))
     return preprocessing, (preprocessing.width, *hidden, target.outputs), rows

@@ -77,6 +77,7 @@ def test_any_shape(
             optimizer=optimizer,
             learning_rate=0.002 * (1 + number % 3),
             weight_decay=0.01 * (number % 2),
+            l1_penalty=0.002,
             batch_size=batch_size,
             epochs=4,
             record_every=1,

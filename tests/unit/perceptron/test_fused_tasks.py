@@ -57,6 +57,7 @@ def config(optimizer: Optimizer, **options: Any) -> TrainingConfig:
         "epochs": 20,
         "record_every": 1,
         "weight_decay": 0.01,
+        "l1_penalty": 0.003,
         "seed": 3,
     }
     return TrainingConfig(optimizer=optimizer, **(usual | options))

@@ -18,8 +18,11 @@ from schemas.job import JobRequest
 RANDOM = np.random.default_rng(5)
 
 
-def _prepared(frame: Frame, target: str = "y", **training: Any) -> Prepared:
-    request = JobRequest.model_validate({"dataset": "mine", "training": training})
+def _prepared(
+    frame: Frame, target: str = "y", preprocessing: Any = None, **training: Any
+) -> Prepared:
+    asked = {"dataset": "mine", "training": training, "preprocessing": preprocessing or {}}
+    request = JobRequest.model_validate(asked)
     return prepare(request, Source(frame, "mine", target, is_standardised=True))
 
 
@@ -149,3 +152,15 @@ def test_huge_outputs_give_finite_numbers() -> None:
     prepared = _regression(50)
     for item in permutation_importance((_layer([[3e38, -3e38, 1]]),), prepared):
         assert np.isfinite([item.mean, item.standard_deviation]).all()
+
+
+def test_what_is_derived_moves_with_its_feature() -> None:
+    """Shuffling x raises the squared error of x² by 2·Var x², though x itself has no weight."""
+    values = RANDOM.normal(size=(5_000, 2))
+    frame = Frame((*(numbers(f"x{i}", values[:, i]) for i in (0, 1)), numbers("y", values[:, 0])))
+    prepared = _prepared(frame, preprocessing={"derived": ({"function": "square", "of": ("x0",)},)})
+    goals = prepared.train.features[:, 0].astype(float) ** 2
+    prepared = prepared._replace(train=prepared.train._replace(targets=goals))
+    squared, noise = permutation_importance(finish(prepared, (_layer([[0, 0, 1]]),)), prepared)
+    assert noise.mean == pytest.approx(0, abs=1e-9)
+    assert squared.mean == pytest.approx(2 * float(goals.var()), rel=0.1)

@@ -165,6 +165,21 @@ def test_rows_without_a_target_are_left_out() -> None:
             "'weight' is no feature",
         ),
         (
+            {"preprocessing": {"derived": [{"function": "square", "of": ["weight"]}]}},
+            ("preprocessing", "derived", 0, "of", 0),
+            "'weight' is no feature",
+        ),
+        (
+            {"preprocessing": {"derived": [{"function": "product", "of": ["age", "town"]}]}},
+            ("preprocessing", "derived", 0, "of", 1),
+            "'town' is categorical: no number",
+        ),
+        (
+            {"preprocessing": {"derived": 2 * [{"function": "sine", "of": ["age"]}]}},
+            ("preprocessing", "derived", 1),
+            r"sin\(π age\) repeats",
+        ),
+        (
             {"preprocessing": {"missing": {"town": "zero"}}},
             ("preprocessing", "missing", "town"),
             "'zero' does not suit the categorical column 'town'",

@@ -14,11 +14,21 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from perceptron.frames import Column, Frame, booleans, categories, numbers
-from perceptron.preprocessing import MANY, answers, encode, encode_rows, fit, places_of
+from perceptron.preprocessing import (
+    MANY,
+    answers,
+    encode,
+    encode_columns,
+    encode_matrix,
+    encode_rows,
+    fit,
+    places_of,
+)
 from schemas.errors import InvalidField
 from schemas.preprocessing import (
     BooleanFeature,
     CategoricalFeature,
+    DerivedInput,
     Label,
     NumericFeature,
     Preprocessing,
@@ -383,3 +393,55 @@ def test_labels_keep_their_types() -> None:
     target = Target(name="y", task="binary", classes=(False, True))
     again = Target.model_validate(json.loads(target.model_dump_json()))
     assert answers(again, np.array([0.9], np.float32)).predictions[0] is True
+
+
+SQUARE = DerivedInput(function="square", of=("age",))
+PRODUCT = DerivedInput(function="product", of=("smokes", "age"))
+SINE = DerivedInput(function="sine", of=("age",))
+
+
+def test_derived_inputs_follow_those_of_the_features() -> None:
+    """Squares, products and sines are of what the features become: filled and standardised."""
+    found = _fit(derived=(SQUARE, PRODUCT, SINE))
+    plain = encode(_fit(), FRAME)
+    encoded = encode(found, FRAME)
+    assert found.width == encoded.shape[1] == plain.shape[1] + 3
+    assert places_of(found) == places_of(_fit())
+    np.testing.assert_array_equal(encoded[:, :-3], plain)
+    age, smokes = plain[:, 0].astype(float), plain[:, 1].astype(float)
+    expected = np.stack([age**2, smokes * age, np.sin(np.pi * age)], axis=1)
+    np.testing.assert_array_equal(encoded[:, -3:], expected.astype(np.float32))
+    rows = [list(record.values()) for record in FRAME.records(0, FRAME.rows)]
+    np.testing.assert_array_equal(encode_rows(found, rows), encoded)
+
+
+@given(rows=st.lists(st.tuples(st.floats(-1e30, 1e30), st.floats(-9, 9)), min_size=1, max_size=5))
+def test_derived_inputs_are_the_same_on_every_way(rows: list[tuple[float, float]]) -> None:
+    """Rows, a matrix and columns of numbers come to the same; too large a square is the largest."""
+    features = (NumericFeature(name="a", mean=2, scale=3), NumericFeature(name="b"))
+    derived = tuple(
+        DerivedInput.model_validate({"function": function, "of": tuple(of)})
+        for function, of in (("square", ["a"]), ("product", ["b", "a"]), ("sine", ["b"]))
+    )
+    preprocessing = Preprocessing(features=features, derived=derived, target=BINARY)
+    found = encode_rows(preprocessing, rows)
+    assert np.isfinite(found).all()
+    matrix, every = np.array(rows), slice(0, len(rows))
+    np.testing.assert_array_equal(encode_rows(preprocessing, rows, matrix), found)
+    np.testing.assert_array_equal(encode_matrix(preprocessing, matrix, every), found)
+    columns = {"a": matrix[:, 0], "b": matrix[:, 1]}
+    np.testing.assert_array_equal(encode_columns(preprocessing, columns, every), found)
+
+
+@pytest.mark.parametrize(
+    ("function", "of", "told"),
+    [
+        ("square", ["a", "b"], "a square is of 1, not 2"),
+        ("product", ["a"], "a product is of 2, not 1"),
+        ("product", ["a", "a"], "two different features"),
+    ],
+)
+def test_derived_inputs_of_too_few_or_too_many(function: str, of: list[str], told: str) -> None:
+    """Each function takes as many features as it has operands."""
+    with pytest.raises(ValueError, match=told):
+        DerivedInput.model_validate({"function": function, "of": tuple(of)})

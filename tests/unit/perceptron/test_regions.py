@@ -11,6 +11,7 @@ from schemas.errors import InvalidField
 from schemas.preprocessing import (
     BooleanFeature,
     CategoricalFeature,
+    DerivedInput,
     NumericFeature,
     Preprocessing,
     Target,
@@ -184,3 +185,14 @@ def test_axes_that_cannot_be() -> None:
     with pytest.raises(InvalidField) as found:
         chosen_axes(one, (), None, "x")
     assert found.value.parameter == "y"
+
+
+def test_derived_inputs_vary_with_their_features() -> None:
+    """A unit of two squares answers a circle, all over the plane."""
+    derived = tuple(DerivedInput(function="square", of=(name,)) for name in ("x1", "x2"))
+    circle = (Layer(np.array([[0.0, 0.0, -4.0, -4.0]]), np.array([1.0]), "sigmoid"),)
+    found = region(TWO.model_copy(update={"derived": derived}), circle, ("x1", "x2"), None)
+    assert found.y is not None
+    x, y = np.meshgrid(found.x.places, found.y.places)
+    expected = 1 / (1 + np.exp(4 * x**2 + 4 * y**2 - 1))
+    np.testing.assert_allclose(found.outputs, expected, atol=1e-6)

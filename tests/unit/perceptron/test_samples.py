@@ -101,3 +101,24 @@ def test_samples_are_classes_to_learn(kind: Any, classes: int, task: str) -> Non
     frame = sample(SampleConfig(kind=kind, classes=classes))
     found = describe(frame, DatasetOptions(name="drawn"), frame.to_bytes())
     assert (found.target, found.task, found.feature_names) == ("label", task, ("x1", "x2"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "known"),
+    [
+        ("plane", {(1, 1): 1.0, (-1, -1): -1.0, (1, -1): 0.0, (0.5, 0): 0.25}),
+        ("hills", {(-0.65, -0.4): 1.0, (-0.65, 0.4): -1.0, (0, 0.4): 1.0, (0.65, -0.4): 1.0}),
+    ],
+)
+def test_surfaces(kind: Any, known: dict[tuple[float, float], float]) -> None:
+    """Their heights are numbers over a square; noise is on the height alone."""
+    config = SampleConfig(kind=kind, rows=100_000, noise=0)
+    x1, x2, value = (column.values for column in sample(config).columns)
+    for (x, y), height in known.items():
+        nearest = np.hypot(x1 - x, x2 - y).argmin()
+        assert value[nearest] == pytest.approx(height, abs=0.05)
+    noisy = sample(config.model_copy(update={"noise": 0.3}))
+    np.testing.assert_array_equal(noisy.column("x1").values, x1)
+    assert (noisy.column("value").values - value).std() == pytest.approx(0.3, rel=0.02)
+    told = describe(noisy, DatasetOptions(name="drawn"), b"")
+    assert (told.target, told.task, told.feature_names) == ("value", "regression", ("x1", "x2"))

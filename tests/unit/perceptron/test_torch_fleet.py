@@ -29,6 +29,7 @@ def _trainings(count: int, **options: Any) -> list[TrainingConfig]:
             seed=1000 + number,
             learning_rate=0.004 * (1 + number),
             weight_decay=0.01 * (number % 3),
+            l1_penalty=0.002,
             engine="torch",
             **{"device": "cpu", **options},
         )

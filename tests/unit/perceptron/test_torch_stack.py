@@ -28,6 +28,7 @@ def _trainings(count: int, optimizer: Optimizer, batch_size: int | None) -> list
             batch_size=batch_size,
             learning_rate=0.01 * (1 + seed),
             weight_decay=0.01 * seed,
+            l1_penalty=0.001,
             schedule=CosineSchedule(kind="cosine"),
             seed=seed,
             epochs=12,
