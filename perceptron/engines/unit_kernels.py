@@ -20,6 +20,7 @@ from perceptron.engines.kernels import (
     Rows,
     error,
     judge,
+    penalise,
     rows_of,
     update,
 )
@@ -127,6 +128,7 @@ def train(
     rule: int,
     rates: Any,
     decay: float,
+    penalty: float,
     plan: Any,
     features: Any,
     targets: Any,
@@ -194,6 +196,8 @@ def train(
                 _add_gradient(tile == begin, inputs, errors, source, at, sums)
             _sum_up(inputs, sums, gradient)
             step += 1
+            if penalty > 0.0:
+                penalise(size, w, gradient, penalty)
             update(
                 rule, size, w, gradient, pointer(momenta), pointer(squares),
                 rates[epoch - first], decay, step,
