@@ -245,10 +245,13 @@ def _bytes(state: State | None) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("optimizer", get_args(Optimizer))
 @pytest.mark.parametrize("batch_size", [None, 8])
-def test_an_l1_penalty_is_part_of_the_loss(optimizer: Optimizer, batch_size: int | None) -> None:
+@pytest.mark.parametrize(("task", "hidden"), [("multiclass", (6,)), ("binary", ())])
+def test_an_l1_penalty_is_part_of_the_loss(
+    optimizer: Optimizer, batch_size: int | None, task: Task, hidden: tuple[int, ...]
+) -> None:
     """The weights are those of a loss to which the sizes of all were added; losses lack it."""
-    rows = rows_of("multiclass", 25, weighted=True)
-    network = NetworkConfig(hidden_layers=(6,), activation="tanh")
+    rows = rows_of(task, 25, weighted=True)
+    network = NetworkConfig(hidden_layers=hidden, activation="tanh")
     config = _config(
         optimizer=optimizer,
         learning_rate=RATES.get(optimizer, 0.01),
