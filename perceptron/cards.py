@@ -9,7 +9,7 @@ from urllib.parse import quote
 from schemas.model import Hyperparameters, ModelCard, ModelVersion
 from schemas.network import Task
 from schemas.preprocessing import Feature, Preprocessing, Target
-from schemas.training import EpochRecord, Evaluation, Importance, Metrics
+from schemas.training import EpochRecord, Evaluation, Importance, Metrics, RowCounts
 
 MOST_POINTS = 12
 """Points of the curves that a card shows."""
@@ -144,8 +144,10 @@ def _data(card: ModelCard, preprocessing: Preprocessing) -> str:
     digest = f", SHA-256 `{card.dataset_sha256}`" if card.dataset_sha256 else ""
     features = preprocessing.features
     rows = ((escaped(item.name), item.kind, _becomes(item)) for item in features[:MOST_ROWS])
+    counts = card.metrics and card.metrics.rows
+    told = f"{_counted(counts)}\n\n" if counts else ""
     return (
-        f"## Data\n\nDataset: {escaped(card.dataset)}{digest}\n\n"
+        f"## Data\n\nDataset: {escaped(card.dataset)}{digest}\n\n{told}"
         f"{_table(('feature', 'kind', 'becomes'), rows)}{_more(len(features))}"
         f"{_derived(preprocessing)}"
     )
@@ -157,6 +159,12 @@ def _derived(preprocessing: Preprocessing) -> str:
         return ""
     named = ", ".join(escaped(derived.name) for derived in preprocessing.derived)
     return f"\n\nDerived inputs, of what the features become: {named}"
+
+
+def _counted(rows: RowCounts) -> str:
+    text = f"Rows: {rows.train:,} for training, {rows.validation:,} for validation, "
+    left_out = f"; {rows.without_target:,} without a target were left out"
+    return f"{text}{rows.test:,} for the test{left_out if rows.without_target else ''}."
 
 
 def _becomes(feature: Feature) -> str:

@@ -24,7 +24,7 @@ from schemas.preprocessing import (
     PreprocessingConfig,
     Target,
 )
-from schemas.training import TrainingConfig
+from schemas.training import RowCounts, TrainingConfig
 
 MOST_INFERRED_CLASSES = 20
 """Whole numbers with more different values than this are taken for a regression's."""
@@ -70,6 +70,15 @@ class Prepared(NamedTuple):
     name: str
     sha256: str
     """Of the whole table's bytes."""
+    without_target: int
+    """Rows that were left out."""
+
+    @property
+    def row_counts(self) -> RowCounts:
+        """Count the rows of every part, and those of none."""
+        parts = {"train": self.train, "validation": self.valid, "test": self.test}
+        counts = {name: 0 if part is None else len(part.targets) for name, part in parts.items()}
+        return RowCounts(**counts, without_target=self.without_target)
 
 
 # What a job comes to
@@ -142,8 +151,8 @@ def inferred_task(goal: ColumnSummary, rows: int) -> Task | None:
     """
     Say what is learned from a column where nobody says otherwise; None: it cannot be.
 
-    Numbers are classes where they are 0 and 1, or two in more than two rows, or whole and few: at
-    most `MOST_INFERRED_CLASSES`, and at most half as many as the rows.
+    Numbers are classes where they are two, or whole and few: at most `MOST_INFERRED_CLASSES`, and
+    at most half as many as the rows.
     """
     if goal.kind == "text" or goal.distinct == 0:
         return None
@@ -151,7 +160,7 @@ def inferred_task(goal: ColumnSummary, rows: int) -> Task | None:
         return None
     if goal.kind != "numeric":
         return "binary" if goal.distinct <= 2 else "multiclass"
-    if _are_zero_and_one(goal) or (goal.distinct == 2 and rows > 2):
+    if goal.distinct <= 2:
         return "binary"
     are_few = goal.distinct <= MOST_INFERRED_CLASSES and 2 * goal.distinct <= rows
     return "multiclass" if are_few and _are_whole(goal) else "regression"
@@ -338,6 +347,7 @@ def encoded(
         scale,
         source.name,
         source.frame.sha256,
+        source.frame.rows - len(rows.numbers),
     )
 
 

@@ -67,9 +67,18 @@ class _Judge(NamedTuple):
     fold: int
 
     def __call__(
-        self, member: SweepMember, point: npt.NDArray[np.float64] | None, diverged_at: int | None
+        self,
+        member: SweepMember,
+        point: npt.NDArray[np.float64] | None,
+        diverged_at: int | None = None,
+        trained_epochs: int | None = None,
+        best_epoch: int | None = None,
     ) -> TrainedMember:
-        """Judge by training loss and accuracy, and those of validation; NaN where there is none."""
+        """
+        Judge by training loss and accuracy, and those of validation; NaN where there is none.
+
+        Where nothing else is said, the member was trained for all of its epochs.
+        """
         if point is None:
             return TrainedMember(member=member, fold=self.fold, diverged_at=diverged_at)
         named = zip(CURVES, point.tolist(), strict=True)
@@ -78,7 +87,14 @@ class _Judge(NamedTuple):
         score = numbers.get(f"{part}_{self.score}")
         if self.score == "r2":
             score = self._r2(numbers[f"{part}_loss"])
-        return TrainedMember(member=member, fold=self.fold, score=score, **numbers)
+        return TrainedMember(
+            member=member,
+            fold=self.fold,
+            trained_epochs=trained_epochs or member.epochs,
+            best_epoch=best_epoch,
+            score=score,
+            **numbers,
+        )
 
     def _r2(self, loss: float | None) -> float | None:
         judging = self.train if self.valid is None else self.valid
@@ -91,8 +107,10 @@ def _train_alone(
 ) -> Iterator[TrainedMember | None]:
     running = engines.start(network, training, judge.train, judge.valid)
     points = {}
+    epochs = 0
     try:
         for step in running.run():
+            epochs = step.epochs
             if step.record is not None:
                 points[step.record.epoch] = step.record
             yield None
@@ -101,4 +119,5 @@ def _train_alone(
         return
     best = points[max(points) if running.best_epoch is None else running.best_epoch]
     numbers = [getattr(best, name) for name in CURVES]
-    yield judge(member, np.array([math.nan if x is None else x for x in numbers]), None)
+    point = np.array([math.nan if x is None else x for x in numbers])
+    yield judge(member, point, None, epochs, running.best_epoch)

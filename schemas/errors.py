@@ -14,6 +14,7 @@ PerceptronError
 │   ├── PreconditionFailed      the alias has moved since the ETag was read
 │   └── NothingToRollBackTo     the alias has no earlier state whose versions all exist
 ├── Unavailable             a dependency does not answer
+├── DiskFull                a request's files have no room
 ├── CorruptModel            stored weights or rows are not what was stored
 ├── InvalidData             rows that were accepted cannot be trained on
 ├── Diverged                the loss is no longer a number
@@ -95,6 +96,10 @@ class NothingToRollBackTo(Conflict):
 
 class Unavailable(PerceptronError):
     """A dependency does not answer: try again."""
+
+
+class DiskFull(PerceptronError):
+    """The service has no room for the request's files; nothing was stored: try again later."""
 
 
 class CorruptModel(PerceptronError):

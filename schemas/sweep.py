@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from schemas.base import MAX_INTEGER, Body, Record, invalid
 from schemas.network import Activation, Task, Units
 from schemas.page import Page
-from schemas.training import Optimizer
+from schemas.training import CURVES, Optimizer
 
 MAX_TRAININGS = 100_000
 """Most trainings of one sweep: members × folds, in every rung."""
@@ -237,6 +237,9 @@ class SweepMember(Record):
     seed: int
 
 
+NUMBERS = ("trained_epochs", "best_epoch", *CURVES)
+"""What is measured of a training beside its score."""
+
 DIMENSIONS = tuple(name for name in SweepMember.model_fields if name != "number")
 
 
@@ -248,6 +251,10 @@ class TrainedMember(Record):
     """Which fold judged it; 0 where there are none."""
     diverged_at: int | None = None
     """The epoch whose loss is no number."""
+    trained_epochs: int | None = None
+    """Epochs until its end; fewer than the member's where early stopping ended it."""
+    best_epoch: int | None = None
+    """The epoch that is judged, whose weights early stopping kept; null without it."""
     score: float | None = None
     train_loss: float | None = None
     train_accuracy: float | None = None
@@ -288,6 +295,10 @@ class SweepResult(SweepMember):
     score_deviation: float | None
     """Standard deviation of the folds' scores; null without folds."""
     fold_scores: tuple[float | None, ...] | None
+    trained_epochs: float | None
+    """Epochs until the end: fewer than `epochs` where early stopping ended it; null if diverged."""
+    best_epoch: float | None
+    """The epoch, from 0, that is judged, as early stopping kept its weights; null without it."""
     train_loss: float | None
     train_accuracy: float | None
     valid_loss: float | None
@@ -335,8 +346,8 @@ class ResultPage(Page[SweepResult, int]):
 
 SORTABLE = (
     "score", "number", "rung", "hidden_layers", "activation", "optimizer", "batch_size", "epochs",
-    "weight_decay", "learning_rate", "seed", "train_loss", "train_accuracy", "valid_loss",
-    "valid_accuracy",
+    "weight_decay", "learning_rate", "seed", "trained_epochs", "best_epoch", "train_loss",
+    "train_accuracy", "valid_loss", "valid_accuracy",
 )  # fmt: skip
 """Columns of the results that they can be sorted by."""
 

@@ -322,12 +322,24 @@ class Importance(Record):
     standard_deviation: float
 
 
+class RowCounts(Record):
+    """How many rows of the dataset went where."""
+
+    train: int
+    validation: int
+    test: int
+    without_target: int
+    """Left out, as they do not say what is to be learned."""
+
+
 class Metrics(Record):
     """The final evaluation, on the rows of each part that there is."""
 
     train: Evaluation
     validation: Evaluation | None = None
     test: Evaluation | None = None
+    rows: RowCounts | None = None
+    """Null where they were not counted."""
 
 
 DiagnosisCode = Literal["not_linearly_separable", "overfitting", "underfitting", "good_fit"]

@@ -19,14 +19,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from schemas.errors import CorruptModel, InvalidData, InvalidField, PerceptronError, Unavailable
-from service import counting
+from schemas.errors import (
+    CorruptModel,
+    DiskFull,
+    InvalidData,
+    InvalidField,
+    PerceptronError,
+    Unavailable,
+)
+from service import counting, scratch
 
 AT_ONCE = 2
 """Most works that one API process has under way; more wait for their turn."""
 
 ERRORS: Mapping[str, type[PerceptronError]] = {
-    kind.__name__: kind for kind in (InvalidField, InvalidData, CorruptModel)
+    kind.__name__: kind for kind in (InvalidField, InvalidData, CorruptModel, DiskFull)
 }
 """What work may raise for the caller to see, place and all."""
 
@@ -122,7 +129,9 @@ def main(module: str, limits: str) -> int:
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answer:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what libraries print is no answer
         try:
-            answer.write(importlib.import_module(module).work(request))
+            with scratch.full_disk_told():
+                told = importlib.import_module(module).work(request)
+            answer.write(told)
         except tuple(ERRORS.values()) as error:
             answer.write(_told(error))
             return TOLD

@@ -1,7 +1,6 @@
 """Predicting whole tables: the rows go into a file, a process of its own answers with another."""
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from schemas.errors import InvalidField, NotFound
 from schemas.prediction import PredictQuery, PredictRequest
 from schemas.preprocessing import Preprocessing
 from schemas.settings import Settings
-from service import apart, requests, uploads
+from service import apart, requests, scratch, uploads
 from service.context import counts, metrics, model_cache, settings, storage
 from service.intake import dataset_in_body
 from service.predicting import INPUTS, PredictingRequest
@@ -56,8 +55,8 @@ def predict_table(query: PredictQuery) -> Response:
     media_type = _media_type()
     if query.model is None:
         raise InvalidField("is required: ?model=…", parameter="model")
-    with tempfile.TemporaryDirectory(prefix="perceptron-") as name:
-        source = Path(name) / "rows"
+    with scratch.directory() as directory:
+        source = directory / "rows"
         _receive(source, media_type)
         try:
             choice = model_cache().choice(query.model, query.version)
@@ -73,8 +72,8 @@ def predict_table(query: PredictQuery) -> Response:
 
 def predict_inputs(body: PredictRequest, version: int) -> Response:
     """Answer a request's rows in what the client accepts. Raises: as `predict_table`."""
-    with tempfile.TemporaryDirectory(prefix="perceptron-") as name:
-        source = Path(name) / "inputs"
+    with scratch.directory() as directory:
+        source = directory / "inputs"
         source.write_bytes(orjson.dumps(body.inputs))
         return _predict(body.model, version, source, INPUTS, ())[0]
 

@@ -28,7 +28,7 @@ class DatasetPath(Record):
 
 @blueprint.post(
     "/datasets",
-    responses={201: Dataset, **documented(409, 413, 415)},
+    responses={201: Dataset, **documented(409, 413, 415, 507)},
     openapi_extensions=answers({201: headers("Location")}) | bodies(DatasetRequest, UPLOADS),
 )
 def create_dataset(query: UploadQuery) -> Response:

@@ -1,6 +1,5 @@
 """Taking tables in, to a stored dataset or to nothing at all, and finding them by name."""
 
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from perceptron.tables import INLINE_NAME
 from schemas.dataset import Dataset, DatasetOptions, DatasetRequest, SampleConfig
 from schemas.errors import DatasetExists, InvalidField, NotFound, Unavailable
 from schemas.settings import Settings
-from service import apart, problems, uploads
+from service import apart, problems, scratch, uploads
 from service.context import settings, storage
 from service.parsing import ParsingRequest
 from service.requests import JsonRequest
@@ -32,10 +31,9 @@ def take_in(query: UploadQuery) -> Dataset:
     """
     Store the table of the current request.
 
-    Raises: InvalidField; DatasetExists; Unavailable; what `uploads.receive` raises.
+    Raises: InvalidField; DatasetExists; Unavailable; DiskFull; what `uploads.receive` raises.
     """
-    with tempfile.TemporaryDirectory(prefix="perceptron-") as name:
-        directory = Path(name)
+    with scratch.directory() as directory:
         if request.is_json:
             uploads.refuse_query(query)
             return _from_json(problems.json_body(DatasetRequest), directory)

@@ -1,6 +1,5 @@
 """/jobs/<id>/predictions: what a job of the kind `predict` predicted."""
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from schemas.batch import PredictionReport
 from schemas.errors import Conflict, NotFound
 from schemas.job import JobPath
 from schemas.prediction import PredictResponse
-from service import batches
+from service import batches, scratch
 from service.context import settings, storage
 from service.openapi import Blueprint, answers, headers
 from service.predictions import TABLES
@@ -31,7 +30,7 @@ blueprint = Blueprint(
 
 @blueprint.get(
     "/jobs/<job_id>/predictions",
-    responses={200: PredictResponse, **documented(404, 409)},
+    responses={200: PredictResponse, **documented(404, 409, 507)},
     openapi_extensions=answers(
         {
             200: {
@@ -58,8 +57,8 @@ def list_predictions(path: JobPath) -> Response:
 def _file(record: JobRecord, report: PredictionReport) -> Response:
     media_type = batches.answer_type(tuple(SUFFIXES))
     name = f"{record.id}.{SUFFIXES[media_type]}"
-    with tempfile.TemporaryDirectory(prefix="perceptron-") as directory:
-        source = Path(directory) / "outputs"
+    with scratch.directory() as directory:
+        source = directory / "outputs"
         size = _receive(record.id, source)
         if size != record.epochs * report.target.outputs * np.dtype(report.dtype).itemsize:
             raise NotFound("job", record.id)  # it was deleted meanwhile

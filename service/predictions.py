@@ -38,7 +38,7 @@ TABLES: dict[str, Any] = {
 
 @blueprint.post(
     "/predict",
-    responses={200: PredictResponse, **documented(404, 413, 415)},
+    responses={200: PredictResponse, **documented(404, 413, 415, 507)},
     openapi_extensions=answer_forms(
         {
             200: {

@@ -86,6 +86,7 @@ PROBLEM_TYPES: dict[type[errors.PerceptronError], ProblemType] = {
         409, "nothing_to_roll_back_to", "The alias cannot be rolled back"
     ),
     errors.Unavailable: ProblemType(503, "unavailable", "A dependency does not answer"),
+    errors.DiskFull: ProblemType(507, "insufficient_storage", "The service's disk is full"),
     errors.CorruptModel: ProblemType(500, "corrupt_model", "What is stored is damaged"),
     errors.InvalidData: INTERNAL,
     errors.Diverged: INTERNAL,

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, false, func, or_, sele
 
 from schemas.sweep import (
     DIMENSIONS,
+    NUMBERS,
     Range,
     Score,
     Search,
@@ -16,7 +17,6 @@ from schemas.sweep import (
     SweepMember,
     SweepResult,
 )
-from schemas.training import CURVES
 from storage.database import Database
 from storage.tables import AnyRow, results
 
@@ -122,7 +122,7 @@ def _rows(job_id: str) -> Select[Any]:
     diverged = func.count(results.c.diverged_at) > 0
     right = func.min(results.c.train_accuracy)
     fixed = (*(results.c[name] for name in DIMENSIONS), results.c.rung, results.c.number)
-    means = [_unless(diverged, func.avg(results.c[name])).label(name) for name in CURVES]
+    means = [_unless(diverged, func.avg(results.c[name])).label(name) for name in NUMBERS]
     converged = case((diverged, 0), (right.is_(None), None), (right == 1, 1), else_=0)
     return (
         select(
@@ -184,7 +184,7 @@ def _result(parts: Sequence[AnyRow], position: int, folds: int | None) -> SweepR
         score=fmean(scores) if is_scored else None,
         score_deviation=pstdev(scores) if folds and is_scored else None,
         fold_scores=tuple(scores) if folds else None,
-        **{name: None if diverged else _mean(parts, name) for name in CURVES},
+        **{name: None if diverged else _mean(parts, name) for name in NUMBERS},
     )
 
 

@@ -177,6 +177,8 @@ results = Table(
     Column("learning_rate", Double, nullable=False),
     Column("seed", BigInteger, nullable=False),
     Column("diverged_at", Integer),
+    Column("trained_epochs", Integer),
+    Column("best_epoch", Integer),
     Column("score", Double),
     Column("train_loss", Double),
     Column("train_accuracy", Double),

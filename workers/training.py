@@ -176,6 +176,7 @@ def _metrics(found: layers.Layers, prepared: Prepared) -> Metrics:
         train=evaluate(found, prepared.train, prepared),
         validation=judged(prepared.valid),
         test=judged(prepared.test),
+        rows=prepared.row_counts,
     )
 
 

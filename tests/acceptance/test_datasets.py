@@ -540,13 +540,16 @@ def test_train_on_an_uploaded_table(deployment: Deployment) -> None:
             (None, "dark green", True, "melon"),
         )
     ] * 5
-    assert upload(deployment, csv_of(rows), name="learned").status_code == 201
+    unknown = {"size": 9, "colour": "red", "ripe": True, "fruit": None}
+    assert upload(deployment, csv_of([*rows, unknown]), name="learned").status_code == 201
     training = {"optimizer": "adam", "epochs": 500}
     network = {"hidden_layers": [8], "activation": "tanh"}
     job = deployment.finished(
         deployment.submit(dataset="learned", model="learned", network=network, training=training)
     )
     assert job["status"] == "succeeded", job["error"]
+    counts = {"train": 30, "validation": 0, "test": 0, "without_target": 1}
+    assert job["metrics"]["rows"] == counts
     inputs = [
         {"size": 155, "colour": "red", "ripe": True},
         {"size": 8.5, "colour": "dark red", "ripe": None},
@@ -555,6 +558,7 @@ def test_train_on_an_uploaded_table(deployment: Deployment) -> None:
     answer = deployment.post("/predict", {"model": "learned", "inputs": inputs}).json()
     assert answer["predictions"] == ["apple", "cherry", "melon"]
     card = deployment.get("/models/learned/versions/1").json()["card"]
+    assert card["metrics"]["rows"] == counts
     assert card["dataset_sha256"] == deployment.get("/datasets/learned").json()["sha256"]
 
 

@@ -60,6 +60,34 @@ def test_locked_database(new_deployment: Start) -> None:
     assert deployment.finished(deployment.submit(dataset="and"))["status"] == "succeeded"
 
 
+def test_full_disk_of_uploads(small_disk: Path, new_deployment: Start) -> None:
+    """A table that has no room is refused with 507 however it is sent, and nothing stays of it."""
+    deployment = new_deployment("--api-workers", "1", TMPDIR=str(small_disk))
+    before = set(small_disk.iterdir())
+    large = b"x,y\n" + b"1.25,0\n2.5,1\n" * 700_000  # no room as it is sent
+    grown = b"x,y,z\n" + b"1,2,0\n2,1,1\n" * 300_000  # no room as it is stored
+    csv, named = {"Content-Type": "text/csv"}, {"name": "full"}
+    records = {**named, "records": [{"x": "a" * 900, "y": row} for row in range(10_000)]}
+    refused = [
+        deployment.client.post("/datasets?name=full", content=large, headers=csv),
+        deployment.client.post(
+            "/datasets", files={"file": ("a.csv", large)}, data={"name": "full"}
+        ),
+        deployment.client.post("/datasets?name=full", content=grown, headers=csv),
+        deployment.post("/datasets", records),
+        deployment.client.post("/predict?model=xor", content=large, headers=csv),
+    ]
+    for response in refused:
+        assert response.status_code == 507, response.text
+        assert response.json()["code"] == "insufficient_storage"
+        assert "no room" in response.json()["detail"]
+    assert deployment.get("/datasets/full").status_code == 404
+    assert set(small_disk.iterdir()) == before
+    small = b"x,y\n0,0\n1,1\n"
+    stored = deployment.client.post("/datasets?name=full", content=small, headers=csv)
+    assert stored.status_code == 201, stored.text
+
+
 def test_full_disk(small_disk: Path, new_deployment: Start) -> None:
     """On a full disk a job is refused and none is half stored; with room again all goes on."""
     deployment = new_deployment(name="disk/data")

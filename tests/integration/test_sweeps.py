@@ -307,6 +307,32 @@ def test_diverged_members_are_last(stored: Storage) -> None:
     assert stored.results.counts(job_id).diverged == 1
 
 
+def test_stopped_members_say_when(stored: Storage) -> None:
+    """The epochs of a member that early stopping ended are means over the folds, and sort it."""
+    request = SWEEP.model_copy(
+        update={"search": Search(score="accuracy", space=Space(learning_rate=RATES), folds=2)}
+    )
+    job_id, _ = planned(stored, request)
+    claim = claimed(stored)
+    results = [
+        found.model_copy(
+            update={
+                "trained_epochs": 90 - 10 * found.member.number + found.fold,
+                "best_epoch": 40 + found.fold,
+            }
+        )
+        for found in trained(claim)
+    ]
+    finish(stored, claim, results)
+    order = stored.results.order(job_id, "accuracy", "trained_epochs")
+    rows = stored.results.read(job_id, order, folds=2)
+    assert [(row.number, row.trained_epochs, row.best_epoch) for row in rows] == [
+        (2, 70.5, 40.5),
+        (1, 80.5, 40.5),
+        (0, 90.5, 40.5),
+    ]
+
+
 def test_trainings_and_sweeps_queue_together(stored: Storage) -> None:
     """A training that waits longer goes before the shards of a sweep that came before it."""
     stored.jobs.submit(SWEEP)

@@ -35,6 +35,7 @@ from schemas.training import (
     MulticlassEvaluation,
     RegressionBaseline,
     RegressionEvaluation,
+    RowCounts,
     TrainingConfig,
 )
 
@@ -368,3 +369,15 @@ def test_figures() -> None:
     history = (EpochRecord(epoch=0, train_loss=1.0),)
     assert f"({at}/loss)" in markdown(version(history=history), "http://host:8000")
     assert "## Figures" not in markdown(version(metrics=metrics))
+
+
+def test_rows_are_counted() -> None:
+    """The card says how many rows each part had, and how many were left out, if any were."""
+    counts = RowCounts(train=1_105, validation=45, test=0, without_target=3)
+    page = markdown(version(metrics=Metrics(train=BINARY, rows=counts)))
+    told = "Rows: 1,105 for training, 45 for validation, 0 for the test"
+    assert f"\n\n{told}; 3 without a target were left out.\n\n" in page
+    counts = counts.model_copy(update={"without_target": 0})
+    page = markdown(version(metrics=Metrics(train=BINARY, rows=counts)))
+    assert f"\n\n{told}.\n\n" in page
+    assert "Rows:" not in markdown(version(metrics=Metrics(train=BINARY)))

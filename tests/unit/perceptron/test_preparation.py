@@ -22,6 +22,7 @@ from perceptron.preparation import (
 from schemas.errors import InvalidField
 from schemas.job import JobRequest
 from schemas.network import Task
+from schemas.training import RowCounts
 
 GAP: Any = np.nan
 FRAME = Frame(
@@ -87,7 +88,7 @@ def test_what_a_job_comes_to() -> None:
         (list(range(21)) * 3, "regression", None),
         (list(range(20)) * 2, "multiclass", tuple(range(20))),
         (list(range(20)) + [0] * 19, "regression", None),
-        ([5, 7], "regression", None),
+        ([5, 7], "binary", (5, 7)),
         ([1e300, 2, 3] * 3, "regression", None),
     ],
 )
@@ -114,9 +115,12 @@ def test_targets_are_class_numbers() -> None:
 
 
 def test_rows_without_a_target_are_left_out() -> None:
-    """What has no target is neither trained on nor counted."""
+    """What has no target is not trained on; how many they are is said."""
     prepared = _prepare(target="price", features=["age"])
     assert len(prepared.train.targets) == 5
+    counts = RowCounts(train=5, validation=0, test=0, without_target=FRAME.rows - 5)
+    assert prepared.row_counts == counts
+    assert counts.without_target > 0
     age = prepared.preprocessing.features[0]
     assert age.kind == "numeric"
     assert age.mean == pytest.approx((20 + 30 + 50 + 70) / 4)

@@ -287,10 +287,23 @@ def test_early_stopping_judges_the_best_epoch() -> None:
     members = search.members(Search(), NETWORK, training)
     (found,) = trained(prepared, "alone", members, "loss", training)
     assert prepared.valid is not None
-    layers = alone(prepared, members[0], training).layers()
-    outputs = probabilities(layers, prepared.valid.features)
+    stopped = alone(prepared, members[0], training)
+    outputs = probabilities(stopped.layers(), prepared.valid.features)
     expected = log_loss(prepared.valid.targets, outputs)
     assert found.score == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    assert found.best_epoch == stopped.best_epoch
+    assert found.best_epoch is not None
+    assert found.trained_epochs is not None
+    assert 20 < found.trained_epochs - found.best_epoch <= 20 + training.record_interval
+
+
+@pytest.mark.parametrize("way", ["lanes", "alone"])
+def test_a_member_that_nothing_stops_is_trained_to_its_end(way: str) -> None:
+    """It says for how many epochs, and that no epoch was kept before the last."""
+    training = TrainingConfig(epochs=17)
+    members = search.members(Search(), NETWORK, training)
+    (found,) = trained(prepare(request(training), IRIS), way, members, "loss", training)
+    assert (found.trained_epochs, found.best_epoch) == (17, None)
 
 
 @pytest.mark.parametrize("way", ["lanes", "alone"])
