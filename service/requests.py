@@ -1,7 +1,6 @@
 """Reading requests: bodies within the limit, and the headers that change how we answer."""
 
 import re
-import time
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any
@@ -22,6 +21,7 @@ from perceptron.diagnosis import Language
 from schemas.base import Record
 from schemas.job import EventId
 from service import encodings
+from service.turns import await_quiet
 
 PIECE_BYTES = 2**20
 """Most of a body that is read before other requests have their turn."""
@@ -75,7 +75,7 @@ class JsonRequest(Request):
                 pieces.append(piece)
                 left -= len(piece)
                 if left:
-                    time.sleep(0)  # who sends fast is never waited for, and would hold up others
+                    await_quiet()  # who sends fast is never waited for, and would hold up others
         except ParseException as error:
             raise BadRequest(f"the body's chunks cannot be read: {error}") from None
         except NoMoreData:
