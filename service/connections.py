@@ -6,10 +6,10 @@ from typing import Any
 from gevent.lock import BoundedSemaphore
 from gunicorn.workers.ggevent import GeventWorker
 
+from schemas.media_types import EVENT_STREAM
 from service.memory import trim_soon
 from service.turns import await_quiet
 
-EVENT_STREAM = "text/event-stream"
 MANY = 200
 """Connections whose end leaves memory worth giving back."""
 

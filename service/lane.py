@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import ClosingIterator
 
+from schemas.media_types import JSON
 from schemas.prediction import NumbersRequest, PredictRequest
 from schemas.settings import Settings
 from service import hosts, inference, memory
@@ -29,7 +30,6 @@ from service.responses import HARDENED, VARY
 from service.shadowing import Counts, ask_shadows
 from service.statistics import Statistics
 
-JSON = "application/json"
 ANYTHING = (None, "*/*", JSON)
 """What a client accepts that gets JSON."""
 
