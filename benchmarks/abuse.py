@@ -29,9 +29,10 @@ from rich.table import Table
 
 from tests.acceptance.storm import PREDICT, HostileClients, Storm, allowed_share
 from tests.acceptance.wire import Address, address_of, exchange
-from tests.deployment import Deployment
+from tests.deployment import Deployment, eventually
 
 AIM_MILLISECONDS = 100
+API_PROCESSES = 2
 SETTLE_SECONDS = 10
 """From the storm's end until memory is looked at."""
 FAULTS = re.compile(
@@ -60,8 +61,13 @@ class Measured:
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
         self._address = address_of(deployment)
-        self._processes = [psutil.Process(pid) for pid in deployment.pids("service")[1:]]
+        self._processes = eventually(self._workers)
         self.phases: list[Found] = []
+
+    def _workers(self) -> list[psutil.Process] | None:
+        """Find the processes below gunicorn's master once all are there."""
+        found = [psutil.Process(pid) for pid in self._deployment.pids("service")[1:]]
+        return found if len(found) == API_PROCESSES else None
 
     def predict(self, phase: str, count: int, opening: Connection | None = None) -> None:
         """Predict so often, or until the storm is there; keep what was found."""
@@ -117,7 +123,9 @@ def percentile(values: Sequence[float], share: float) -> float:
 def measure(rounds: int, predictions: int) -> Found:
     """Run everything on a service of its own."""
     with tempfile.TemporaryDirectory() as directory:
-        deployment = Deployment(Path(directory) / "data", "--api-workers", "2", "--workers", "0")
+        deployment = Deployment(
+            Path(directory) / "data", "--api-workers", str(API_PROCESSES), "--workers", "0"
+        )
         deployment.start()
         try:
             measured = Measured(deployment)

@@ -9,6 +9,7 @@ from rich.markdown import Markdown
 from cli.jobs import save_figure
 from cli.reports import listed, table
 from cli.server import Server, asks_server, complete_model, path_of
+from schemas.media_types import MARKDOWN
 
 FORMS = {"onnx": "onnx", "safetensors": "safetensors", "card": "md"}
 """What a model is exported as, and how such a file's name ends."""
@@ -56,7 +57,7 @@ def show(server: Server, model: str, *, version: str) -> None:
     if server.as_json:
         server.show_json(server.get(path))
         return
-    card = server.ask("GET", f"{path}/card", headers={"Accept": "text/markdown"}).text
+    card = server.ask("GET", f"{path}/card", headers={"Accept": MARKDOWN}).text
     server.console.print(Markdown(card))
 
 
@@ -203,7 +204,7 @@ def export(
     path = path_of("models", model, "versions", version)
     number = server.get(path)["version"]
     target = output or Path(f"{model}-{number}.{FORMS[form]}")
-    headers = {"Accept": "text/markdown"} if form == "card" else {}
+    headers = {"Accept": MARKDOWN} if form == "card" else {}
     size = server.download("GET", f"{path}/{form}", target, headers=headers)
     facts = {"model": model, "version": number, "file": str(target), "size_bytes": size}
     server.say(f"{target}: {size:,} bytes", **facts)

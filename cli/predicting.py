@@ -9,15 +9,15 @@ import click
 
 from cli.reports import predictions
 from cli.server import Server, asks_server, complete_model, path_of
+from schemas.media_types import CSV, JSON, NDJSON, PARQUET
 
 MEDIA_TYPES = {
-    ".csv": "text/csv",
-    ".parquet": "application/vnd.apache.parquet",
-    ".ndjson": "application/x-ndjson",
-    ".jsonl": "application/x-ndjson",
+    ".csv": CSV,
+    ".parquet": PARQUET,
+    ".ndjson": NDJSON,
+    ".jsonl": NDJSON,
 }
 """What a file is by its name's end."""
-CSV = MEDIA_TYPES[".csv"]
 STANDARD_INPUT = "-"
 PIECE_BYTES = 64 * 1024
 WORDS = {"true": True, "false": False, "": None}
@@ -90,7 +90,7 @@ def _predict_file(
 ) -> None:  # fmt: skip
     if path != STANDARD_INPUT and not Path(path).exists():
         raise click.BadParameter(f"there is no file {path}", param_hint="ROWS")
-    wanted = media_type(str(output)) if output else "application/json" if server.as_json else CSV
+    wanted = media_type(str(output)) if output else JSON if server.as_json else CSV
     query: dict[str, Any] = {"model": model, "keep": list(keep)}
     query |= {} if version is None else {"version": version}
     headers = {"Content-Type": media_type(path), "Accept": wanted}

@@ -16,8 +16,8 @@ import polars as pl
 from perceptron.batches import answer_names
 from perceptron.frames import EXACT_INTEGERS, Column
 from perceptron.layers import FloatArray
-from perceptron.parsing import CSV, JSON, NDJSON, PARQUET
 from perceptron.preprocessing import answers, chosen
+from schemas.media_types import CSV, JSON, NDJSON, PARQUET
 from schemas.preprocessing import Label, Target
 
 BATCH = 10_000

@@ -16,11 +16,7 @@ import polars as pl
 from perceptron.frames import TRUTHS, Column, Frame, categories, spelled
 from schemas.dataset import ColumnKind, DatasetOptions
 from schemas.errors import InvalidField
-
-CSV = "text/csv"
-PARQUET = "application/vnd.apache.parquet"
-NDJSON = "application/x-ndjson"
-JSON = "application/json"
+from schemas.media_types import CSV, JSON, NDJSON, PARQUET
 
 EXPECTED: Mapping[str, str] = {
     CSV: "CSV: a line of names, then a line of values for each row",

@@ -12,6 +12,7 @@ from perceptron.batches import answer_names, check_kinds, check_size
 from schemas.batch import PredictionRequest
 from schemas.dataset import ColumnKind
 from schemas.errors import InvalidField, NotFound
+from schemas.media_types import CSV, JSON, NDJSON, PARQUET
 from schemas.prediction import PredictQuery, PredictRequest
 from schemas.preprocessing import Preprocessing
 from schemas.settings import Settings
@@ -21,7 +22,7 @@ from service.intake import dataset_in_body
 from service.predicting import INPUTS, PredictingRequest
 from service.responses import file_response
 from service.shadowing import TableComparison
-from service.uploads import CSV, JSON, MEDIA_TYPES, NDJSON, PARQUET
+from service.uploads import MEDIA_TYPES
 from storage import Storage
 from storage.jobs import Pinned
 

@@ -1,16 +1,15 @@
 """The gunicorn worker that serves the API: gevent's, made to bear thousands of connections."""
 
+from collections.abc import Iterable
 from typing import Any
 
-import gevent
 from gevent.lock import BoundedSemaphore
 from gunicorn.workers.ggevent import GeventWorker
 
+from schemas.media_types import EVENT_STREAM
 from service.memory import trim_soon
+from service.turns import await_quiet
 
-EVENT_STREAM = "text/event-stream"
-PATIENCE_SECONDS = 0.01
-"""How long the next event stream waits for a moment in which nothing else is to be done."""
 MANY = 200
 """Connections whose end leaves memory worth giving back."""
 
@@ -45,18 +44,11 @@ class Worker(GeventWorker):  # type: ignore[misc]
 
     def handle_request(self, listener_name: Any, req: Any, sock: Any, addr: Any) -> None:
         """Serve a request whose head is read."""
-        if any(EVENT_STREAM in value for name, value in req.headers if name == "ACCEPT"):
+        if req.method == "GET" and _asks_for_stream(req.headers):
             with self._turn:
-                _await_quiet()
+                await_quiet()
         super().handle_request(listener_name, req, sock, addr)
 
 
-def _await_quiet() -> None:
-    """Let the loop turn until it finds nothing else to do, or for `PATIENCE_SECONDS`."""
-    hub = gevent.get_hub()
-    quiet = hub.loop.idle()
-    try:
-        with gevent.Timeout(PATIENCE_SECONDS, exception=False):
-            hub.wait(quiet)
-    finally:
-        quiet.close()
+def _asks_for_stream(headers: Iterable[tuple[str, str]]) -> bool:
+    return any(EVENT_STREAM in value for name, value in headers if name == "ACCEPT")

@@ -12,6 +12,7 @@ from flask import Response
 
 from schemas.errors import NotFound, Unavailable
 from schemas.job import JobEvent
+from schemas.media_types import EVENT_STREAM
 from storage import Storage
 
 RECONNECT_MILLISECONDS = 2_000
@@ -143,7 +144,7 @@ class EventStreams:
             newest = feed.newest
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         lines = self._lines(job_id, after, newest)  # Flask's context would stay as long as it does
-        return Response(lines, headers=headers, content_type="text/event-stream")
+        return Response(lines, headers=headers, content_type=EVENT_STREAM)
 
     def _lines(self, job_id: str, after: int, newest: int) -> Iterator[str]:
         told = f"retry: {RECONNECT_MILLISECONDS}\n\n"

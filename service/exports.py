@@ -9,6 +9,7 @@ from werkzeug.http import parse_etags
 
 from perceptron.cards import markdown
 from schemas.errors import Unavailable
+from schemas.media_types import BYTES, MARKDOWN
 from schemas.model import ModelCard
 from service import apart
 from service.context import storage
@@ -24,8 +25,6 @@ blueprint = Blueprint(
     "exports", __name__, abp_tags=[Tag(name="models", description="Trained models")]
 )
 
-MARKDOWN = "text/markdown"
-BYTES = "application/octet-stream"
 LIMITS = apart.Limits(seconds=30)
 """A model of five million parameters takes about two seconds."""
 

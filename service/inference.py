@@ -18,6 +18,7 @@ from perceptron.preprocessing import encode_columns, encode_matrix
 from perceptron.signature import Output
 from perceptron.tensors import to_bytes
 from schemas.errors import InvalidField
+from schemas.media_types import BYTES, JSON
 from schemas.preprocessing import Preprocessing
 from service.encodings import accepted, decoded, encoded
 from service.model_cache import ReadyModel
@@ -108,7 +109,7 @@ def computed(model: ReadyModel, asked: Asked, body: bytes, limit: int) -> FloatA
 
 def failure(status: int, detail: str) -> Answer:
     """Say what went wrong as the protocol does."""
-    return Answer(status, {"Content-Type": "application/json"}, orjson.dumps({"error": detail}))
+    return Answer(status, {"Content-Type": JSON}, orjson.dumps({"error": detail}))
 
 
 def described(error: ValidationError) -> str:
@@ -157,10 +158,10 @@ def _written(
         for (name, _), data in zip(request.outputs, behind, strict=True)
     ]
     body = orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY)
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": JSON}
     parts = [data for data in behind if data is not None]
     if parts:
-        headers = {"Content-Type": "application/octet-stream", JSON_LENGTH: str(len(body))}
+        headers = {"Content-Type": BYTES, JSON_LENGTH: str(len(body))}
         body = b"".join([body, *parts])
     encoding = accepted(accept_encoding, body)
     if encoding is not None:

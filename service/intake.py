@@ -12,6 +12,7 @@ from perceptron import datasets
 from perceptron.tables import INLINE_NAME
 from schemas.dataset import Dataset, DatasetOptions, DatasetRequest, SampleConfig
 from schemas.errors import DatasetExists, InvalidField, NotFound, Unavailable
+from schemas.media_types import JSON
 from schemas.settings import Settings
 from service import apart, problems, scratch, uploads
 from service.context import settings, storage
@@ -62,7 +63,7 @@ def _from_json(body: DatasetRequest, directory: Path) -> Dataset:
     path = directory / "records"
     path.write_bytes(orjson.dumps(body.records))
     try:
-        return _read(options, path, uploads.JSON, directory)
+        return _read(options, path, JSON, directory)
     except InvalidField as error:
         field, *rest = error.at or (FILE,)
         error.at = ("records" if field == FILE else field, *rest)

@@ -9,6 +9,7 @@ from flask_openapi3 import Tag
 from schemas.batch import PredictionReport
 from schemas.errors import Conflict, NotFound
 from schemas.job import JobPath
+from schemas.media_types import CSV, JSON, NDJSON, PARQUET
 from schemas.prediction import PredictResponse
 from service import batches, scratch
 from service.context import settings, storage
@@ -16,7 +17,6 @@ from service.openapi import Blueprint, answers, headers
 from service.predictions import TABLES
 from service.problems import documented
 from service.responses import file_response
-from service.uploads import CSV, JSON, NDJSON, PARQUET
 from service.writing import WritingRequest
 from storage.jobs import JobRecord
 

@@ -18,6 +18,7 @@ from werkzeug.exceptions import ClientDisconnected
 from werkzeug.wsgi import ClosingIterator
 
 from perceptron.preprocessing import as_numbers
+from schemas.media_types import JSON
 from schemas.prediction import ModelReference, PredictRequest
 from schemas.settings import Settings
 from service import hosts, inference, memory
@@ -31,7 +32,6 @@ from service.responses import HARDENED, VARY
 from service.shadowing import Counts, ask_shadows
 from service.statistics import Statistics
 
-JSON = "application/json"
 ANYTHING = (None, "*/*", JSON)
 """What a client accepts that gets JSON."""
 

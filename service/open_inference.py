@@ -11,6 +11,7 @@ from werkzeug.exceptions import BadRequest
 
 from perceptron.signature import inputs_of, outputs_of
 from schemas.errors import InvalidField
+from schemas.media_types import BYTES
 from schemas.open_inference import (
     Acknowledgement,
     IndexRequest,
@@ -79,13 +80,13 @@ _INFER: dict[str, Any] = {
     "openapi_extensions": answers(
         {
             200: {
-                "content": {"application/octet-stream": BINARY},
+                "content": {BYTES: BINARY},
                 **headers("Inference-Header-Content-Length", "Content-Encoding"),
             },
             **_STORED,
         }
     )
-    | bodies(InferenceRequest, {"application/octet-stream": BINARY["schema"]}),
+    | bodies(InferenceRequest, {BYTES: BINARY["schema"]}),
 }
 
 

@@ -13,6 +13,7 @@ from flask import Response
 from flask_openapi3 import APIBlueprint, OpenAPI
 from pydantic import BaseModel
 
+from schemas import media_types
 from schemas.errors import Unavailable
 from service import apart
 from service.requests import JsonRequest
@@ -34,7 +35,9 @@ HEADERS: Mapping[str, str] = {
 DOCUMENT_SECONDS = 60
 """Time for a process that loads the whole API, on a busy machine."""
 
-EVENT_STREAM: Mapping[str, Any] = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+EVENT_STREAM: Mapping[str, Any] = {
+    "content": {media_types.EVENT_STREAM: {"schema": {"type": "string"}}}
+}
 
 _ANSWERS = "x-answers"
 _SCHEMAS = "x-schemas"
@@ -121,7 +124,7 @@ class Document:
         with self._one_at_a_time:
             if not self._text:
                 self._text = _made_apart()
-        return Response(self._text, content_type="application/json")
+        return Response(self._text, content_type=media_types.JSON)
 
 
 def _made_apart() -> bytes:
@@ -155,7 +158,7 @@ def _body(model: type[BaseModel], others: Mapping[str, Any], *, required: bool) 
     schema = model.model_json_schema(ref_template=_SCHEMA)
     schemas = {**schema.pop("$defs", {}), model.__name__: schema}
     reference = {"$ref": _SCHEMA.format(model=model.__name__)}
-    content = {"application/json": reference, **others}
+    content = {media_types.JSON: reference, **others}
     told = {media_type: {"schema": schema} for media_type, schema in content.items()}
     return {"requestBody": {"required": required, "content": told}, _SCHEMAS: schemas}
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from schemas.dataset import ColumnKind, DatasetOptions
 from schemas.errors import InvalidField
+from schemas.media_types import CSV
 from schemas.preprocessing import CategoricalFeature, NumericFeature
 from service.exporting import ModelRequest
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from perceptron.frames import Column
     from perceptron.layers import FloatArray
 
-CSV = "text/csv"
 INPUTS = "inputs"
 """In a media type's place: the `inputs` of a PredictRequest."""
 MOST_ANSWER_BYTES = 2**30

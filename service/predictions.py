@@ -14,6 +14,7 @@ from perceptron import inference
 from perceptron.layers import FloatArray
 from perceptron.preprocessing import answers, encode_rows
 from schemas.errors import InvalidField, NotFound
+from schemas.media_types import CSV, JSON, NDJSON, PARQUET
 from schemas.prediction import Inputs, PredictQuery, PredictRequest, PredictResponse
 from service import batches, problems
 from service.context import counts, metrics, model_cache
@@ -22,7 +23,7 @@ from service.openapi import Blueprint, bodies, headers, parameters
 from service.openapi import answers as answer_forms
 from service.problems import documented
 from service.shadowing import ask_shadows
-from service.uploads import CSV, JSON, NDJSON, PARQUET, refuse_query
+from service.uploads import refuse_query
 
 blueprint = Blueprint(
     "predictions", __name__, abp_tags=[Tag(name="predict", description="Predictions")]

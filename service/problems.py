@@ -16,13 +16,13 @@ from werkzeug.http import HTTP_STATUS_CODES
 
 from schemas import errors
 from schemas.base import Identifier, Record
+from schemas.media_types import PROBLEM
 from schemas.open_inference import ProtocolError
 from schemas.problem import FieldProblem, Problem, ProblemExplanation
 from service.hosts import base_url
 from service.openapi import Blueprint, headers
 from service.responses import json_response
 
-CONTENT_TYPE = "application/problem+json"
 PROTOCOL = "/v2"
 """Below it, errors are those of the Open Inference Protocol, which knows no 422."""
 
@@ -63,7 +63,7 @@ FRAGMENT_CHARACTERS = "!$&'()*+,;=:@?"
 """Characters besides letters, digits and -._~ that a URI's fragment holds as they are: RFC 3986."""
 
 PROBLEM_RESPONSE: dict[str, Any] = {
-    "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
 }
 
 PROBLEM_TYPES: dict[type[errors.PerceptronError], ProblemType] = {
@@ -305,4 +305,4 @@ def _response(kind: ProblemType, detail: str, places: Sequence[FieldProblem] = (
         errors=tuple(places),
     )
     body = problem.model_dump_json(exclude_none=True)
-    return Response(body, kind.status, again, content_type=CONTENT_TYPE)
+    return Response(body, kind.status, again, content_type=PROBLEM)

@@ -1,7 +1,6 @@
 """Reading requests: bodies within the limit, and the headers that change how we answer."""
 
 import re
-import time
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any
@@ -21,7 +20,9 @@ from werkzeug.http import parse_accept_header, parse_etags
 from perceptron.diagnosis import Language
 from schemas.base import Record
 from schemas.job import EventId
+from schemas.media_types import EVENT_STREAM, JSON
 from service import encodings
+from service.turns import await_quiet
 
 PIECE_BYTES = 2**20
 """Most of a body that is read before other requests have their turn."""
@@ -47,7 +48,7 @@ class JsonRequest(Request):
         body = self.read_body()
         if not body:
             return "{}"
-        if self.mimetype != "application/json" and not self.mimetype.endswith("+json"):
+        if self.mimetype != JSON and not self.mimetype.endswith("+json"):
             raise UnsupportedMediaType("send the body as Content-Type: application/json")
         encodings.refuse(self.headers.get("Content-Encoding", ""))
         try:
@@ -75,7 +76,7 @@ class JsonRequest(Request):
                 pieces.append(piece)
                 left -= len(piece)
                 if left:
-                    time.sleep(0)  # who sends fast is never waited for, and would hold up others
+                    await_quiet()  # who sends fast is never waited for, and would hold up others
         except ParseException as error:
             raise BadRequest(f"the body's chunks cannot be read: {error}") from None
         except NoMoreData:
@@ -98,12 +99,12 @@ def preferred(media_types: Sequence[str]) -> str | None:
 
 def wants(media_type: str) -> bool:
     """Whether the client asks for this media type rather than JSON."""
-    return preferred(["application/json", media_type]) == media_type
+    return preferred([JSON, media_type]) == media_type
 
 
 def wants_event_stream() -> bool:
     """Whether the client asks for `text/event-stream` rather than JSON."""
-    return wants("text/event-stream")
+    return wants(EVENT_STREAM)
 
 
 class Headers(Record):

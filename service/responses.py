@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 from flask import Response, request
 from pydantic import BaseModel
 
+from schemas.media_types import CSV, JSON
 from schemas.page import Page
 
 PIECE_BYTES = 64 * 1024
@@ -18,7 +19,7 @@ HARDENED: Mapping[str, str] = {"X-Content-Type-Options": "nosniff", "Cache-Contr
 VARY = ("Accept", "Accept-Language")
 """Headers of a request that change answers."""
 
-_PARAMETERS = {"text/csv": "; charset=utf-8; header=present"}
+_PARAMETERS = {CSV: "; charset=utf-8; header=present"}
 
 
 def file_response(
@@ -45,7 +46,7 @@ def json_response(
     record: BaseModel, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Answer with a record as JSON."""
-    return Response(record.model_dump_json(), status, headers, content_type="application/json")
+    return Response(record.model_dump_json(), status, headers, content_type=JSON)
 
 
 def page_response(page: Page[Any, Any]) -> Response:

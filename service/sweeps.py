@@ -11,6 +11,7 @@ from flask_openapi3 import Tag
 from perceptron.preparation import Outline
 from schemas.errors import InvalidField, NotFound
 from schemas.job import JobPath, SweepRequest
+from schemas.media_types import CSV
 from schemas.settings import Settings
 from schemas.sweep import (
     DEFAULT_SCORES,
@@ -31,7 +32,6 @@ from storage import Storage
 from storage.jobs import JobRecord
 from storage.results import Counts
 
-CSV = "text/csv"
 CSV_COLUMNS = tuple(name for name in SweepResult.model_fields if name != "fold_scores")
 BATCH = 500
 """Rows that are read and written at a time."""

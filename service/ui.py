@@ -10,6 +10,7 @@ from flask import Blueprint, Response, abort, request
 from werkzeug.http import quote_etag
 
 from perceptron.diagnosis import Language
+from schemas.media_types import BYTES
 from service.context import settings
 from service.requests import LanguageHeaders
 
@@ -109,7 +110,7 @@ def _asset(name: str, encoding: str | None) -> Asset | None:
     path = STATIC / "assets" / name
     if path.parent != STATIC / "assets" or not path.is_file():
         return None
-    media_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    media_type = mimetypes.guess_type(name)[0] or BYTES
     if media_type.startswith("text/"):
         media_type += "; charset=utf-8"
     packed = None if encoding is None else path.with_name(name + ENCODINGS[encoding])

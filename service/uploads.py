@@ -25,14 +25,11 @@ from werkzeug.http import parse_options_header
 from schemas.base import Record, invalid
 from schemas.dataset import ColumnKind, DatasetName, DatasetOptions
 from schemas.errors import InvalidField
+from schemas.media_types import CSV, JSON, NDJSON, PARQUET
 from schemas.preprocessing import FeatureName
 from service import encodings, problems
 
 FORM = "multipart/form-data"
-CSV = "text/csv"
-PARQUET = "application/vnd.apache.parquet"
-NDJSON = "application/x-ndjson"
-JSON = "application/json"
 
 MEDIA_TYPES: Mapping[str, str] = {
     CSV: CSV,
@@ -91,7 +88,7 @@ def _from_json_text(value: object) -> object:
 ColumnKinds = Annotated[
     Mapping[FeatureName, ColumnKind],
     BeforeValidator(_from_json_text),
-    WithJsonSchema({"type": "string", "contentMediaType": "application/json"}),
+    WithJsonSchema({"type": "string", "contentMediaType": JSON}),
 ]
 """Kinds of columns as JSON in a text."""
 

@@ -9,9 +9,10 @@ import structlog
 from gunicorn import util
 from gunicorn.http import wsgi
 
+from schemas.media_types import PROBLEM
 from schemas.problem import Problem
 from service.metrics import Metrics
-from service.problems import CONTENT_TYPE, http_type
+from service.problems import http_type
 from service.responses import HARDENED
 from storage.trace_context import child_of, said
 
@@ -83,7 +84,7 @@ def refuse(metrics: Metrics, client: socket.socket, status: int, reason: str, de
     body = problem.model_dump_json(exclude_none=True)
     headers = {
         "Connection": "close",
-        "Content-Type": CONTENT_TYPE,
+        "Content-Type": PROBLEM,
         "Content-Length": str(len(body.encode())),
         "X-Request-Id": request_id,
         **HARDENED,

@@ -20,7 +20,7 @@ from tests.acceptance.wire import Address, address_of, exchange
 from tests.deployment import Deployment, eventually
 
 HEALTHY = 300
-KEPT_BYTES = 40 * 2**20
+KEPT_BYTES = 30 * 2**20
 """What an API process may keep of a storm: the allocator's rests, not a socket's share each."""
 
 

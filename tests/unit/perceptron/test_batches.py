@@ -16,10 +16,11 @@ from perceptron import batches, inference
 from perceptron.frames import Column, Frame, booleans, categories, numbers
 from perceptron.judging import judge
 from perceptron.layers import FloatArray, Layer, Layers
-from perceptron.parsing import PARQUET, Limits, parse
+from perceptron.parsing import Limits, parse
 from perceptron.preprocessing import encode_rows
 from schemas.dataset import DatasetOptions
 from schemas.errors import InvalidField
+from schemas.media_types import PARQUET
 from schemas.network import Task
 from schemas.preprocessing import (
     BooleanFeature,

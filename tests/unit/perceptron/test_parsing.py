@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from perceptron.frames import Column, Frame
-from perceptron.parsing import CSV, JSON, NDJSON, PARQUET, Limits, parse
+from perceptron.parsing import Limits, parse
 from schemas.dataset import ColumnKind, DatasetOptions
 from schemas.errors import InvalidField
+from schemas.media_types import CSV, JSON, NDJSON, PARQUET
 
 LIMITS = Limits(1_000, 50, 1_000_000)
 

@@ -1,0 +1,10 @@
+"""The media types that are spoken: of requests, of answers, and of files."""
+
+CSV = "text/csv"
+PARQUET = "application/vnd.apache.parquet"
+NDJSON = "application/x-ndjson"
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+EVENT_STREAM = "text/event-stream"
+MARKDOWN = "text/markdown"
+BYTES = "application/octet-stream"
