@@ -104,6 +104,8 @@ def test_taken_port_is_refused(deployment: Deployment, tmp_path: Path, command: 
     ("url", "said"),
     [
         ("nonsense", "PERCEPTRON_DATABASE_URL: not an SQLAlchemy URL"),
+        ("mysql://user@host/db", "PERCEPTRON_DATABASE_URL: mysql:// is not one of sqlite:///FILE"),
+        ("postgresql+asyncpg://user@host/db", "postgresql+asyncpg:// is not one of"),
         ("postgresql+psycopg://127.0.0.1:1/none", "the database does not answer"),
     ],
 )
