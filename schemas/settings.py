@@ -6,9 +6,12 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+DATABASES = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
+"""What a database's URL may begin with: those whose clock, locks and waits the storage knows."""
 MAX_SOCKET_PATH_BYTES = 100
 """A Unix socket's path is limited to 104 bytes on macOS and 108 on Linux."""
 
@@ -74,6 +77,19 @@ class Settings(BaseSettings):
     """Time between two passes that expire leases and ring for waiting jobs."""
     model_cache_bytes: Annotated[int, Field(ge=0)] = 32 * 1024 * 1024
     """Most bytes of ready models that one API process keeps."""
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_of_a_known_database(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is None:
+            return url
+        scheme, is_url, _ = url.get_secret_value().partition("://")
+        if not is_url:
+            raise PydanticCustomError("database", "not an SQLAlchemy URL")
+        if scheme not in DATABASES:
+            message = "{scheme}:// is none of sqlite:///FILE and postgresql+psycopg://…"
+            raise PydanticCustomError("database", message, {"scheme": scheme})
+        return url
 
     @property
     def database_location(self) -> str:

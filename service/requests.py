@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from flask import Request, current_app, request
 from gunicorn.http.errors import NoMoreData, ParseException
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 from werkzeug.datastructures import ETags, LanguageAccept, MIMEAccept
 from werkzeug.exceptions import (
     BadRequest,
@@ -128,8 +128,16 @@ class LanguageHeaders(Headers):
         return "ko" if accepted.best_match(["en", "ko"]) == "ko" else "en"
 
 
-def _without_quotes(header: str) -> str:
-    return header.strip().removeprefix('"').removesuffix('"')
+_KEY_AS_SENT = r"""^("[!#-~]{1,255}"|[!#-+\-.-~]{1,255})$"""
+
+
+def _one_key(header: str) -> str:
+    """Take a key out of its quotes. Raises: BadRequest where there are several, as a list has."""
+    key = header.strip()
+    is_quoted = key.startswith('"') and key.endswith('"')
+    if ('"' if is_quoted else ",") in key[1:-1]:
+        raise BadRequest("Idempotency-Key: one is needed; one that has a comma goes in quotes")
+    return key.removeprefix('"').removesuffix('"')
 
 
 class SubmitHeaders(LanguageHeaders):
@@ -137,11 +145,17 @@ class SubmitHeaders(LanguageHeaders):
 
     idempotency_key: (
         Annotated[
-            str, BeforeValidator(_without_quotes), StringConstraints(pattern=r"^[!-~]{1,255}$")
+            str,
+            BeforeValidator(_one_key),
+            StringConstraints(pattern=r"^[!-~]{1,255}$"),
+            WithJsonSchema({"type": "string", "pattern": _KEY_AS_SENT}),
         ]
         | None
     ) = None
-    """Makes it safe to repeat the request: 1 to 255 visible ASCII characters, quoted or not."""
+    """
+    Makes it safe to repeat the request: 1 to 255 visible ASCII characters, quoted or not; one that
+    has a comma goes in quotes.
+    """
     prefer: str | None = None
     """`wait=N` waits up to N seconds for the job's end (RFC 7240)."""
 

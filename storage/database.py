@@ -113,7 +113,7 @@ def _unavailable_when_down() -> Iterator[None]:
 def _parsed(url: str) -> URL:
     try:
         return make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise InvalidField("not an SQLAlchemy URL", parameter="PERCEPTRON_DATABASE_URL") from None
 
 

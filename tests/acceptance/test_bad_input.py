@@ -412,6 +412,15 @@ def test_long_idempotency_key(deployment: Deployment) -> None:
     assert response.json()["errors"][0]["parameter"] == "Idempotency-Key"
 
 
+@pytest.mark.parametrize("keys", [("one", "two"), ("one", "one"), ('"one"', '"two"'), ("one,two",)])
+def test_several_idempotency_keys(deployment: Deployment, keys: tuple[str, ...]) -> None:
+    """Of two keys none is chosen: whoever sent them, or joined them on the way, is told."""
+    headers = [("Idempotency-Key", key) for key in keys]
+    response = deployment.client.post("/jobs", json={"dataset": "xor"}, headers=headers)
+    assert response.status_code == 400
+    assert "Idempotency-Key" in response.json()["detail"]
+
+
 def post_raw(deployment: Deployment, path: str, body: str | bytes) -> Any:
     """POST bytes as JSON."""
     headers = {"Content-Type": "application/json"}

@@ -103,7 +103,7 @@ def test_taken_port_is_refused(deployment: Deployment, tmp_path: Path, command: 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("nonsense", "PERCEPTRON_DATABASE_URL: not an SQLAlchemy URL"),
+        ("sqlite://user@host:x/db", "PERCEPTRON_DATABASE_URL: not an SQLAlchemy URL"),
         ("postgresql+psycopg://127.0.0.1:1/none", "the database does not answer"),
     ],
 )
@@ -113,11 +113,24 @@ def test_database_that_cannot_be_prepared(tmp_path: Path, url: str, said: str) -
     assert said in refusal("up", *where, PERCEPTRON_DATABASE_URL=url)
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("PORT", "x", ""),
+        ("DATABASE_URL", "secret", "not an SQLAlchemy URL"),
+        ("DATABASE_URL", "mysql://user:secret@host/db", "mysql:// is none of sqlite:///FILE and"),
+        ("DATABASE_URL", "postgresql+asyncpg://u:secret@host/db", "postgresql+asyncpg:// is none"),
+    ],
+)
 @pytest.mark.parametrize("command", ["up", "serve", "worker", "migrate"])
-def test_bad_setting_is_refused(tmp_path: Path, command: str) -> None:
-    """The message names the setting; there is no traceback."""
-    line = refusal(command, "--data-dir", str(tmp_path), PERCEPTRON_PORT="x")
-    assert "PERCEPTRON_PORT: " in line
+def test_bad_setting_is_refused(
+    tmp_path: Path, command: str, setting: str, value: str, said: str
+) -> None:
+    """The message names the setting, and tells no password; there is no traceback."""
+    where = ("--data-dir", str(tmp_path))
+    line = refusal(command, *where, **{f"PERCEPTRON_{setting}": value})
+    assert f"PERCEPTRON_{setting}: {said}" in line
+    assert "secret" not in line
     assert list(tmp_path.iterdir()) == []
 
 
