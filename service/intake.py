@@ -7,6 +7,7 @@ from pathlib import Path
 
 import orjson
 from flask import request
+from gevent import get_hub
 
 from perceptron import datasets
 from perceptron.tables import INLINE_NAME
@@ -87,7 +88,7 @@ def _read(
     )
     with _turn(limits.upload_seconds):
         found = _read_apart(asked, limits)
-        return _store(found, asked.destination.read_bytes())
+        return _store(found, asked.destination)
 
 
 def _read_apart(asked: ParsingRequest, limits: Settings) -> Dataset:
@@ -123,10 +124,14 @@ def _check_name(name: str) -> None:
     storage().datasets.check_is_free(name)
 
 
-def _store(found: Dataset, data: bytes) -> Dataset:
+def _store(found: Dataset, source: Path) -> Dataset:
+    """Store a table in a thread: SQLite takes a second for what is large, and does not yield."""
     if isinstance(request, JsonRequest):
-        request.body_bytes = max(request.body_bytes, len(data))  # memory worth giving back
-    return storage().datasets.create(found, data)
+        size = source.stat().st_size
+        request.body_bytes = max(request.body_bytes, size)  # memory worth giving back
+    create = storage().datasets.create
+    stored: Dataset = get_hub().threadpool.apply(lambda: create(found, source.read_bytes()))
+    return stored
 
 
 @contextmanager

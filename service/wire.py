@@ -7,12 +7,13 @@ from http import HTTPStatus
 
 import structlog
 from gunicorn import util
-from gunicorn.http import wsgi
+from gunicorn.http import parser, wsgi
 
 from schemas.media_types import PROBLEM
 from schemas.problem import Problem
 from service.metrics import Metrics
 from service.problems import http_type
+from service.requests import PIECE_BYTES
 from service.responses import HARDENED
 from storage.trace_context import child_of, said
 
@@ -28,6 +29,7 @@ def install(metrics: Metrics) -> None:
     util.write_error = partial(refuse, metrics)
     util.http_date = http_date
     wsgi.Response = Response
+    parser.Parser.finish_body = discard_body
 
 
 class Response(wsgi.Response):  # type: ignore[misc]
@@ -45,6 +47,21 @@ class Response(wsgi.Response):  # type: ignore[misc]
         self.headers_sent = True
         self.sent = len(arg)
         self.sock.sendall("".join(head).encode("latin-1") + arg)
+
+
+def discard_body(reader: parser.Parser, *_: object, **__: object) -> bool:
+    """
+    Read what the last request's answer did not wait for; False: there is no next request.
+
+    Other requests have their turn in between. Gunicorn takes 1 KB at a time, and each time copies
+    all that it has received: megabytes, where a refused upload goes on.
+    """
+    body = getattr(reader.mesg, "body", None)
+    if getattr(body, "failed", False):
+        return False
+    while body and body.read(PIECE_BYTES):
+        time.sleep(0)
+    return True
 
 
 def http_date(timestamp: float | None = None) -> str:

@@ -2,7 +2,9 @@
 
 import json
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -446,3 +448,32 @@ def status_of_raw(deployment: Deployment, path: str, body: bytes, *, chunked: bo
         except (BrokenPipeError, ConnectionResetError):
             pass  # the answer came first
         return int(connection.recv(64).split()[1])
+
+
+def test_the_rest_of_a_refused_body_holds_up_nobody(
+    new_deployment: Callable[..., Deployment],
+) -> None:
+    """Others are answered while a client goes on sending what was refused long ago."""
+    deployment = new_deployment("--api-workers", "1")
+    target = urlsplit(deployment.url)
+    head = (
+        f"POST /datasets?name=x HTTP/1.1\r\nHost: {target.netloc}\r\n"
+        f"Content-Type: text/csv\r\nContent-Length: {10**15}\r\n\r\n"
+    )
+    has_ended = threading.Event()
+    with socket.create_connection((target.hostname, target.port), timeout=60) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 413")
+
+        def send() -> None:
+            while not has_ended.is_set():
+                connection.sendall(bytes(2**20))
+
+        with ThreadPoolExecutor(1) as pool:
+            sending = pool.submit(send)
+            try:
+                for _ in range(20):
+                    assert deployment.get("/livez").status_code == 200
+                assert not sending.done()
+            finally:
+                has_ended.set()

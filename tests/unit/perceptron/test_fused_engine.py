@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from perceptron.engines import kernels, start
-from perceptron.engines.fused_engine import FusedTraining
+from perceptron.engines.fused_engine import FusedTraining, zeros
 from perceptron.engines.simd import LANES, load, pointer, store
 from perceptron.tables import Table
 from schemas.errors import Diverged
@@ -181,3 +181,26 @@ def test_a_lost_hidden_unit_is_noticed() -> None:
         training._weights[:] = np.nan  # noqa: SLF001
         with pytest.raises(Diverged):
             list(training.run())
+
+
+@pytest.mark.parametrize("hidden", [(), (3,)])
+def test_momenta_end_at_zero(hidden: tuple[int, ...]) -> None:
+    """Momenta that nothing renews become zero, not subnormal; Python's numbers still can be."""
+    config = TrainingConfig(engine="fused", optimizer="adam", epochs=1_200, record_every=1_200)
+    rows = table("xor")._replace(features=np.zeros((4, 2), np.float32))  # no weight learns
+    training = FusedTraining(NetworkConfig(hidden_layers=hidden), config, rows, None)
+    training._momenta[:] = 1e-3  # noqa: SLF001
+    list(training.run())
+    left = np.abs(training._momenta)  # noqa: SLF001
+    smallest = float(np.finfo(np.float32).tiny)
+    assert not ((left > 0) & (left < smallest)).any()
+    assert (left == 0).any()
+    assert np.float32(smallest) * np.float32(0.5) > 0
+
+
+def test_vectors_lie_in_one_line_of_the_cache() -> None:
+    """Arrays for the kernels begin at multiples of 64 bytes, however large they are."""
+    for size in (1, 7, 64, 1_000, 100_000):
+        found = zeros(size)
+        assert (found.size, found.ctypes.data % 64) == (size, 0)
+        assert not found.any()
