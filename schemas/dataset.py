@@ -78,9 +78,10 @@ class SampleConfig(Body):
 
     @model_validator(mode="after")
     def _two_classes(self) -> Self:
-        if self.kind not in ("spirals", "gaussians") and self.classes != 2:
-            have = "have 2" if self.kind in ("moons", "circles") else "have no"
-            raise invalid(f"{self.kind}: {have} classes", "classes")
+        if self.kind in ("moons", "circles") and self.classes != 2:
+            raise invalid(f"{self.kind} have 2 classes", "classes")
+        if self.kind in ("plane", "hills") and self.classes != 2:
+            raise invalid("a surface has no classes", "classes")
         if self.rows < self.classes:
             raise invalid("has fewer rows than classes", "rows")
         return self

@@ -85,7 +85,8 @@ def test_train_xor(perceptron: Run, deployment: Deployment) -> None:
     assert "perceptron predict terminal-xor 1,1" in done.output
     predicted = perceptron("predict", "terminal-xor", "1,1", "x1=0,x2=1")
     assert predicted.status == 1  # rows, or records: not both
-    assert predicted.messages.startswith("Error: #/inputs/1: ")
+    assert predicted.messages.startswith("Error: ")
+    assert predicted.messages.endswith("\n  at #/inputs/1\n")
 
 
 def test_a_single_layer_is_told_why(perceptron: Run) -> None:
@@ -502,7 +503,7 @@ def test_backprop(perceptron: Run, tmp_path: Path) -> None:
     assert [one["updated"] for one in line["parameters"]][:2] == pytest.approx([0.7, 1.6])
     refused = perceptron("backprop", "--inputs", "1,2,3")
     assert refused.status == 1
-    assert refused.messages == "Error: #/layers/0/weights/0: 2 weights for 3 inputs\n"
+    assert refused.messages == "Error: 2 weights for 3 inputs\n  at #/layers/0/weights/0\n"
 
 
 # Servers

@@ -1,6 +1,6 @@
 /** Curves over the epochs, drawn by uPlot. */
 
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { useDark } from "./shell";
 
@@ -43,7 +43,7 @@ export function Curves(props: CurveProps) {
   const dark = useDark();
   const shape = lines.map((line) => line.label + line.colour).join("|");
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const box = place.current!;
     const ink = dark ? "#a8b5c2" : "#51606f";
     const gridColour = dark ? "#2c3742" : "#e4e8ec";
@@ -116,8 +116,8 @@ export function Curves(props: CurveProps) {
     };
   }, [dark, log, shape]);
 
-  useEffect(() => plot.current?.setData(data(props, log)), [epochs, lines, log]);
-  useEffect(() => plot.current?.redraw(false), [best, shown]);
+  useLayoutEffect(() => plot.current?.setData(data(props, log)), [epochs, lines, log]);
+  useLayoutEffect(() => plot.current?.redraw(false), [best, shown]);
 
   const told = lines.map((line) => `${line.label} ${short(line.values.findLast((value) => value !== null))}`).join(", ");
   return (

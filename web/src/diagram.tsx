@@ -1,6 +1,6 @@
 /** A network as units and edges: colour and width tell the weights, pictures what units answer. */
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { short } from "./curves";
 import { forwardAll, grid, type Layer } from "./network";
 import { type Axis, paintUnit, type Unit } from "./region";
@@ -71,7 +71,7 @@ export function Diagram({ units, inputs, outputs, layers, plane, onPoint }: Diag
   const height = most * GAP + 40;
   const found = useMemo(() => places(units, width, height), [units.join("-"), width, height]);
   const canvas = useRef<HTMLCanvasElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     canvas.current?.getContext("2d")?.clearRect(0, 0, SHARPNESS * width, SHARPNESS * height);
     if (canvas.current && known && plane) draw(canvas.current, found, known, plane);
   }, [known, plane, found]);

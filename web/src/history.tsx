@@ -5,6 +5,7 @@ import { Curves } from "./curves";
 import { Check } from "./fields";
 import { best, type Run } from "./run";
 import { useDark, useTexts } from "./shell";
+import { Staged } from "./staged";
 
 /** Colours of curves that stand out on either ground. */
 export function useLineColours() {
@@ -39,9 +40,13 @@ export function CurvesCard(props: { setup: { log: boolean }; update: (part: { lo
         <Check label={texts.logScale} checked={setup.log} onChange={(log) => update({ log })} />
       </div>
       <div class="pair">
-        <Curves title={texts.loss} epochs={lines.epochs} lines={lines.loss} log={setup.log} best={lowest?.epoch ?? null} shown={shown} {...(onPick ? { onPick } : {})} />
+        <Staged>
+          <Curves title={texts.loss} epochs={lines.epochs} lines={lines.loss} log={setup.log} best={lowest?.epoch ?? null} shown={shown} {...(onPick ? { onPick } : {})} />
+        </Staged>
         {lines.accuracy && (
-          <Curves title={texts.accuracy} epochs={lines.epochs} lines={lines.accuracy} range={[0, 1.05]} best={lowest?.epoch ?? null} shown={shown} {...(onPick ? { onPick } : {})} />
+          <Staged>
+            <Curves title={texts.accuracy} epochs={lines.epochs} lines={lines.accuracy} range={[0, 1.05]} best={lowest?.epoch ?? null} shown={shown} {...(onPick ? { onPick } : {})} />
+          </Staged>
         )}
       </div>
       {lowest && (

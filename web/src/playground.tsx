@@ -15,6 +15,7 @@ import { asNumber, type Axis, classColour, between, PartKeys, type Point, Region
 import { type Run, useRun } from "./run";
 import { datasetName, fromParameters, type Setup, toAddress } from "./setup";
 import { type Address, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
+import { Staged } from "./staged";
 
 const REPLAY_SECONDS = 5;
 
@@ -36,7 +37,7 @@ export function Playground({ parameters }: Address) {
       <div class="playground">
         <div class="side">
           <fieldset class="plain" disabled={running}>
-            <DataPanel setup={setup} update={update} dataset={{ ...dataset, value: current }} />
+            <Staged><DataPanel setup={setup} update={update} dataset={{ ...dataset, value: current }} /></Staged>
           </fieldset>
         </div>
         <div class="middle">
@@ -228,14 +229,16 @@ function Results(parts: Parts) {
         <div class="column">
         <div class="card network">
           {units && (
-            <Diagram
-              units={units}
-              inputs={rows!.exact || !dataset ? inputNames(rows!.preprocessing) : guessedInputs(setup, dataset)}
-              outputs={outputs}
-              layers={layers}
-              plane={plane}
-              onPoint={setUnit}
-            />
+            <Staged>
+              <Diagram
+                units={units}
+                inputs={rows!.exact || !dataset ? inputNames(rows!.preprocessing) : guessedInputs(setup, dataset)}
+                outputs={outputs}
+                layers={layers}
+                plane={plane}
+                onPoint={setUnit}
+              />
+            </Staged>
           )}
         </div>
         <CurvesCard setup={setup} update={update} run={run} shown={record?.epoch ?? null} onPick={(epoch) => replay.go(run.records.findIndex((one) => one.epoch === epoch))} />
@@ -251,18 +254,20 @@ function Results(parts: Parts) {
                   <Choice label={texts.vertical} value={axes.y.name} among={axes.names.filter((name) => name !== axes.x.name).map((name) => [name, name] as const)} onChoose={(y) => update({ y })} />
                 </div>
               )}
-              <Region
-                layers={layers}
-                inputs={rows.preprocessing}
-                x={axes.x}
-                y={axes.y}
-                points={points}
-                scale={scale}
-                hard={setup.hard}
-                threshold={threshold}
-                told={(output) => output * rows.scale + rows.mean}
-                unit={unit}
-              />
+              <Staged>
+                <Region
+                  layers={layers}
+                  inputs={rows.preprocessing}
+                  x={axes.x}
+                  y={axes.y}
+                  points={points}
+                  scale={scale}
+                  hard={setup.hard}
+                  threshold={threshold}
+                  told={(output) => output * rows.scale + rows.mean}
+                  unit={unit}
+                />
+              </Staged>
               <div class="row small">
                 <ClassKeys scale={scale} />
                 <PartKeys parts={new Set(rows.rows.map((row) => row.part))} />
@@ -273,7 +278,7 @@ function Results(parts: Parts) {
             </>
           ) : rows && <p class="soft">{texts.noRegion}</p>}
         </section>
-        {run.rows && <Confusion run={run} rows={run.rows} layers={layers} threshold={threshold} onThreshold={setThreshold} />}
+        {run.rows && <Staged><Confusion run={run} rows={run.rows} layers={layers} threshold={threshold} onThreshold={setThreshold} /></Staged>}
         <Verdict run={run} />
         </div>
       </div>

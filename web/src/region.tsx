@@ -1,6 +1,6 @@
 /** What a network answers over two features: a canvas of colours, with the rows on it. */
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Activation, Cell, Inputs, Label, Part, Task } from "./api";
 import { short } from "./curves";
 import { forward, forwardAll, grid, type Layer, type Range, spelled } from "./network";
@@ -152,7 +152,7 @@ export function Region(props: RegionProps) {
   const texts = useTexts();
   const canvas = useRef<HTMLCanvasElement>(null);
   const [readout, setReadout] = useState("");
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!canvas.current) return;
     if (!layers) {
       canvas.current.width = canvas.current.height = 1;
@@ -199,25 +199,32 @@ function answer({ layers, inputs, x, y, scale, told }: RegionProps, at: { x: num
   return `${spelled(scale.classes?.[best] ?? best)} (${outputs[best]!.toFixed(3)})`;
 }
 
-const SHAPES: Record<Part, string> = {
-  train: "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0",
-  validation: "M0,-5.5L5.5,0L0,5.5L-5.5,0Z",
-  test: "M-4.5,-4.5H4.5V4.5H-4.5Z",
+/** The outline of a row's sign around where the pen is, by its size. */
+const OUTLINES: Record<Part, (size: number) => string> = {
+  train: (size) => `m${-4 * size},0a${4 * size},${4 * size} 0 1,0 ${8 * size},0a${4 * size},${4 * size} 0 1,0 ${-8 * size},0z`,
+  validation: (size) => `m0,${-5.5 * size}l${5.5 * size},${5.5 * size}l${-5.5 * size},${5.5 * size}l${-5.5 * size},${-5.5 * size}z`,
+  test: (size) => `m${-4.5 * size},${-4.5 * size}h${9 * size}v${9 * size}h${-9 * size}z`,
 };
 
+/** The rows: one path for all of a part that have a colour, because elements are dear. */
 function Points({ points, x, y }: { points: Point[]; x: Range; y: Range }) {
   const size = points.length <= 20 ? 1.8 : 1;
-  return useMemo(() => <svg class="points" viewBox="0 0 400 400" aria-hidden="true">
-    {points.map((point) => (
-      <path
-        d={SHAPES[point.part]}
-        transform={`translate(${(400 * (point.x - x.low)) / (x.high - x.low)} ${(400 * (y.high - point.y)) / (y.high - y.low)}) scale(${size})`}
-        fill={point.colour}
-        stroke={point.part === "train" ? "#fff" : "#10161c"}
-        stroke-width={point.part === "train" ? 1.2 : 1.6}
-      />
-    ))}
-  </svg>, [points, x, y]);
+  return useMemo(() => {
+    const paths = new Map<string, { part: Part; colour: string; outline: string }>();
+    for (const { part, colour, ...at } of points) {
+      const path = paths.get(part + colour) ?? { part, colour, outline: "" };
+      const place = [(400 * (at.x - x.low)) / (x.high - x.low), (400 * (y.high - at.y)) / (y.high - y.low)];
+      path.outline += `M${place.map((one) => one.toFixed(1)).join()}${OUTLINES[part](size)}`;
+      paths.set(part + colour, path);
+    }
+    return (
+      <svg class="points" viewBox="0 0 400 400" aria-hidden="true" data-rows={points.length}>
+        {[...paths.values()].map(({ part, colour, outline }) => (
+          <path d={outline} fill={colour} stroke={part === "train" ? "#fff" : "#10161c"} stroke-width={size * (part === "train" ? 1.2 : 1.6)} />
+        ))}
+      </svg>
+    );
+  }, [points, x, y]);
 }
 
 export function PartKeys({ parts }: { parts: Set<Part> }) {
@@ -228,7 +235,7 @@ export function PartKeys({ parts }: { parts: Set<Part> }) {
       {(["train", "validation", "test"] as Part[]).filter((part) => parts.has(part)).map((part) => (
         <span class="key">
           <svg width="16" height="16" viewBox="-8 -8 16 16" aria-hidden="true">
-            <path d={SHAPES[part]} fill="var(--soft)" stroke="var(--ink)" stroke-width={part === "train" ? 0 : 1.5} />
+            <path d={`M0,0${OUTLINES[part](1)}`} fill="var(--soft)" stroke="var(--ink)" stroke-width={part === "train" ? 0 : 1.5} />
           </svg>
           {names[part]}
         </span>
