@@ -163,7 +163,7 @@ export function Lacking({ job }: { job: Job }) {
     return () => clearTimeout(timer);
   }, [job.id]);
   if (job.status !== "queued") return null;
-  if (job.waiting_for) return <span class="bad">{texts.lacking[job.waiting_for.code](job.waiting_for.queue)}</span>;
+  if (job.waiting_for) return <span class="bad">{texts.lacking[job.waiting_for.code]?.(job.waiting_for.queue) ?? job.waiting_for.message}</span>;
   return fresh ? <span class="soft">{texts.starting}</span> : null;
 }
 
