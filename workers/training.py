@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from importlib.metadata import version
 
+import structlog
 from safetensors.numpy import load, save
 
 from perceptron import datasets, engines, layers
@@ -25,6 +26,8 @@ from storage import Storage
 from storage.leases import Claim, Outcome, Progress
 from storage.models import Publication
 from workers.attempt import Attempt, Stopped
+
+log = structlog.get_logger(__name__)
 
 PINNED_LIBRARIES = ("numba", "numpy", "torch")
 """Libraries whose versions decide the numbers; a model's card names them."""
@@ -56,10 +59,7 @@ class TrainAttempt(Attempt):
         Raises: Stopped, Diverged, DeviceUnavailable, InvalidData.
         """
         prepared = self._prepare()
-        state, history = self._resume()
-        training = engines.start(
-            self._request.network, self._request.training, prepared.train, prepared.valid, state
-        )
+        training, history = self._begin(prepared)
         try:
             for step in training.run():
                 self._epochs = step.epochs
@@ -86,15 +86,27 @@ class TrainAttempt(Attempt):
         except InvalidField as error:
             raise InvalidData(error.detail) from error
 
-    def _resume(self) -> tuple[engines.State | None, list[EpochRecord]]:
-        """Read where a lost attempt was, and the curves up to there."""
+    def _begin(self, prepared: Prepared) -> tuple[engines.Training, list[EpochRecord]]:
+        """Go on where a lost attempt was, with the curves up to there, or begin."""
+        begin = partial(
+            engines.start,
+            self._request.network,
+            self._request.training,
+            prepared.train,
+            prepared.valid,
+        )
         data = self.storage.leases.checkpoint(self.claim) if self.claim.attempt > 1 else None
-        if data is None:
-            return None, []
-        state = load(data)
-        self._epochs = int(state["epochs"])
-        curves = self.storage.jobs.history(self.claim.job_id)
-        return state, [record for record in curves if record.epoch < self._epochs]
+        if data is not None:
+            try:
+                state = load(data)
+                training = begin(state)
+            except (KeyError, ValueError, RuntimeError):  # as NumPy and PyTorch say it
+                log.warning("a checkpoint of another version does not fit", exc_info=True)
+            else:
+                self._epochs = int(state["epochs"])
+                curves = self.storage.jobs.history(self.claim.job_id)
+                return training, [record for record in curves if record.epoch < self._epochs]
+        return begin(), []
 
     def _progress(self, training: engines.Training) -> Progress:
         return Progress(

@@ -2,10 +2,13 @@
 
 import os
 import signal
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from tests.deployment import Deployment, eventually
 
@@ -72,3 +75,24 @@ def test_shut_down_training_goes_on_where_it_was(new_deployment: Start) -> None:
     eventually(lambda: deployment.job(job_id)["attempt"] == 2, 40)
     assert deployment.running(job_id, after_epoch=0)["progress"]["epoch"] >= reached
     assert deployment.finished(job_id)["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(("engine", "epochs"), [("fused", 600_000), ("torch", 15_000)])
+def test_a_checkpoint_that_does_not_fit(new_deployment: Start, engine: str, epochs: int) -> None:
+    """A training whose checkpoint is of another version's layout begins anew."""
+    deployment = new_deployment(**SETTINGS)
+    job_id = deployment.submit(**long_training(engine, epochs, "again"))
+    deployment.running(job_id, after_epoch=epochs // 10)
+    deployment.stop()
+    with sqlite3.connect(deployment.data_dir / "perceptron.db") as database:
+        ((data,),) = database.execute("SELECT data FROM checkpoints").fetchall()
+        state = load(data)
+        for name in {"weights", "parameters"} & set(state):
+            state[name] = np.zeros(2 * state[name].size, state[name].dtype)
+        database.execute("UPDATE checkpoints SET data = ?", (save(state),))
+    deployment = new_deployment(**SETTINGS)
+    job = deployment.finished(job_id)
+    assert (job["status"], job["attempt"]) == ("succeeded", 2)
+    epochs_told = [record["epoch"] for record in job["history"]]
+    assert epochs_told == sorted(set(epochs_told))
+    assert epochs_told[0] == 0
