@@ -108,7 +108,7 @@ def _encoding() -> str | None:
 def _asset(name: str, encoding: str | None) -> Asset | None:
     """Read a file once per process; there are few of them, and they never change."""
     path = STATIC / "assets" / name
-    if path.parent != STATIC / "assets" or not path.is_file():
+    if path not in (STATIC / "assets").glob("*"):
         return None
     media_type = mimetypes.guess_type(name)[0] or BYTES
     if media_type.startswith("text/"):
