@@ -8,7 +8,7 @@ from schemas.settings import Settings
 from service.event_stream import EventStreams
 from service.metrics import Metrics
 from service.model_cache import ModelCache
-from service.observing import REQUEST_ID, TRACEPARENT
+from service.observing import REQUEST_ID, TRACE
 from service.shadowing import Counts
 from service.statistics import Statistics
 from storage import Storage
@@ -47,7 +47,8 @@ def counts() -> Counts:
 
 def origin() -> Origin:
     """What the current request is known by, for what goes on after it."""
-    return Origin(request.environ.get(TRACEPARENT), request.environ.get(REQUEST_ID))
+    trace = request.environ.get(TRACE)
+    return Origin(trace and trace.header, request.environ.get(REQUEST_ID))
 
 
 def model_cache() -> ModelCache:

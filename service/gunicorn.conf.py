@@ -4,7 +4,6 @@ import gc
 import os
 from typing import Any
 
-import gevent
 from gunicorn.glogging import Logger
 
 from schemas.settings import Settings
@@ -43,11 +42,6 @@ logconfig_dict: dict[str, Any] = {
 }
 
 
-def post_request(_worker: object, _request: object, _environ: object, _response: object) -> None:
-    """Let the other connections have their turn: a busy one would never wait, and keep them off."""
-    gevent.sleep(0)
-
-
 def when_ready(server: Any) -> None:
     """
     Keep the loaded code out of garbage collection, so that workers share its memory for good.
@@ -56,7 +50,7 @@ def when_ready(server: Any) -> None:
     """
     from service import wire  # noqa: PLC0415  # loaded by now, with the application
 
-    wire.install(server.app.wsgi().extensions["metrics"])
+    wire.install(server.app.wsgi().extensions["metrics"], server.cfg)
     gc.collect()
     gc.freeze()
     gc.enable()

@@ -15,11 +15,7 @@ from storage.trace_context import child_of, parent_of, said
 if TYPE_CHECKING:
     from storage.telemetry import Telemetry, Traced
 
-REQUEST_ID, TRACEPARENT, ROUTE = (
-    "perceptron.request_id",
-    "perceptron.traceparent",
-    "perceptron.route",
-)
+REQUEST_ID, TRACE, ROUTE = "perceptron.request_id", "perceptron.trace", "perceptron.route"
 """What a request's environment says of it, by these keys."""
 
 _SANE_ID = re.compile(r"[!-~]{1,128}")
@@ -62,7 +58,7 @@ class Observed:
         if request_id is None or not _SANE_ID.fullmatch(request_id):
             request_id = trace.trace_id
         environ[REQUEST_ID] = request_id
-        environ[TRACEPARENT] = trace.header
+        environ[TRACE] = trace
         said.set({"request_id": request_id, "trace_id": trace.trace_id})
         answer = _Answer(self, environ, start_response, span, began)
         try:

@@ -2,12 +2,15 @@
 
 import socket
 import time
+from collections.abc import Iterable
 from functools import lru_cache, partial
 from http import HTTPStatus
+from typing import ClassVar
 
 import structlog
 from gunicorn import util
-from gunicorn.http import parser, wsgi
+from gunicorn.config import Config
+from gunicorn.http import message, parser, wsgi
 
 from schemas.media_types import PROBLEM
 from schemas.problem import Problem
@@ -20,12 +23,17 @@ from storage.trace_context import child_of, said
 log = structlog.get_logger(__name__)
 
 
+MOST_PEERS = 1_024
+"""Addresses that are known at once."""
+COMMON = frozenset(HARDENED)
+"""Headers of answers that have the same values again and again."""
 MOST_AT_ONCE = 65_536
 """Largest body that is copied to be sent with its head."""
 
 
-def install(metrics: Metrics) -> None:
+def install(metrics: Metrics, config: Config) -> None:
     """Have gunicorn do so, in this process and in those that it forks, and count its refusals."""
+    _keep_what_does_not_change(config)
     util.write_error = partial(refuse, metrics)
     util.http_date = http_date
     wsgi.Response = Response
@@ -36,6 +44,17 @@ class Response(wsgi.Response):  # type: ignore[misc]
     """Sends an answer that is there as a whole at once, not its head by itself: half the calls."""
 
     headers_sent: bool
+    _known: ClassVar[set[tuple[str, str]]] = set()
+
+    def process_headers(self, headers: Iterable[tuple[str, str]]) -> None:
+        """Take headers; those that are the same in most answers are checked once."""
+        for header in headers:
+            if header in self._known:
+                self.headers.append(header)
+                continue
+            super().process_headers((header,))
+            if header[0] in COMMON:
+                self._known.add(header)
 
     def write(self, arg: bytes) -> None:
         """Send a part of the body, with the head before the first one."""
@@ -46,7 +65,23 @@ class Response(wsgi.Response):  # type: ignore[misc]
         head = [*self.default_headers(), *(f"{k}: {v}\r\n" for k, v in self.headers), "\r\n"]
         self.headers_sent = True
         self.sent = len(arg)
-        self.sock.sendall("".join(head).encode("latin-1") + arg)
+        answer = "".join(head).encode("latin-1") + arg
+        sent = self.sock.send(answer)
+        if sent < len(answer):
+            self.sock.sendall(answer[sent:])
+
+
+def _keep_what_does_not_change(config: Config) -> None:
+    """Find out once what every environment has, and which peers are known."""
+    environ, is_in_list = wsgi.base_environ(config), message._ip_in_allow_list  # noqa: SLF001
+    networks = config.forwarded_allow_networks()
+
+    @lru_cache(MOST_PEERS)
+    def is_allowed(address: str) -> bool:
+        return bool(is_in_list(address, config.forwarded_allow_ips, networks))
+
+    wsgi.base_environ = lambda _: environ.copy()
+    message._ip_in_allow_list = lambda address, *_: is_allowed(address)  # noqa: SLF001
 
 
 def discard_body(reader: parser.Parser, *_: object, **__: object) -> bool:

@@ -22,13 +22,22 @@ ANSWER = os.environ["ANSWER"].encode()
 HEADERS = [("Content-Type", "application/json"), ("Content-Length", str(len(ANSWER)))]
 
 
-def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """Read the body and answer the constant."""
     environ["wsgi.input"].read()
     start_response("200 OK", HEADERS)
     return (ANSWER,)
 
 
+def create_bare_app() -> Any:
+    """Make the API, and have it answer the constant before it looks at anything."""
+    from service.app import create_app  # noqa: PLC0415  # by gunicorn, with its settings
+
+    app = create_app()
+    app.wsgi_app = answer  # type: ignore[method-assign]
+    return app
+
+
 if __name__ == "__main__":
-    sys.argv = ["gunicorn", "--config", str(CONFIGURATION), "bare_wsgi:app"]
+    sys.argv = ["gunicorn", "--config", str(CONFIGURATION), "bare_wsgi:create_bare_app()"]
     run()
