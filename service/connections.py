@@ -1,7 +1,6 @@
 """The gunicorn worker that serves the API: gevent's, made to bear thousands of connections."""
 
 from collections.abc import Iterable
-from time import monotonic
 from typing import Any
 
 import gevent
@@ -12,8 +11,6 @@ from schemas.media_types import EVENT_STREAM
 from service.memory import trim_soon
 from service.turns import await_quiet
 
-TURN_SECONDS = 0.0005
-"""How long connections that never wait are served, until others have their turn."""
 MANY = 200
 """Connections whose end leaves memory worth giving back."""
 
@@ -33,7 +30,6 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self._most_open = 0
         """Since memory was given back last."""
         self._turn = BoundedSemaphore()
-        self._turn_ends = 0.0
 
     def handle(self, listener: Any, client: Any, addr: Any) -> None:
         """Serve a connection to its end."""
@@ -53,9 +49,7 @@ class Worker(GeventWorker):  # type: ignore[misc]
             with self._turn:
                 await_quiet()
         super().handle_request(listener_name, req, sock, addr)
-        if monotonic() > self._turn_ends:  # a busy connection never waits, and keeps others off
-            gevent.sleep(0)
-            self._turn_ends = monotonic() + TURN_SECONDS
+        gevent.sleep(0)  # a busy connection would never wait, and keep the others off
 
 
 def _asks_for_stream(headers: Iterable[tuple[str, str]]) -> bool:
