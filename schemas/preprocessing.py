@@ -137,7 +137,7 @@ class Preprocessing(Record):
     """Inputs of the network behind those of the features: rows have no values for them."""
     target: Target
 
-    @cached_property
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """Names of the features, in order."""
         return tuple(feature.name for feature in self.features)

@@ -12,7 +12,7 @@ from gevent import get_hub
 from perceptron import datasets
 from perceptron.tables import INLINE_NAME
 from schemas.dataset import Dataset, DatasetOptions, DatasetRequest, SampleConfig
-from schemas.errors import DatasetExists, InvalidField, NotFound, Unavailable
+from schemas.errors import DatasetExists, InvalidField, NotFound, PerceptronError, Unavailable
 from schemas.media_types import JSON
 from schemas.settings import Settings
 from service import apart, problems, scratch, uploads
@@ -130,8 +130,17 @@ def _store(found: Dataset, source: Path) -> Dataset:
         size = source.stat().st_size
         request.body_bytes = max(request.body_bytes, size)  # memory worth giving back
     create = storage().datasets.create
-    stored: Dataset = get_hub().threadpool.apply(lambda: create(found, source.read_bytes()))
-    return stored
+
+    def stored() -> Dataset | PerceptronError:
+        try:
+            return create(found, source.read_bytes())
+        except PerceptronError as error:  # the pool would print what it raises
+            return error
+
+    outcome: Dataset | PerceptronError = get_hub().threadpool.apply(stored)
+    if isinstance(outcome, PerceptronError):
+        raise outcome
+    return outcome
 
 
 @contextmanager

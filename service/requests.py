@@ -134,10 +134,11 @@ _KEY_AS_SENT = r"""^("[!#-~]{1,255}"|[!#-+\-.-~]{1,255})$"""
 def _one_key(header: str) -> str:
     """Take a key out of its quotes. Raises: BadRequest where there are several, as a list has."""
     key = header.strip()
-    is_quoted = key.startswith('"') and key.endswith('"')
-    if ('"' if is_quoted else ",") in key[1:-1]:
+    if re.fullmatch(_KEY_AS_SENT, key):
+        return key.strip('"')
+    if "," in key:
         raise BadRequest("Idempotency-Key: one is needed; one that has a comma goes in quotes")
-    return key.removeprefix('"').removesuffix('"')
+    return key
 
 
 class SubmitHeaders(LanguageHeaders):
@@ -147,7 +148,7 @@ class SubmitHeaders(LanguageHeaders):
         Annotated[
             str,
             BeforeValidator(_one_key),
-            StringConstraints(pattern=r"^[!-~]{1,255}$"),
+            StringConstraints(pattern=r"^[!#-~]{1,255}$"),
             WithJsonSchema({"type": "string", "pattern": _KEY_AS_SENT}),
         ]
         | None

@@ -9,7 +9,10 @@ from pathlib import Path
 from schemas.errors import DiskFull
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""What writing ends with where a disk, a quota or a process's share of it is used up."""
+"""
+What writing ends with where a disk, a quota or a process's share of it is used up. Polars tells the
+number in the text only.
+"""
 
 
 @contextmanager
@@ -25,6 +28,6 @@ def full_disk_told() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in FULL or any(f"(os error {code})" in str(error) for code in FULL):
             raise DiskFull from error
         raise

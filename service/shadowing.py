@@ -88,9 +88,13 @@ class TableComparison(NamedTuple):
         """
         if not self.shadows or not _table.acquire(blocking=False):
             return
-        directory = tempfile.TemporaryDirectory(prefix="perceptron-")  # outlives the request
-        source = self.asked.source.rename(Path(directory.name) / "rows")
-        threading.Thread(target=self._compare, args=(directory, source), daemon=True).start()
+        try:
+            directory = tempfile.TemporaryDirectory(prefix="perceptron-")  # outlives the request
+            source = self.asked.source.rename(Path(directory.name) / "rows")
+            threading.Thread(target=self._compare, args=(directory, source), daemon=True).start()
+        except (OSError, RuntimeError) as error:  # no room, no thread: the answer is there
+            _table.release()
+            log.warning("shadows not asked", model=self.asked.name, error=str(error))
 
     def _compare(self, directory: "tempfile.TemporaryDirectory[str]", source: Path) -> None:
         name, version = self.asked.name, self.asked.version

@@ -407,14 +407,17 @@ def test_chunked_body_within_the_limit(deployment: Deployment) -> None:
     assert status_of_raw(deployment, "/predict", body, chunked=True) == 200
 
 
-def test_long_idempotency_key(deployment: Deployment) -> None:
-    """A key that cannot be kept is refused by its header's name."""
-    response = deployment.post("/jobs", {"dataset": "xor"}, Idempotency_Key="k" * 256)
+@pytest.mark.parametrize("key", ["k" * 256, '"half', 'half"', 'both""', '"'])
+def test_bad_idempotency_key(deployment: Deployment, key: str) -> None:
+    """A key that cannot be kept, or is not quoted well, is refused by its header's name."""
+    response = deployment.post("/jobs", {"dataset": "xor"}, Idempotency_Key=key)
     assert response.status_code == 422
     assert response.json()["errors"][0]["parameter"] == "Idempotency-Key"
 
 
-@pytest.mark.parametrize("keys", [("one", "two"), ("one", "one"), ('"one"', '"two"'), ("one,two",)])
+@pytest.mark.parametrize(
+    "keys", [("one", "two"), ("one", "one"), ('"one"', '"two"'), ("one,two",), (",",)]
+)
 def test_several_idempotency_keys(deployment: Deployment, keys: tuple[str, ...]) -> None:
     """Of two keys none is chosen: whoever sent them, or joined them on the way, is told."""
     headers = [("Idempotency-Key", key) for key in keys]

@@ -1,5 +1,6 @@
 """What jobs need goes away for a while: requests are refused or accepted, and nothing is lost."""
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -83,6 +84,21 @@ def test_full_disk_of_uploads(small_disk: Path, new_deployment: Start) -> None:
         assert "no room" in response.json()["detail"]
     assert deployment.get("/datasets/full").status_code == 404
     assert set(small_disk.iterdir()) == before
+    features = [[0, 0, 0, 0], [1, 1, 1, 1]]
+    wide = {"features": features, "targets": [0, 1]}
+    job = deployment.submit(dataset=wide, model="wide", training={"epochs": 1})
+    assert deployment.finished(job)["status"] == "succeeded"
+    rows, csv_back = b"x1,x2,x3,x4\n" + b"1,2,3,4\n" * 450_000, csv | {"Accept": "text/csv"}
+    written = deployment.client.post("/predict?model=wide", content=rows, headers=csv_back)
+    assert written.status_code == 507, written.text
+    with (small_disk / "ballast").open("wb", buffering=0) as ballast:
+        with contextlib.suppress(OSError):
+            while True:
+                ballast.write(bytes(4_096))
+        for path in ("/metrics", "/openapi.json", "/v2/models/xor/stats", "/gates"):
+            assert deployment.get(path).status_code == 200, path
+        assert deployment.post("/predict", {"model": "xor", "inputs": [[0, 1]]}).is_success
+    (small_disk / "ballast").unlink()
     small = b"x,y\n0,0\n1,1\n"
     stored = deployment.client.post("/datasets?name=full", content=small, headers=csv)
     assert stored.status_code == 201, stored.text

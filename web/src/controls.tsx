@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { type Dataset, type Derived, isFinal, type Job, send } from "./api";
-import { chosenDerived, chosenFeatures, derivable, storeSample, usable } from "./data";
+import { chosenDerived, chosenFeatures, offered, storeSample, usable } from "./data";
 import { Choice, NumberField, Slider, TextField } from "./fields";
 import { derivedName } from "./network";
 import type { Run } from "./run";
@@ -82,7 +82,7 @@ export function Controls({ setup, update, dataset, run }: Parts) {
       </div>
       <Trouble of={problem} />
       <fieldset class="plain" disabled={running}>
-      {dataset && <DerivedInputs among={derivable(setup, dataset)} chosen={setup.derived} onChange={(derived) => set({ derived, job: "" })} />}
+      {dataset && <DerivedInputs among={offered(setup, dataset)} chosen={setup.derived} onChange={(derived) => set({ derived, job: "" })} />}
       <Layers layers={setup.layers} onChange={(layers) => set({ layers, job: "" })} />
       <div class="fields">
         <Choice label={texts.activation} value={setup.activation} among={ACTIVATIONS.map((one) => [one, one] as const)} onChoose={(activation) => set({ activation, job: "" })} />

@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { all, type Call, type Column, type Dataset, type DatasetSummary, type Derived, get, type Page, Problem, send } from "./api";
 import { NumberField, Scroll, Slider } from "./fields";
-import { spelled } from "./network";
+import { derivedName, spelled } from "./network";
 import { hasClasses, SAMPLES, sampleCall, sampleName, type Sample, SHAPES, SURFACES, type Setup } from "./setup";
 import { CopyCurl, type Loaded, Trouble, useLoaded, useTexts } from "./shell";
 
@@ -360,6 +360,13 @@ export function derivable(setup: Setup, dataset: Dataset): Derived[] {
     { function: "square", of: [one] }, { function: "square", of: [two] }, { function: "product", of: [one, two] },
     { function: "sine", of: [one] }, { function: "sine", of: [two] },
   ];
+}
+
+/** What can be derived, and what is derived already, whatever has become of its features since. */
+export function offered(setup: Setup, dataset: Dataset): Derived[] {
+  const possible = derivable(setup, dataset);
+  const names = new Set(possible.map(derivedName));
+  return [...possible, ...chosenDerived(setup, dataset).filter((one) => !names.has(derivedName(one)))];
 }
 
 /** What is derived from the features that are in, in the order that it was chosen. */

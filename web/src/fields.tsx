@@ -1,7 +1,7 @@
 /** Labelled fields. */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 interface Named {
   label: string;
@@ -60,13 +60,28 @@ export function NumberField(
   );
 }
 
-/** A number that is dragged; what it is goes on when it is let go. */
+const SETTLED_MS = 250;
+
+/** A number that is dragged, or moved by keys; what it is goes on when it has been let be, or is left. */
 export function Slider(
   props: Named & { value: number; low: number; high: number; step: number; spell?: (value: number) => string; onChange: (value: number) => void },
 ) {
   const { label, value, low, high, step, spell = String, onChange } = props;
   const [shown, setShown] = useState(value);
-  useEffect(() => setShown(value), [value]);
+  const moved = useRef<{ to: number; timer: number } | null>(null);
+  const settle = () => {
+    if (!moved.current) return;
+    const { to, timer } = moved.current;
+    clearTimeout(timer);
+    moved.current = null;
+    onChange(to);
+  };
+  const latest = useRef(settle);
+  latest.current = settle;
+  useEffect(() => {
+    if (!moved.current) setShown(value);
+  }, [value]);
+  useEffect(() => () => clearTimeout(moved.current?.timer), []);
   return (
     <label class="field">
       <span>{label} <strong class="number">{spell(shown)}</strong></span>
@@ -78,7 +93,12 @@ export function Slider(
         value={shown}
         aria-valuetext={spell(shown)}
         onInput={(event) => setShown(Number(event.currentTarget.value))}
-        onChange={(event) => onChange(Number(event.currentTarget.value))}
+        onChange={(event) => {
+          clearTimeout(moved.current?.timer);
+          const timer = window.setTimeout(() => latest.current(), SETTLED_MS);
+          moved.current = { to: Number(event.currentTarget.value), timer };
+        }}
+        onBlur={settle}
       />
     </label>
   );
