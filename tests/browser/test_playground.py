@@ -416,6 +416,34 @@ def test_a_surface_is_learned(opened: Callable[..., Opened], deployment: Deploym
     view.picture("playground-surface")
 
 
+def test_derived_inputs_of_more_than_two_features(opened: Callable[..., Opened]) -> None:
+    """What is derived already can be dropped, also where nothing more can be derived."""
+    view = opened()
+    page = view.go("#/playground?data=parity-3&derived=square/x1")
+    button = page.get_by_role("button", name="x1²")
+    expect(button).to_have_attribute("aria-pressed", "true")
+    button.click()
+    expect(button).to_have_count(0)
+    assert "derived" not in page.url
+
+
+def test_a_slider_that_keys_move(opened: Callable[..., Opened], deployment: Deployment) -> None:
+    """Each press counts, and only the table of the last one is stored."""
+    view = opened()
+    page = view.go("#/playground?data=moons~170~0.1~2~5")
+    page.wait_for_selector(".diagram")
+    noise = page.get_by_label("Noise")
+    noise.focus()
+    for _ in range(6):
+        noise.press("ArrowRight")
+    page.wait_for_url("**moons%7E170%7E0.4%7E2%7E5**")
+    last = "moons-170-n0_4-c2-s5"
+    eventually(lambda: deployment.get(f"/datasets/{last}").status_code == 200)
+    found = deployment.get("/datasets?limit=100").json()["data"]
+    names = {one["name"] for one in found if one["name"].startswith("moons-170")}
+    assert names == {"moons-170-n0_1-c2-s5", last}
+
+
 def test_a_unit_that_is_pointed_at_is_shown_over_the_plane(opened: Callable[..., Opened]) -> None:
     """In place of the answer, while it is pointed at, with its bias told."""
     view = opened()
