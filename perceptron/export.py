@@ -25,7 +25,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 from perceptron.frames import FAR_FROM_ZERO
 from perceptron.layers import FloatArray, Layers
 from perceptron.onnx_nodes import Graph, add_network, onnx_type
-from perceptron.preprocessing import places_of
+from perceptron.preprocessing import places_by_name
 from schemas.preprocessing import (
     BooleanFeature,
     CategoricalFeature,
@@ -216,13 +216,12 @@ def _with_derived(graph: Graph, preprocessing: Preprocessing, row: str) -> str:
     """Put the derived inputs behind the others, computed in doubles. Shapes: → (N, width)."""
     if not preprocessing.derived:
         return row
-    starts = [place.start for place in places_of(preprocessing)]
-    columns = dict(zip(preprocessing.feature_names, starts, strict=True))
+    places = places_by_name(preprocessing)
     wide = graph.cast(row, np.float64)
     parts = []
     for derived in preprocessing.derived:
         first, *others = (
-            graph.node("Gather", wide, graph.constant([columns[name]], "column"), axis=1)
+            graph.node("Gather", wide, graph.constant([places[name].start], "column"), axis=1)
             for name in derived.of
         )
         if derived.function == "sine":

@@ -177,6 +177,11 @@ def places_of(preprocessing: Preprocessing) -> tuple[slice, ...]:
     return tuple(slice(start, end) for start, end in pairwise([0, *ends]))
 
 
+def places_by_name(preprocessing: Preprocessing) -> dict[str, slice]:
+    """Say which of the network's inputs each feature becomes, by the feature's name."""
+    return dict(zip(preprocessing.feature_names, places_of(preprocessing), strict=True))
+
+
 def with_derived(
     preprocessing: Preprocessing, encoded: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
@@ -188,12 +193,11 @@ def with_derived(
     """
     if not preprocessing.derived:
         return encoded
-    starts = [place.start for place in places_of(preprocessing)]
-    column = dict(zip(preprocessing.feature_names, starts, strict=True))
+    places = places_by_name(preprocessing)
     found = np.empty((len(encoded), preprocessing.width), np.float32)
     found[:, : encoded.shape[1]] = encoded
     for place, derived in enumerate(preprocessing.derived, encoded.shape[1]):
-        values = [encoded[:, column[name]].astype(np.float64) for name in derived.of]
+        values = [encoded[:, places[name].start].astype(np.float64) for name in derived.of]
         with np.errstate(invalid="ignore"):  # what is not finite is refused as the feature's
             is_sine = derived.function == "sine"
             x = np.sin(np.pi * values[0]) if is_sine else values[0] * values[-1]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from perceptron import inference
 from perceptron.frames import Column, Frame
 from perceptron.layers import FloatArray, Layers, parameter_counts
-from perceptron.preprocessing import encode_columns, places_of, with_derived
+from perceptron.preprocessing import encode_columns, places_by_name, with_derived
 from perceptron.splitting import Parts, split
 from schemas.dataset import ToldCell
 from schemas.errors import InvalidField
@@ -198,7 +198,7 @@ def _outputs(
     usual: Mapping[str, ToldCell],
 ) -> Iterator[FloatArray]:
     """Give the outputs row by row of the plane, some at a time."""
-    places = dict(zip(preprocessing.feature_names, places_of(preprocessing), strict=True))
+    places = places_by_name(preprocessing)
     plain = preprocessing.model_copy(update={"derived": ()})
     base = encode_columns(plain, {n: [cell] for n, cell in usual.items()}, slice(0, 1))
     x, y = axes

@@ -18,16 +18,18 @@ AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")
 VersionNumber = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 
 
-def _read_number(text: object) -> object:
-    """Take a number as it is written by us for one: not 01, 1.0 or +1."""
-    is_number = isinstance(text, str) and _NUMBER.fullmatch(text)
-    return int(text) if is_number else text  # type: ignore[call-overload]
+def read_version(text: str) -> int | str:
+    """Take a number as it is written by us for one, not 01, 1.0 or +1; anything else stays text."""
+    return int(text) if _NUMBER.fullmatch(text) else text
 
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,19}")
 _StrictNumber = Annotated[int, Strict(), Field(ge=1, le=MAX_INTEGER)]
 
-VersionText = Annotated[_StrictNumber | AliasName, BeforeValidator(_read_number)]
+VersionText = Annotated[
+    _StrictNumber | AliasName,
+    BeforeValidator(lambda value: read_version(value) if isinstance(value, str) else value),
+]
 """A version's number or an alias, in a path or a query."""
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")]
 """A token by RFC 9110, 5.1."""

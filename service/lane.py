@@ -6,7 +6,6 @@ does not know, and whatever it would have to refuse, goes on to Flask whole, bod
 is one place that says what is wrong, and Flask's answers are those of the lane.
 """
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -19,6 +18,7 @@ from werkzeug.wsgi import ClosingIterator
 
 from perceptron.preprocessing import as_numbers
 from schemas.media_types import JSON
+from schemas.model import read_version
 from schemas.prediction import ModelReference, PredictRequest
 from schemas.settings import Settings
 from service import hosts, inference, memory
@@ -41,7 +41,6 @@ _ROUTES: Mapping[int, str] = {
     7: "/v2/models/<name>/versions/<version>/infer",
 }
 """The route of a path by its number of parts."""
-_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 MANY_BYTES = 1_000
 """Of a body whose rows may be read all at once in less time."""
@@ -113,7 +112,7 @@ class Lane:
         route = _ROUTES.get(len(parts))
         if route is None or not self._is_plain(environ):
             return None
-        reference = _reference(parts[5]) if len(parts) == 7 else None
+        reference = read_version(parts[5]) if len(parts) == 7 else None
         asked = Asked(
             environ.get("HTTP_INFERENCE_HEADER_CONTENT_LENGTH"),
             environ.get("HTTP_CONTENT_ENCODING", ""),
@@ -184,8 +183,3 @@ def _has_only_numbers(body: bytes) -> bool:
     """Whether nothing behind the name of the rows can be a text, `true`, `false` or `null`."""
     start = body.find(b'"inputs"') + len(b'"inputs"')
     return b"\\" not in body and all(body.find(mark, start) < 0 for mark in (b'"', b"u", b"l"))
-
-
-def _reference(part: str) -> int | str:
-    """Take a part of the path for a version's number, or for an alias."""
-    return int(part) if _NUMBER.fullmatch(part) else part

@@ -47,14 +47,13 @@ CENSUS_SECONDS = 1.0
 PATIENCE_SECONDS = 5.0
 """How long a scrape waits for the database."""
 
+COUNT_SECONDS = 0.2
+"""How long a process sums up what it counts, before it tells the others."""
+
 NEVER = float("-inf")
 
 Shadowed = Literal["agreed", "differed", "failed"]
 T = TypeVar("T")
-
-
-COUNT_SECONDS = 0.2
-"""How long a process sums up what it counts, before it tells the others."""
 
 
 class Answered(NamedTuple):

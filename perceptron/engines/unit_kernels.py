@@ -3,8 +3,9 @@ Whole epochs of a network that is one unit: rows lie across the lanes.
 
 In the layout of `kernels` such a network leaves all lanes but one empty. Here a tile is `LANES`
 rows, one column after the other: shape (inputs + 3, LANES); behind the features there are ones,
-which the bias weighs, the targets, and how much each row counts. Where rows are missing there are
-zeros. The weights are those of the unit, the bias last.
+which the bias weighs, the targets, and how much each row counts. Where rows are missing the ones
+and the counts are zeros, and what else stands there counts for nothing. The weights are those of
+the unit, the bias last.
 """
 
 from typing import Any

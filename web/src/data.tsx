@@ -352,7 +352,7 @@ export function usable(setup: Setup, dataset: Dataset): string[] {
 
 
 /** What can be derived from two features, where there are no more, and both are numbers. */
-export function derivable(setup: Setup, dataset: Dataset): Derived[] {
+function derivable(setup: Setup, dataset: Dataset): Derived[] {
   const [one, two, ...more] = usable(setup, dataset);
   const isCategorical = (name: string) => dataset.columns.some((column) => column.name === name && column.kind === "categorical");
   if (!one || !two || more.length || isCategorical(one) || isCategorical(two)) return [];
