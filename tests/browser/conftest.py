@@ -13,6 +13,7 @@ from playwright.sync_api import (
     Page,
     Playwright,
     Request,
+    expect,
     sync_playwright,
 )
 
@@ -23,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 PICTURES = ROOT / "build" / "pictures"
 """Where pictures of the pages are put, to be looked at."""
+PATIENCE_MS = 60_000
+"""How long a page may take: no test is about time, and machines may be busy."""
 SERIOUS = ("moderate", "serious", "critical")
 VIOLATIONS = """
 window.violations = [];
@@ -41,6 +44,7 @@ def missing(what: str) -> NoReturn:
 @pytest.fixture(scope="module")  # its event loop runs until it is closed: other tests have theirs
 def playwright() -> Iterator[Playwright]:
     """The driver of browsers."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as driver:
         yield driver
 
@@ -71,7 +75,7 @@ class Opened:
             permissions=["clipboard-read", "clipboard-write"],
             **{"reduced_motion": "reduce", **options},
         )
-        self.context.set_default_timeout(30_000)
+        self.context.set_default_timeout(PATIENCE_MS)
         self.context.add_init_script(VIOLATIONS)
         self.page: Page = self.context.new_page()
         self.url = url

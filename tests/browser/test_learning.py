@@ -77,7 +77,7 @@ def test_xor_by_gates_and_by_training(
     assert [(row[4], row[-1]) for row in told] == [("0", "0"), ("1", "1"), ("1", "1"), ("0", "0")]
     page.get_by_role("button", name="Train XOR").click()
     page.get_by_role("link", name="Open in the playground").wait_for()
-    expect(page.get_by_text("Good fit")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Good fit")).to_be_visible()
     page.get_by_role("link", name="Open in the playground").click()
     page.wait_for_selector(".status.succeeded")
     job = re.search(r"job=(job_\w+)", page.url)

@@ -39,9 +39,9 @@ def test_jobs_change_as_they_go(
     view = opened(language)
     page = view.go("#/jobs")
     job = deployment.submit(**LONG)
-    expect(row(page, job).locator(".status.running")).to_be_visible(timeout=60_000)
+    expect(row(page, job).locator(".status.running")).to_be_visible()
     row(page, job).get_by_role("button", name=cancel).click()
-    expect(row(page, job).locator(".status.cancelled")).to_be_visible(timeout=60_000)
+    expect(row(page, job).locator(".status.cancelled")).to_be_visible()
     row(page, job).get_by_role("button", name=remove).click()
     view.accessible()
     page.get_by_role("button", name=confirm).click()
@@ -226,9 +226,9 @@ def test_a_job_that_is_deleted_meanwhile(
     view = opened()
     view.refusals.add(404)
     page = view.go(address.format(job))
-    expect(page.locator(".status.running")).to_be_visible(timeout=60_000)
+    expect(page.locator(".status.running")).to_be_visible()
     assert deployment.client.delete(f"/jobs/{job}").is_success
-    expect(page.get_by_role("alert")).to_have_text("The job has been deleted.", timeout=30_000)
+    expect(page.get_by_role("alert")).to_have_text("The job has been deleted.")
     expect(page.locator(".status.running")).to_have_count(0)
     expect(page.get_by_role("button", name=re.compile("^(Cancel|Stop)$"))).to_have_count(0)
 
