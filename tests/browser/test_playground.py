@@ -1,5 +1,6 @@
 """The playground's main paths: train, watch, scrub, stop, reload, upload, be refused."""
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Opened
 from tests.deployment import Deployment, eventually
@@ -414,6 +415,65 @@ def test_a_surface_is_learned(opened: Callable[..., Opened], deployment: Deploym
     assert job["metrics"]["train"]["r2"] > 0.97
     expect(page.locator(".figures")).to_contain_text("RMSE")
     view.picture("playground-surface")
+
+
+@pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ko", 390)])
+def test_the_last_dataset_stays_until_the_next_is_here(
+    opened: Callable[..., Opened], language: str, width: int
+) -> None:
+    """Another table takes a while: it is announced, the last one is dimmed, nothing is trained."""
+    loading = {"en": "Loading “iris”…", "ko": "“iris”을(를) 불러오는 중…"}[language]
+    view = opened(language, width)
+    page = view.go("#/playground?data=xor&epochs=50")
+    page.wait_for_selector(".points path")
+    train(page, language)
+    page.wait_for_selector(".verdict")
+    held: list[Route] = []
+    page.route("**/datasets/iris", lambda route: held.append(route))  # noqa: PLW0108  # needs attributes
+    with page.expect_request("**/datasets/iris"):
+        page.get_by_label({"en": "Dataset", "ko": "데이터셋"}[language]).select_option("iris")
+    expect(page.get_by_role("status").filter(has_text=loading)).to_be_visible()
+    results = page.locator(".middle > div")
+    expect(results).to_have_attribute("aria-busy", "true")
+    expect(page.locator(".points")).to_have_attribute("data-rows", "4")
+    assert colours(page, ".plane canvas") > 20
+    expect(page.get_by_role("button", name=WORDS[language]["train"])).to_be_disabled()
+    dim = "getComputedStyle(document.querySelector('.middle > .stale')).opacity === '0.4'"
+    page.wait_for_function(dim)
+    view.picture("playground-loading")
+    view.accessible()
+    held[0].continue_()
+    expect(page.locator(".points")).to_have_attribute("data-rows", "100")
+    expect(results).not_to_have_class("stale")
+    expect(page.get_by_role("status").filter(has_text=loading)).to_have_count(0)
+    expect(page.get_by_role("button", name=WORDS[language]["train"])).to_be_enabled()
+
+
+def test_a_dataset_that_cannot_be_loaded_leaves_nothing_stale(
+    opened: Callable[..., Opened],
+) -> None:
+    """What is wrong is said in its place; another try, when it is there, shows it."""
+    view = opened()
+    view.refusals.add(503)
+    page = view.go("#/playground?data=xor")
+    page.wait_for_selector(".points path")
+    refusal = json.dumps({"title": "Unavailable", "status": 503, "detail": "Not now."})
+    page.route(
+        "**/datasets/iris",
+        lambda route: route.fulfill(
+            status=503, body=refusal, content_type="application/problem+json"
+        ),
+        times=1,
+    )
+    page.get_by_label("Dataset").select_option("iris")
+    expect(page.locator(".side .trouble")).to_contain_text("Not now.")
+    expect(page.locator(".points")).to_have_count(0)
+    expect(page.locator(".columns")).to_have_count(0)
+    expect(page.locator(".diagram")).to_have_count(0)
+    expect(page.get_by_role("button", name="Train")).to_be_disabled()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".points")).to_have_attribute("data-rows", "100")
+    expect(page.locator(".trouble")).to_have_count(0)
 
 
 def test_derived_inputs_of_more_than_two_features(opened: Callable[..., Opened]) -> None:

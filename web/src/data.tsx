@@ -4,8 +4,8 @@ import { useEffect, useState } from "preact/hooks";
 import { all, type Call, type Column, type Dataset, type DatasetSummary, type Derived, get, type Page, Problem, send } from "./api";
 import { NumberField, Scroll, Slider } from "./fields";
 import { derivedName, spelled } from "./network";
-import { hasClasses, SAMPLES, sampleCall, sampleName, type Sample, SHAPES, SURFACES, type Setup } from "./setup";
-import { CopyCurl, type Loaded, Trouble, useLoaded, useTexts } from "./shell";
+import { datasetName, hasClasses, SAMPLES, sampleCall, sampleName, type Sample, SHAPES, SURFACES, type Setup } from "./setup";
+import { CopyCurl, Trouble, useLoaded, useTexts } from "./shell";
 
 const SAMPLE_NAME = new RegExp(`^(${SAMPLES.join("|")})-\\d+-n`);
 const SAMPLE = "~sample~";
@@ -73,10 +73,15 @@ interface Uploaded {
 interface Props {
   setup: Setup;
   update: (part: Partial<Setup>) => void;
-  dataset: Loaded<Dataset>;
+  dataset: Dataset | null;
+  /** Whether the dataset that is set is on its way: `dataset` is the one before. */
+  loading: boolean;
+  /** Why the dataset could not be loaded. */
+  problem: unknown;
+  again: () => void;
 }
 
-export function DataPanel({ setup, update, dataset }: Props) {
+export function DataPanel({ setup, update, dataset, loading, problem, again }: Props) {
   const texts = useTexts();
   const datasets = useLoaded(() => all<DatasetSummary>("/datasets"), []);
   const choose = (name: string) =>
@@ -128,9 +133,13 @@ export function DataPanel({ setup, update, dataset }: Props) {
           choose(dataset.name);
         }}
       />
-      <Trouble of={datasets.problem ?? dataset.problem} />
-      {dataset.value && (
-        <Columns setup={setup} update={update} dataset={dataset.value} recast={own && ((column, kind) => recast(own, column, kind))} />
+      <Trouble of={datasets.problem ?? problem} />
+      {problem !== null && <p><button type="button" onClick={again}>{texts.retry}</button></p>}
+      <p role="status" class="small soft loading">{loading ? texts.loadingDataset(datasetName(setup)) : ""}</p>
+      {dataset && (
+        <div class={loading ? "stale" : ""} inert={loading} aria-busy={loading}>
+          <Columns setup={setup} update={update} dataset={dataset} recast={own && ((column, kind) => recast(own, column, kind))} />
+        </div>
       )}
     </section>
   );

@@ -23,30 +23,52 @@ export function Playground({ parameters }: Address) {
   const { texts, language } = useChoices();
   const setup = useMemo(() => fromParameters(parameters), [parameters.toString()]);
   const update = useCallback((part: Partial<Setup>) => navigate(toAddress({ ...setup, ...part }), true), [setup]);
-  const name = datasetName(setup);
-  const dataset = useLoaded<Dataset>(async () => {
-    if (!setup.dataset) await storeSample(setup.sample);
-    return get<Dataset>(`/datasets/${encodeURIComponent(name)}`);
-  }, [name]);
-  const current = dataset.value?.name === name ? dataset.value : null;
+  const { found, again } = useDataset(setup);
   const run = useRun(setup.job, language);
   const running = isRunning(setup, run);
+  const now: Parts = { setup, update, dataset: found?.dataset ?? null, run };
+  /** What stays on the page while another dataset is loaded. */
+  const last = useRef<Parts | null>(null);
+  if (found) last.current = found.dataset && now;
+  const shown = last.current ?? now;
+  const stale = shown !== now;
   return (
     <>
       <h1 class="hidden">{texts.playground}</h1>
       <div class="playground">
         <div class="side">
           <fieldset class="plain" disabled={running}>
-            <Staged><DataPanel setup={setup} update={update} dataset={{ ...dataset, value: current }} /></Staged>
+            <Staged><DataPanel setup={setup} update={update} dataset={shown.dataset} loading={!found} problem={found?.problem ?? null} again={again} /></Staged>
           </fieldset>
         </div>
         <div class="middle">
-          <Controls setup={setup} update={update} dataset={current} run={run} />
-          <Results setup={setup} update={update} dataset={current} run={run} />
+          <Controls {...now} last={shown.dataset} />
+          <div class={stale ? "stale" : ""} inert={stale} aria-busy={stale}><Results {...shown} /></div>
         </div>
       </div>
     </>
   );
+}
+
+/** What came of loading a dataset. */
+interface Found {
+  name: string;
+  dataset: Dataset | null;
+  problem: unknown;
+}
+
+/** The dataset that is set; null while it is loaded. */
+function useDataset(setup: Setup): { found: Found | null; again: () => void } {
+  const name = datasetName(setup);
+  const { value, again } = useLoaded<Found>(async () => {
+    try {
+      if (!setup.dataset) await storeSample(setup.sample);
+      return { name, dataset: await get<Dataset>(`/datasets/${encodeURIComponent(name)}`), problem: null };
+    } catch (problem) {
+      return { name, dataset: null, problem };
+    }
+  }, [name]);
+  return { found: value?.name === name ? value : null, again };
 }
 
 /** Which record is shown: the last one, or another while the slider or the replay says so. */

@@ -38,6 +38,7 @@ const en = {
   // data
   data: "Data",
   dataset: "Dataset",
+  loadingDataset: (name: string) => `Loading “${name}”…`,
   sampled: "Drawn points",
   truthTables: "Gates (truth tables)",
   tables: "Tables",
@@ -287,6 +288,7 @@ const ko: Texts = {
   none: "없음",
   data: "데이터",
   dataset: "데이터셋",
+  loadingDataset: (name) => `“${name}”을(를) 불러오는 중…`,
   sampled: "뽑은 점",
   truthTables: "게이트 (진리표)",
   tables: "표",
