@@ -6,7 +6,7 @@ import { Confusion } from "./confusion";
 import { Controls, guessedInputs, isRunning, type Parts } from "./controls";
 import { short } from "./curves";
 import { chosenDerived, DataPanel, storeSample, usable } from "./data";
-import { Diagram } from "./diagram";
+import { Diagram, unitNames } from "./diagram";
 import { Check, Choice } from "./fields";
 import { CurvesCard } from "./history";
 import { Lacking } from "./jobs";
@@ -16,6 +16,7 @@ import { type Run, useRun } from "./run";
 import { datasetName, fromParameters, type Setup, toAddress } from "./setup";
 import { type Address, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
 import { Staged } from "./staged";
+import { useWhatIf, WhatIf } from "./whatif";
 
 const REPLAY_SECONDS = 5;
 
@@ -225,13 +226,27 @@ function usePoints(rows: Rows | null, axes: { x: Axis; y: Axis } | null, scale: 
   }, [rows, axes, scale]);
 }
 
+/** The unit that is held, and whether the plane shows what it gives; none of another network. */
+function usePin(network: string) {
+  const [state, setState] = useState<{ network: string; unit: Unit; input: number | null; isShown: boolean } | null>(null);
+  const current = state?.network === network ? state : null;
+  return {
+    unit: current?.unit ?? null,
+    input: current?.input ?? null,
+    isShown: current?.isShown ?? false,
+    set: (unit: Unit | null, input?: number) => setState(unit && { network, unit, input: input ?? null, isShown: input === undefined }),
+    show: (isShown: boolean) => setState((last) => last && { ...last, isShown }),
+  };
+}
+
 function Results(parts: Parts) {
   const { setup, update, dataset, run } = parts;
   const texts = useTexts();
   const replay = useReplay(run, setup.job);
   const rows = useRows(parts);
   const record = run.records[replay.shown];
-  const layers = useLayers(run, rows, record?.epoch);
+  const trained = useLayers(run, rows, record?.epoch);
+  const { layers, edits, change, restore } = useWhatIf(trained);
   const scale = useScale(rows);
   const axes = useAxes(setup, dataset, rows);
   const points = usePoints(rows, axes, scale);
@@ -242,7 +257,10 @@ function Results(parts: Parts) {
     : null;
   const inputs = rows?.preprocessing;
   const plane = useMemo(() => (axes && inputs ? { inputs, x: axes.x, y: axes.y } : null), [axes, inputs]);
-  const [unit, setUnit] = useState<Unit | null>(null);
+  const names = rows?.exact || !dataset ? rows && inputNames(rows.preprocessing) : guessedInputs(setup, dataset);
+  const [pointed, setPointed] = useState<Unit | null>(null);
+  const pin = usePin([names, units].join());
+  const held = layers ? pin.unit : null;
   const outputs = scale.task === "multiclass" ? (scale.classes ?? []).map(spelled) : [rows?.preprocessing.target.name ?? "y"];
   return (
     <>
@@ -254,26 +272,51 @@ function Results(parts: Parts) {
             <Staged>
               <Diagram
                 units={units}
-                inputs={rows!.exact || !dataset ? inputNames(rows!.preprocessing) : guessedInputs(setup, dataset)}
+                inputs={names!}
                 outputs={outputs}
                 layers={layers}
                 plane={plane}
-                onPoint={setUnit}
+                onPoint={setPointed}
+                pinned={held}
+                onPin={pin.set}
               />
             </Staged>
+          )}
+          {held && held.layer > 0 && (
+            <WhatIf
+              unit={held}
+              inputs={held.layer === 1 ? names! : unitNames(held.layer - 1, units![held.layer - 1]!)}
+              trained={trained!}
+              layers={layers!}
+              edits={edits}
+              focus={pin.input}
+              onChange={(edit) => {
+                // What the network answers is what is asked; who wants to see the unit says so.
+                if (!edits.length) pin.show(false);
+                change(edit);
+              }}
+              onRestore={restore}
+              onClose={() => pin.set(null)}
+            />
           )}
         </div>
         <CurvesCard setup={setup} update={update} run={run} shown={record?.epoch ?? null} onPick={(epoch) => replay.go(run.records.findIndex((one) => one.epoch === epoch))} />
         </div>
         <div class="column">
         <section class="card output" aria-labelledby="region-title">
-          <h2 id="region-title">{texts.region}</h2>
+          <h2 id="region-title">{texts.region}{edits.length > 0 && <> <span class="badge">{texts.whatIf}</span></>}</h2>
           {axes && plane && rows ? (
             <>
               {axes.names.length > 2 && (
                 <div class="fields axes">
                   <Choice label={texts.horizontal} value={axes.x.name} among={axes.names.map((name) => [name, name] as const)} onChoose={(x) => update({ x })} />
                   <Choice label={texts.vertical} value={axes.y.name} among={axes.names.filter((name) => name !== axes.x.name).map((name) => [name, name] as const)} onChoose={(y) => update({ y })} />
+                </div>
+              )}
+              {held && (
+                <div class="row small" role="group" aria-label={texts.shownInRegion}>
+                  <button type="button" aria-pressed={!pin.isShown} onClick={() => pin.show(false)}>{texts.networkAnswer}</button>
+                  <button type="button" aria-pressed={pin.isShown} onClick={() => pin.show(true)}>{texts.unitShown(held.name)}</button>
                 </div>
               )}
               <Staged>
@@ -287,7 +330,7 @@ function Results(parts: Parts) {
                   hard={setup.hard}
                   threshold={threshold}
                   told={(output) => output * rows.scale + rows.mean}
-                  unit={unit}
+                  unit={pointed ?? (pin.isShown ? held : null)}
                 />
               </Staged>
               <div class="row small">
@@ -300,7 +343,7 @@ function Results(parts: Parts) {
             </>
           ) : rows && <p class="soft">{texts.noRegion}</p>}
         </section>
-        {run.rows && <Staged><Confusion run={run} rows={run.rows} layers={layers} threshold={threshold} onThreshold={setThreshold} /></Staged>}
+        {run.rows && <Staged><Confusion run={run} rows={run.rows} layers={layers} isWhatIf={edits.length > 0} threshold={threshold} onThreshold={setThreshold} /></Staged>}
         <Verdict run={run} />
         </div>
       </div>
