@@ -100,6 +100,7 @@ def test_the_region_is_scrubbed_along_the_epochs(opened: Callable[..., Opened]) 
     view = opened()
     page = view.go("")
     page.wait_for_selector(".diagram")
+    expect(page.get_by_role("button", name="One record on")).to_have_count(0)  # nothing to step
     train(page)
     page.wait_for_selector(".verdict")
     picture = PLANE
@@ -109,10 +110,17 @@ def test_the_region_is_scrubbed_along_the_epochs(opened: Callable[..., Opened]) 
     assert epoch(page) == 0
     page.wait_for_function(f"last => {picture} !== last", arg=last)  # drawn with the next frame
     first = page.evaluate(picture)
-    page.get_by_role("button", name="One record on").click()
+    on, back = (page.get_by_role("button", name=f"One record {way}") for way in ("on", "back"))
+    on.focus()
+    on.press("Enter")
     assert epoch(page) == 2
-    page.get_by_role("button", name="One record back").click()
+    back.focus()
+    back.press("Space")
     assert epoch(page) == 0
+    expect(back).to_have_attribute("aria-disabled", "true")
+    back.press("Space")  # nothing is before the first one; who holds the key stays here
+    assert epoch(page) == 0
+    expect(back).to_be_focused()
     page.wait_for_function(f"first => {picture} === first", arg=first)
     page.get_by_role("button", name="Play", exact=True).click()
     expect(page.locator(".epoch strong")).to_have_text("399")

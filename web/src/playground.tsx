@@ -112,7 +112,9 @@ function useReplay(run: Run, jobId: string) {
     setPlaying(false);
     setAt(place >= last ? null : Math.max(0, place));
   };
-  return { shown, playing, setPlaying, go, last };
+  /** One record back or on, where there is one. */
+  const step = (by: 1 | -1) => shown + by >= 0 && shown + by <= last && go(shown + by);
+  return { shown, playing, setPlaying, go, step, last };
 }
 
 /** The preprocessing of a job; before there is one, as the whole table would have it. */
@@ -379,8 +381,8 @@ function Progress({ setup, run, replay }: { setup: Setup; run: Run; replay: Retu
         <button type="button" aria-label={replay.playing ? texts.pause : texts.play} onClick={() => replay.setPlaying(!replay.playing)} disabled={replay.last < 1}>
           {replay.playing ? "❚❚" : "▶"}
         </button>
-        <button type="button" aria-label={texts.stepBack} onClick={() => replay.go(replay.shown - 1)} disabled={replay.shown < 1}>◂</button>
-        <button type="button" aria-label={texts.stepOn} onClick={() => replay.go(replay.shown + 1)} disabled={replay.shown >= replay.last}>▸</button>
+        <button type="button" aria-label={texts.stepBack} onClick={() => replay.step(-1)} aria-disabled={replay.shown < 1}>◂</button>
+        <button type="button" aria-label={texts.stepOn} onClick={() => replay.step(1)} aria-disabled={replay.shown >= replay.last}>▸</button>
         <input
           class="grow"
           type="range"
