@@ -422,6 +422,22 @@ def test_a_surface_is_learned(opened: Callable[..., Opened], deployment: Deploym
     assert job["training"]["l1_penalty"] == 0.001
     assert job["metrics"]["train"]["r2"] > 0.97
     expect(page.locator(".figures")).to_contain_text("RMSE")
+    goals = [row["target"] for row in deployment.get(f"/jobs/{job['id']}/rows").json()["data"]]
+    low, high = (float(text) for text in page.locator(".scale-key .number").all_inner_texts())
+    assert low == pytest.approx(min(goals), rel=0.01)
+    assert high == pytest.approx(max(goals), rel=0.01)
+    # The two ends of the key are colours of the plane, which has no others beyond them.
+    ends = page.locator(".scale-key stop").evaluate_all(
+        "stops => [stops[0], stops.at(-1)].map(one => one.getAttribute('stop-color'))"
+    )
+    shades = page.locator(".plane canvas").evaluate(
+        """c => { const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height);
+        return [...data.keys()].filter(at => at % 4 === 0)
+            .map(at => `rgb(${[...data.slice(at, at + 3)].join(' ')})`); }"""
+    )
+    assert set(ends) <= set(shades)
+    expect(page.get_by_role("img", name="Colours of")).to_be_visible()
+    view.accessible()
     view.picture("playground-surface")
 
 

@@ -11,7 +11,7 @@ import { Check, Choice } from "./fields";
 import { CurvesCard } from "./history";
 import { Lacking } from "./jobs";
 import { explained, fromParameters as layersOf, fromSnapshot, inputNames, inputWidth, type Layer, padded, spelled, widths } from "./network";
-import { asNumber, type Axis, classColour, between, PartKeys, type Point, Region, type Scale, type Unit } from "./region";
+import { asNumber, type Axis, classColour, between, PartKeys, type Point, Region, type Scale, ScaleKey, type Unit } from "./region";
 import { type Run, useRun } from "./run";
 import { datasetName, fromParameters, type Setup, toAddress } from "./setup";
 import { type Address, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
@@ -258,6 +258,8 @@ function Results(parts: Parts) {
     ? widths(rows.exact || !dataset ? inputWidth(rows.preprocessing) : guessedInputs(setup, dataset).length, network?.hidden_layers ?? setup.layers, rows.preprocessing.target)
     : null;
   const inputs = rows?.preprocessing;
+  /** What a number of the network is in the target's own unit. */
+  const told = (output: number) => output * (rows?.scale ?? 1) + (rows?.mean ?? 0);
   const plane = useMemo(() => (axes && inputs ? { inputs, x: axes.x, y: axes.y } : null), [axes, inputs]);
   const names = rows?.exact || !dataset ? rows && inputNames(rows.preprocessing) : guessedInputs(setup, dataset);
   const [pointed, setPointed] = useState<Unit | null>(null);
@@ -331,12 +333,16 @@ function Results(parts: Parts) {
                   scale={scale}
                   hard={setup.hard}
                   threshold={threshold}
-                  told={(output) => output * rows.scale + rows.mean}
+                  told={told}
                   unit={pointed ?? (pin.isShown ? held : null)}
                 />
               </Staged>
               <div class="row small">
-                <ClassKeys scale={scale} />
+                {scale.task === "regression" ? (
+                  <ScaleKey title={rows.preprocessing.target.name} values={{ low: told(scale.values.low), high: told(scale.values.high) }} />
+                ) : (
+                  <ClassKeys scale={scale} />
+                )}
                 <PartKeys parts={new Set(rows.rows.map((row) => row.part))} />
                 {scale.task !== "regression" && <Check label={texts.hard} checked={setup.hard} onChange={(hard) => update({ hard })} />}
               </div>
@@ -354,7 +360,6 @@ function Results(parts: Parts) {
 }
 
 function ClassKeys({ scale }: { scale: Scale }) {
-  if (scale.task === "regression") return null;
   return (
     <>
       {(scale.classes ?? []).slice(0, 10).map((label, at) => (

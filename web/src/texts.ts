@@ -111,6 +111,7 @@ const en = {
   // output
   region: "Decision region",
   regionOf: (x: string, y: string) => `What the network answers over ${x} and ${y}`,
+  coloursFrom: (name: string, low: string, high: string) => `Colours of ${name} from ${low} to ${high}`,
   horizontal: "Horizontal",
   vertical: "Vertical",
   trainPoints: "training",
@@ -368,6 +369,7 @@ const ko: Texts = {
   lacking: { no_worker: (queue) => `대기열 “${queue}”의 워커가 하나도 돌고 있지 않습니다` },
   region: "결정 영역",
   regionOf: (x, y) => `${x}, ${y} 평면에서 신경망의 답`,
+  coloursFrom: (name, low, high) => `${low}부터 ${high}까지 ${name}의 색`,
   horizontal: "가로",
   vertical: "세로",
   trainPoints: "학습",
