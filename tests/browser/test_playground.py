@@ -701,6 +701,7 @@ def test_kinds_of_columns_are_changed_before_training(
     expect(page.locator(".side .good")).to_contain_text(f"“{file.stem}-2”")
     page.get_by_role("button", name=words[1]).click()
     expect(page.get_by_role("button", name=words[1])).to_have_count(0)
+    expect(page.get_by_role("combobox", name=re.compile("(Role|역할): row$"))).to_be_focused()
     view.accessible()
     view.picture("playground-kinds")
     train(page, language)

@@ -1,6 +1,6 @@
 /** Choosing what to learn from: a gate, drawn points, a built-in table, or a file of one's own. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { all, type Call, type Column, type Dataset, type DatasetSummary, type Derived, get, type Page, Problem, send } from "./api";
 import { NumberField, Scroll, Slider } from "./fields";
 import { derivedName, spelled } from "./network";
@@ -257,6 +257,7 @@ function Columns({ setup, update, dataset, recast }: ColumnsProps) {
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
   useEffect(() => setProblem(null), [dataset.name]);
+  const roles = useRef(new Map<string, HTMLSelectElement>());
   const change = async (name: string, kind: Column["kind"]) => {
     setBusy(true);
     setProblem(null);
@@ -269,6 +270,11 @@ function Columns({ setup, update, dataset, recast }: ColumnsProps) {
     const without = setup.without.filter((other) => other !== name);
     if (chosen === "target") update({ target: name === dataset.target ? "" : name, without, job: "" });
     else update({ without: chosen === "unused" ? [...without, name] : without, job: "" });
+  };
+  /** Take what names the rows out; its button goes, and who pressed it comes to where that is undone. */
+  const leaveOut = (name: string) => {
+    roles.current.get(name)?.focus();
+    assign(name, "unused");
   };
   const notes = dataset.columns.filter((column) => column.note);
   const identifiers = dataset.columns.filter((column) => role(column.name) === "feature" && looksLikeIdentifier(column, dataset.rows));
@@ -303,6 +309,7 @@ function Columns({ setup, update, dataset, recast }: ColumnsProps) {
                 <td>
                   {column.kind === "text" ? texts.unused : (
                     <select
+                      ref={(select) => void (select ? roles.current.set(column.name, select) : roles.current.delete(column.name))}
                       aria-label={`${texts.role}: ${column.name}`}
                       value={role(column.name)}
                       disabled={role(column.name) === "target"}
@@ -324,7 +331,7 @@ function Columns({ setup, update, dataset, recast }: ColumnsProps) {
       {identifiers.map(({ name }) => (
         <p class="small bad">
           {name}: {texts.identifier}{" "}
-          <button type="button" class="quiet" onClick={() => assign(name, "unused")}>{texts.leaveOut(name)}</button>
+          <button type="button" class="quiet" onClick={() => leaveOut(name)}>{texts.leaveOut(name)}</button>
         </p>
       ))}
       {!recast && !dataset.built_in && setup.dataset && <p class="small soft">{texts.kindsByFile}</p>}

@@ -203,7 +203,7 @@ export function Diagram({ units, inputs, outputs, layers, plane, onPoint, pinned
         <canvas ref={canvas} width={SHARPNESS * width} height={SHARPNESS * height} aria-hidden="true" />
         </div>
       </div>
-      <p class="readout small soft" aria-hidden="true">{spot ?? pinned ? tell((spot ?? pinned)!) : onPin ? texts.unitHint : texts.edgeHint}</p>
+      <p class="readout small soft" aria-hidden="true">{spot ?? pinned ? tell((spot ?? pinned)!) : known && onPin ? texts.unitHint : texts.edgeHint}</p>
       {known && known.every((layer) => layer.weight.length <= 400) && <Numbers layers={known} name={name} />}
     </div>
   );
