@@ -511,6 +511,24 @@ def test_derived_inputs_of_more_than_two_features(opened: Callable[..., Opened])
     assert "derived" not in page.url
 
 
+@pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ko", 390)])
+def test_what_cannot_be_derived_is_told(
+    opened: Callable[..., Opened], deployment: Deployment, language: str, width: int
+) -> None:
+    """An address may ask for what is no function, or of no feature: it is named, the rest done."""
+    view = opened(language, width)
+    asked = "&".join(f"derived={one}" for one in ("cube.x1", "square.age", "sine.x1"))
+    page = view.go(f"#/playground?data=xor&epochs=20&{asked}")
+    note = page.get_by_role("status").filter(has_text="cube.x1, age²")
+    expect(note).to_be_visible()
+    view.accessible()
+    view.picture("playground-not-derived")
+    train(page, language)
+    page.wait_for_selector(".status.succeeded")
+    told = deployment.get(f"/jobs/{job_of(page, deployment)['id']}/rows").json()["preprocessing"]
+    assert told["derived"] == [{"function": "sine", "of": ["x1"]}]
+
+
 def test_a_slider_that_keys_move(opened: Callable[..., Opened], deployment: Deployment) -> None:
     """Each press counts, and only the table of the last one is stored."""
     view = opened()

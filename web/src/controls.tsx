@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { type Dataset, type Derived, isFinal, type Job, send } from "./api";
-import { chosenDerived, chosenFeatures, offered, storeSample, usable } from "./data";
+import { chosenDerived, chosenFeatures, impossibleDerived, offered, storeSample, usable } from "./data";
 import { Choice, NumberField, Slider, TextField } from "./fields";
 import { derivedName } from "./network";
 import type { Run } from "./run";
@@ -36,15 +36,18 @@ export function guessedInputs(setup: Setup, dataset: Dataset): string[] {
   return [...own, ...chosenDerived(setup, dataset).map(derivedName)];
 }
 
-export function Controls({ setup, update, dataset, run, last }: Parts & {
+export function Controls({ setup, update, dataset, run, last, unread }: Parts & {
   /** The dataset that is still shown while another one is loaded. */
   last: Dataset | null;
+  /** What the address says of derived inputs and cannot be read. */
+  unread: string[];
 }) {
   const texts = useTexts();
   const [problem, setProblem] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
   const inputs = dataset ? guessedInputs(setup, dataset).length : 2;
   const outputs = dataset ? guessedOutputs(dataset, setup.target || dataset.target) : 1;
+  const lost = [...unread, ...(dataset ? impossibleDerived(setup, dataset).map(derivedName) : [])];
   const weights = recordsWeights(setup, inputs, outputs);
   const call = trainCall(setup, dataset && chosenFeatures(setup, dataset), dataset ? chosenDerived(setup, dataset) : [], weights);
   const running = isRunning(setup, run);
@@ -90,6 +93,7 @@ export function Controls({ setup, update, dataset, run, last }: Parts & {
           <DerivedInputs among={offered(setup, last)} chosen={setup.derived} onChange={(derived) => set({ derived, job: "" })} />
         </fieldset>
       )}
+      {lost.length > 0 && <p class="small bad" role="status">{texts.lostDerived(lost.join(", "))}</p>}
       <Layers layers={setup.layers} onChange={(layers) => set({ layers, job: "" })} />
       <div class="fields">
         <Choice label={texts.activation} value={setup.activation} among={ACTIVATIONS.map((one) => [one, one] as const)} onChoose={(activation) => set({ activation, job: "" })} />
