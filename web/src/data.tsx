@@ -372,14 +372,14 @@ function numbers(setup: Setup, dataset: Dataset): Set<string> {
   return new Set(usable(setup, dataset).filter((name) => !isCategory(name)));
 }
 
-/** What can be derived from two features, where there are no more, and both are numbers. */
+/** What can be derived from one feature or two, where there are no more, and they are numbers. */
 function derivable(setup: Setup, dataset: Dataset): Derived[] {
-  const [one, two, ...more] = usable(setup, dataset);
-  const isCategorical = (name: string) => dataset.columns.some((column) => column.name === name && column.kind === "categorical");
-  if (!one || !two || more.length || isCategorical(one) || isCategorical(two)) return [];
+  const names = usable(setup, dataset);
+  if (names.length > 2 || numbers(setup, dataset).size < names.length) return [];
   return [
-    { function: "square", of: [one] }, { function: "square", of: [two] }, { function: "product", of: [one, two] },
-    { function: "sine", of: [one] }, { function: "sine", of: [two] },
+    ...names.map((name): Derived => ({ function: "square", of: [name] })),
+    ...(names.length === 2 ? [{ function: "product" as const, of: names }] : []),
+    ...names.map((name): Derived => ({ function: "sine", of: [name] })),
   ];
 }
 
