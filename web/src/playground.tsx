@@ -351,7 +351,7 @@ function Results(parts: Parts) {
             </>
           ) : rows && <p class="soft">{texts.noRegion}</p>}
         </section>
-        {run.rows && <Staged><Confusion run={run} rows={run.rows} layers={layers} isWhatIf={edits.length > 0} threshold={threshold} onThreshold={setThreshold} /></Staged>}
+        {run.rows && <Staged><Confusion rows={run.rows} layers={layers} told={told} isWhatIf={edits.length > 0} threshold={threshold} onThreshold={setThreshold} /></Staged>}
         <Verdict run={run} />
         </div>
       </div>
