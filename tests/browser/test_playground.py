@@ -698,6 +698,28 @@ def test_what_if_a_weight_were_another(
     assert answer["predictions"] == [1]
 
 
+def test_long_names_fit_into_a_narrow_page(opened: Callable[..., Opened], tmp_path: Path) -> None:
+    """A column may be called anything: what is pressed, held and changed by its name has room."""
+    long, goal = "x" * 60, "y" * 60
+    file = tmp_path / "long.csv"
+    rows = (f"{n},{n % 5},{n * n / 7}\n" for n in range(1, 41))
+    file.write_text(f"{long},other,{goal}\n" + "".join(rows), encoding="utf-8")
+    view = opened("en", 390)
+    page = view.go("")
+    page.wait_for_selector(".diagram")
+    page.locator("input[type=file]").set_input_files(file)
+    page.get_by_role("button", name=long, exact=True).wait_for()
+    page.get_by_label("Epochs", exact=True).fill("20")
+    train(page)
+    page.wait_for_selector(".status.succeeded")
+    page.locator(".unit-button").last.click()
+    expect(page.get_by_role("heading", name=goal)).to_be_visible()
+    page.locator(".unit-button[data-unit='1.1']").click()
+    expect(page.get_by_role("slider", name=f"{long} → h1.2")).to_be_visible()
+    view.accessible()
+    view.picture("playground-long-names")
+
+
 def test_an_edge_that_is_pressed_leads_to_its_weight(opened: Callable[..., Opened]) -> None:
     """Its slider is focused; keys change it, Escape closes the list."""
     view = opened()
