@@ -532,13 +532,15 @@ def test_features_are_switched_off_in_their_place(
     )
     expect(page.locator(".diagram rect")).to_have_count(2 + 4 + 3 + 1)
     expect(page.get_by_role("button", name="x1 · x2")).to_have_count(0)
-    view.accessible()
-    view.picture("playground-one-input")
     train(page, language)
     page.wait_for_selector(".status.succeeded")
     told = deployment.get(f"/jobs/{job_of(page, deployment)['id']}/rows").json()["preprocessing"]
     assert [feature["name"] for feature in told["features"]] == ["x1"]
     assert told["derived"] == [{"function": "square", "of": ["x1"]}]
+    expect(page.locator(".points")).to_have_attribute("data-rows", "4")
+    expect(page.get_by_role("img", name=re.compile("along x1|x1에 따른"))).to_be_visible()
+    view.accessible()
+    view.picture("playground-one-input")
     two.click()
     expect(page.locator(".diagram rect")).to_have_count(4 + 4 + 3 + 1)
     assert "job=" not in page.url

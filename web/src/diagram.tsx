@@ -2,8 +2,8 @@
 
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { short } from "./curves";
-import { forwardAll, grid, type Layer } from "./network";
-import { type Axis, paintUnit, type Unit } from "./region";
+import { forwardAll, type Layer } from "./network";
+import { type Axes, overAxes, paintUnit, type Unit } from "./region";
 import type { Inputs } from "./api";
 import { useTexts } from "./shell";
 
@@ -23,7 +23,7 @@ export interface DiagramProps {
   outputs: string[];
   layers: Layer[] | null;
   /** Where pictures of the units' answers can be drawn. */
-  plane: { inputs: Inputs; x: Axis; y: Axis } | null;
+  plane: { inputs: Inputs; axes: Axes } | null;
   /** Told of the unit that is pointed at or focused, and of none. */
   onPoint?: (unit: Unit | null) => void;
   /** The unit that is held; where one can be, units are buttons. */
@@ -63,8 +63,7 @@ function places(units: number[], width: number, height: number): Place[][] {
 
 /** Draw what every input is, and every unit answers, over the plane: into the unit's square. */
 function draw(canvas: HTMLCanvasElement, at: Place[][], layers: Layer[], plane: NonNullable<DiagramProps["plane"]>): void {
-  const { x, y } = plane;
-  const inputs = grid(plane.inputs, x.at, y.at, x.range, y.range, PICTURE);
+  const inputs = overAxes(plane.inputs, plane.axes, PICTURE);
   const small = document.createElement("canvas");
   const context = canvas.getContext("2d")!;
   const side = UNIT - 4;

@@ -284,7 +284,8 @@ function Trained() {
     const { preprocessing } = run.rows;
     const { target } = preprocessing;
     const scale = { task: target.task, classes: target.classes, values: { low: 0, high: 1 } };
-    return { inputs: preprocessing, x: { name: "x1", at: 0, range: RANGE }, y: { name: "x2", at: 1, range: RANGE }, scale };
+    const axes = { x: { name: "x1", at: 0, range: RANGE }, y: { name: "x2", at: 1, range: RANGE } };
+    return { inputs: preprocessing, axes, scale };
   }, [run.rows]);
   const points = useMemo(
     () => (run.rows?.data ?? []).map(({ inputs, target, part }) => ({ x: Number(inputs[0]), y: Number(inputs[1]), colour: classColour(Number(target)), part, label: String(target) })),
@@ -302,7 +303,7 @@ function Trained() {
       <Trouble of={problem ?? run.problem} />
       {layers && plane && (
         <div class="gate">
-          <Region layers={layers} inputs={plane.inputs} x={plane.x} y={plane.y} points={points} scale={plane.scale} hard={false} threshold={0.5} told={(output) => output} />
+          <Region layers={layers} inputs={plane.inputs} axes={plane.axes} points={points} scale={plane.scale} hard={false} threshold={0.5} told={(output) => output} />
           <div>
             <Diagram units={[2, ...XOR_SETUP.layers, 1]} inputs={["x1", "x2"]} outputs={["y"]} layers={layers} plane={plane} />
             <p role="status">

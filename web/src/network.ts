@@ -220,9 +220,9 @@ export function padded(values: number[], share = 0.12): Range {
 /**
  * Make the rows of a square grid over two numeric features; the others stand at their means.
  *
- * The first row is at the top left. Shape (size · size, inputs).
+ * The first row is at the top left. Without `y`, all lines are the same. Shape (size · size, inputs).
  */
-export function grid(inputs: Inputs, x: number, y: number, xs: Range, ys: Range, size: number): Float32Array {
+export function grid(inputs: Inputs, x: number, y: number | null, xs: Range, ys: Range, size: number): Float32Array {
   const { features } = inputs;
   const width = inputWidth(inputs);
   const base = encode(inputs, [
@@ -237,12 +237,12 @@ export function grid(inputs: Inputs, x: number, y: number, xs: Range, ys: Range,
   };
   const rows = new Float32Array(size * size * width);
   for (let line = 0; line < size; line++) {
-    const vertical = scaled(y, ys.high - ((line + 0.5) / size) * (ys.high - ys.low));
+    const vertical = y === null ? 0 : scaled(y, ys.high - ((line + 0.5) / size) * (ys.high - ys.low));
     for (let column = 0; column < size; column++) {
       const start = (line * size + column) * width;
       rows.set(base, start);
       rows[start + places[x]!] = scaled(x, xs.low + ((column + 0.5) / size) * (xs.high - xs.low));
-      rows[start + places[y]!] = vertical;
+      if (y !== null) rows[start + places[y]!] = vertical;
     }
   }
   return derive(inputs, rows);

@@ -11,7 +11,7 @@ import { Check, Choice } from "./fields";
 import { CurvesCard } from "./history";
 import { Lacking } from "./jobs";
 import { explained, fromParameters as layersOf, fromSnapshot, inputNames, inputWidth, type Layer, padded, spelled, widths } from "./network";
-import { asNumber, type Axis, classColour, between, PartKeys, type Point, Region, type Scale, ScaleKey, type Unit } from "./region";
+import { asNumber, type Axes, type Axis, classColour, between, PartKeys, type Point, Region, type Scale, ScaleKey, type Unit } from "./region";
 import { type Run, useRun } from "./run";
 import { datasetName, fromParameters, type Setup, toAddress, unreadDerived } from "./setup";
 import { type Address, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
@@ -197,33 +197,33 @@ function ranked(names: string[], dataset: Dataset | null, rows: Rows): string[] 
   return [...names].sort((a, b) => shares.get(b)! - shares.get(a)!);
 }
 
-function useAxes(setup: Setup, dataset: Dataset | null, rows: Rows | null): { x: Axis; y: Axis; names: string[] } | null {
+function useAxes(setup: Setup, dataset: Dataset | null, rows: Rows | null): (Axes & { names: string[] }) | null {
   return useMemo(() => {
     if (!rows) return null;
     const { features } = rows.preprocessing;
     const names = features.filter((feature) => feature.kind !== "categorical").map((feature) => feature.name);
-    if (names.length < 2) return null;
+    if (!names.length) return null;
     const telling = names.length > 2 ? ranked(names, dataset, rows) : names;
-    const xName = names.includes(setup.x) ? setup.x : telling.find((name) => name !== setup.y)!;
-    const yName = names.includes(setup.y) && setup.y !== xName ? setup.y : telling.find((name) => name !== xName)!;
+    const xName = names.includes(setup.x) ? setup.x : (telling.find((name) => name !== setup.y) ?? names[0]!);
+    const yName = names.includes(setup.y) && setup.y !== xName ? setup.y : telling.find((name) => name !== xName);
     const axis = (name: string): Axis => {
       const at = features.findIndex((feature) => feature.name === name);
       return { name, at, range: padded(rows.rows.map((row) => asNumber(row.inputs[at])), 0.15) };
     };
-    return { x: axis(xName), y: axis(yName), names };
+    return { x: axis(xName), y: yName === undefined ? null : axis(yName), names };
   }, [rows, dataset, setup.x, setup.y]);
 }
 
-function usePoints(rows: Rows | null, axes: { x: Axis; y: Axis } | null, scale: Scale): Point[] {
+function usePoints(rows: Rows | null, axes: Axes | null, scale: Scale): Point[] {
   return useMemo(() => {
     if (!rows || !axes) return [];
-    return rows.rows.map(({ part, inputs, target }) => {
+    return rows.rows.map(({ part, inputs, target }, row) => {
       const share = (asNumber(target) - rows.mean) / rows.scale;
       const colour =
         scale.task === "regression"
           ? `rgb(${between((share - scale.values.low) / (scale.values.high - scale.values.low || 1)).map(Math.round).join(" ")})`
           : classColour(Math.max(0, scale.classes?.findIndex((label) => label === target) ?? 0));
-      return { x: asNumber(inputs[axes.x.at]), y: asNumber(inputs[axes.y.at]), colour, part, label: spelled(target) };
+      return { x: asNumber(inputs[axes.x.at]), y: axes.y ? asNumber(inputs[axes.y.at]) : (row + 0.5) / rows.rows.length, colour, part, label: spelled(target) };
     }).filter((point) => Number.isFinite(point.x) && Number.isFinite(point.y));
   }, [rows, axes, scale]);
 }
@@ -260,7 +260,7 @@ function Results(parts: Parts) {
   const inputs = rows?.preprocessing;
   /** What a number of the network is in the target's own unit. */
   const told = (output: number) => output * (rows?.scale ?? 1) + (rows?.mean ?? 0);
-  const plane = useMemo(() => (axes && inputs ? { inputs, x: axes.x, y: axes.y } : null), [axes, inputs]);
+  const plane = useMemo(() => (axes && inputs ? { inputs, axes } : null), [axes, inputs]);
   const names = rows?.exact || !dataset ? rows && inputNames(rows.preprocessing) : guessedInputs(setup, dataset);
   const [pointed, setPointed] = useState<Unit | null>(null);
   const pin = usePin([names, units].join());
@@ -311,7 +311,7 @@ function Results(parts: Parts) {
           <h2 id="region-title">{texts.region}{edits.length > 0 && <> <span class="badge">{texts.whatIf}</span></>}</h2>
           {axes && plane && rows ? (
             <>
-              {axes.names.length > 2 && (
+              {axes.y && axes.names.length > 2 && (
                 <div class="fields axes">
                   <Choice label={texts.horizontal} value={axes.x.name} among={axes.names.map((name) => [name, name] as const)} onChoose={(x) => update({ x })} />
                   <Choice label={texts.vertical} value={axes.y.name} among={axes.names.filter((name) => name !== axes.x.name).map((name) => [name, name] as const)} onChoose={(y) => update({ y })} />
@@ -327,8 +327,7 @@ function Results(parts: Parts) {
                 <Region
                   layers={layers}
                   inputs={rows.preprocessing}
-                  x={axes.x}
-                  y={axes.y}
+                  axes={axes}
                   points={points}
                   scale={scale}
                   hard={setup.hard}
@@ -346,7 +345,7 @@ function Results(parts: Parts) {
                 <PartKeys parts={new Set(rows.rows.map((row) => row.part))} />
                 {scale.task !== "regression" && <Check label={texts.hard} checked={setup.hard} onChange={(hard) => update({ hard })} />}
               </div>
-              {rows.preprocessing.features.length > 2 && <p class="small soft">{texts.othersFixed}</p>}
+              {rows.preprocessing.features.length > (axes.y ? 2 : 1) && <p class="small soft">{texts.othersFixed}</p>}
               {!setup.job && <p class="small soft">{texts.pressTrain}</p>}
             </>
           ) : rows && <p class="soft">{texts.noRegion}</p>}

@@ -128,11 +128,23 @@ export interface Axis {
   range: Range;
 }
 
+/** Two features, or one: then the rows lie one above the other, in an order that means nothing. */
+export interface Axes {
+  x: Axis;
+  y: Axis | null;
+}
+
+const WHOLE: Range = { low: 0, high: 1 };
+
+/** Make the rows of a square grid over the axes. Shape (size · size, inputs). */
+export function overAxes(inputs: Inputs, { x, y }: Axes, size: number): Float32Array {
+  return grid(inputs, x.at, y && y.at, x.range, y?.range ?? WHOLE, size);
+}
+
 export interface RegionProps {
   layers: Layer[] | null;
   inputs: Inputs;
-  x: Axis;
-  y: Axis;
+  axes: Axes;
   points: Point[];
   scale: Scale;
   hard: boolean;
@@ -152,7 +164,9 @@ function cells(layers: Layer[]): number {
 }
 
 export function Region(props: RegionProps) {
-  const { layers, inputs, x, y, points, scale, hard, threshold, unit } = props;
+  const { layers, inputs, axes, points, scale, hard, threshold, unit } = props;
+  const { x, y } = axes;
+  const heights = y?.range ?? WHOLE;
   const texts = useTexts();
   const canvas = useRef<HTMLCanvasElement>(null);
   const [readout, setReadout] = useState("");
@@ -163,30 +177,30 @@ export function Region(props: RegionProps) {
       return;
     }
     const size = cells(layers);
-    const rows = grid(inputs, x.at, y.at, x.range, y.range, size);
+    const rows = overAxes(inputs, axes, size);
     if (unit) paintUnit(canvas.current, outputsOf(unit, layers, rows), size, layers[unit.layer - 1]?.activation);
     else paint(canvas.current, forward(layers, rows), size, scale, hard, threshold);
-  }, [layers, inputs, unit, x.at, y.at, x.range, y.range, scale, hard, scale.task === "binary" && hard ? threshold : 0]);
+  }, [layers, inputs, unit, axes, scale, hard, scale.task === "binary" && hard ? threshold : 0]);
   const point = (event: PointerEvent) => {
     const box = (event.currentTarget as Element).getBoundingClientRect();
     const at = {
       x: x.range.low + ((event.clientX - box.left) / box.width) * (x.range.high - x.range.low),
-      y: y.range.high - ((event.clientY - box.top) / box.height) * (y.range.high - y.range.low),
+      y: heights.high - ((event.clientY - box.top) / box.height) * (heights.high - heights.low),
     };
-    const place = `${x.name} ${short(at.x, 3)}, ${y.name} ${short(at.y, 3)}`;
+    const place = `${x.name} ${short(at.x, 3)}${y ? `, ${y.name} ${short(at.y, 3)}` : ""}`;
     setReadout(layers ? `${place} → ${answer(props, at)}` : place);
   };
   return (
     <div class="region">
       <div class="plane" onPointerMove={point} onPointerLeave={() => setReadout("")}>
-        <canvas ref={canvas} width="1" height="1" role="img" aria-label={texts.regionOf(x.name, y.name)} class={layers ? "" : "empty"} />
-        <Points points={points} x={x.range} y={y.range} />
-        <span class="tick top left">{short(y.range.high, 3)}</span>
-        <span class="tick bottom left">{short(y.range.low, 3)}</span>
+        <canvas ref={canvas} width="1" height="1" role="img" aria-label={y ? texts.regionOf(x.name, y.name) : texts.regionAlong(x.name)} class={layers ? "" : "empty"} />
+        <Points points={points} x={x.range} y={heights} />
+        {y && <span class="tick top left">{short(y.range.high, 3)}</span>}
+        {y && <span class="tick bottom left">{short(y.range.low, 3)}</span>}
       </div>
       <div class="ticks small soft">
         <span>{short(x.range.low, 3)}</span>
-        <span>{x.name} → / {y.name} ↑</span>
+        <span>{x.name} → / {y ? y.name : texts.rows} ↑</span>
         <span>{short(x.range.high, 3)}</span>
       </div>
       <p class="readout small number" aria-hidden="true">{readout || (unit && layers ? texts.unitShown(unit.name) : " ")}</p>
@@ -194,9 +208,9 @@ export function Region(props: RegionProps) {
   );
 }
 
-function answer({ layers, inputs, x, y, scale, told }: RegionProps, at: { x: number; y: number }): string {
+function answer({ layers, inputs, axes: { x, y }, scale, told }: RegionProps, at: { x: number; y: number }): string {
   const here = (value: number): Range => ({ low: value, high: value });
-  const outputs = forward(layers!, grid(inputs, x.at, y.at, here(at.x), here(at.y), 1));
+  const outputs = forward(layers!, grid(inputs, x.at, y && y.at, here(at.x), here(at.y), 1));
   if (scale.task === "regression") return short(told(outputs[0]!));
   if (scale.task === "binary") return `p(${spelled(scale.classes?.[1] ?? 1)}) = ${outputs[0]!.toFixed(4)}`;
   const best = outputs.indexOf(Math.max(...outputs));

@@ -64,6 +64,12 @@ test("a grid begins at the top left and leaves the other features alone", () => 
   assert.deepEqual([...rows], [-4.5, 0, 1.5, -3.5, 0, 1.5, -4.5, 0, 0.5, -3.5, 0, 0.5]);
 });
 
+test("a grid along one feature has the same line again and again", () => {
+  const x: Feature = { kind: "numeric", name: "a", mean: 0, scale: 1, fill: null };
+  const range = { low: 0, high: 2 };
+  assert.deepEqual([...grid({ features: [x], derived: [{ function: "square", of: ["a"] }] }, 0, null, range, range, 2)], [0.5, 0.25, 1.5, 2.25, 0.5, 0.25, 1.5, 2.25]);
+});
+
 test("derived inputs are of what the features become, also over a grid", () => {
   const inputs: Inputs = {
     features: [FEATURES[1]!, FEATURES[0]!, FEATURES[2]!],
