@@ -254,7 +254,7 @@ def test_a_job_is_opened_with_its_columns(
         for name in ("petal width (cm)", "petal length (cm)", "sepal width (cm)", "species")
     }
     assert list(roles.values()) == ["target", "unused", "feature", "unused"]
-    squared = page.get_by_role("button", name="sepal width (cm)²")
+    squared = page.locator(".layers").get_by_role("button", name="sepal width (cm)²")
     expect(squared).to_have_attribute("aria-pressed", "true")
 
 

@@ -462,7 +462,7 @@ def test_the_last_dataset_stays_until_the_next_is_here(
     expect(page.locator(".points")).to_have_attribute("data-rows", "4")
     assert colours(page, ".plane canvas") > 20
     expect(page.get_by_role("button", name=WORDS[language]["train"])).to_be_disabled()
-    dim = "getComputedStyle(document.querySelector('.middle > .stale')).opacity === '0.4'"
+    dim = "() => getComputedStyle(document.querySelector('.middle > .stale')).opacity === '0.4'"
     page.wait_for_function(dim)
     view.picture("playground-loading")
     view.accessible()
@@ -632,6 +632,7 @@ def test_units_are_reached_and_held_by_keys(opened: Callable[..., Opened]) -> No
     expect(held).to_have_attribute("aria-pressed", "true")
     expect(page.get_by_role("slider", name="→ h1.2")).to_have_count(2)
     page.keyboard.press("Shift+Tab")
+    expect(page.locator(".diagram .scroll-x")).to_be_focused()
     expect(page.locator(".region .readout")).to_have_text("What h1.2 gives")
     page.get_by_role("button", name="The network’s answer").click()
     page.wait_for_function(f"answer => {PLANE} === answer", arg=answer)
@@ -738,6 +739,7 @@ def test_an_edge_that_is_pressed_leads_to_its_weight(opened: Callable[..., Opene
     expect(page.locator("h2 .badge")).to_have_count(2)
     slider.press("Escape")
     expect(page.locator(".what-if")).to_have_count(0)
+    expect(page.locator(".unit-button[data-unit='1.1']")).to_be_focused()
 
 
 def test_a_file_over_the_limit_is_not_sent(

@@ -123,7 +123,8 @@ export function Diagram({ units, inputs, outputs, layers, plane, onPoint, pinned
     return {
       role: "button" as const,
       class: `unit-button ${isPinned ? "pinned" : ""}`,
-      tabIndex: reached.layer === layer && reached.unit === unit ? 0 : -1,
+      // In small letters: in SVG another spelling is another attribute.
+      tabindex: reached.layer === layer && reached.unit === unit ? 0 : -1,
       "aria-label": own.name,
       "aria-pressed": isPinned,
       "data-unit": `${layer}.${unit}`,
@@ -181,11 +182,12 @@ export function Diagram({ units, inputs, outputs, layers, plane, onPoint, pinned
                 return (
                   <g
                     transform={`translate(${x - UNIT / 2} ${y - UNIT / 2})`}
-                    {...button(own)}
                     onPointerEnter={() => point(own)}
                     onPointerLeave={() => point(null)}
                   >
-                    <rect width={UNIT} height={UNIT} rx="5" fill="var(--field)" stroke="var(--soft)" stroke-width="1.5" />
+                    <g {...button(own)}>
+                      <rect width={UNIT} height={UNIT} rx="5" fill="var(--field)" stroke="var(--soft)" stroke-width="1.5" />
+                    </g>
                     {layer === 0 && <text x={-6} y={UNIT / 2 + 4} text-anchor="end" class="unit">{clipped(name(0, unit))}</text>}
                     {layer === units.length - 1 && layer > 0 && (
                       <text x={UNIT + 6} y={UNIT / 2 + 4} class="unit">{clipped(name(layer, unit))}</text>

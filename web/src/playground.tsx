@@ -300,7 +300,10 @@ function Results(parts: Parts) {
                 change(edit);
               }}
               onRestore={restore}
-              onClose={() => pin.set(null)}
+              onClose={() => {
+                document.querySelector<SVGElement>(`[data-unit="${held.layer}.${held.unit}"]`)?.focus();
+                pin.set(null);
+              }}
             />
           )}
         </div>
