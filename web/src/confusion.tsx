@@ -12,11 +12,13 @@ interface Props {
   run: Run;
   rows: JobRows;
   layers: Layer[] | null;
+  /** Whether they were changed after the training. */
+  isWhatIf: boolean;
   threshold: number;
   onThreshold: (threshold: number) => void;
 }
 
-export function Confusion({ run, rows, layers, threshold, onThreshold }: Props) {
+export function Confusion({ run, rows, layers, isWhatIf, threshold, onThreshold }: Props) {
   const texts = useTexts();
   const [chosen, setPart] = useState<Part>("train");
   const parts = (["train", "validation", "test"] as Part[]).filter((part) => rows.data.some((row) => row.part === part));
@@ -29,7 +31,7 @@ export function Confusion({ run, rows, layers, threshold, onThreshold }: Props) 
   const names: Record<Part, string> = { train: texts.trainPoints, validation: texts.validPoints, test: texts.testPoints };
   const head = (
     <div class="row between">
-      <h2 id="confusion-title">{target.task === "regression" ? texts.metrics : texts.confusion}</h2>
+      <h2 id="confusion-title">{target.task === "regression" ? texts.metrics : texts.confusion}{isWhatIf && <> <span class="badge">{texts.whatIf}</span></>}</h2>
       {parts.length > 1 && <Choice label={texts.part} value={part} among={parts.map((one) => [one, names[one]] as const)} onChoose={setPart} />}
     </div>
   );

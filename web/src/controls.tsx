@@ -36,7 +36,10 @@ export function guessedInputs(setup: Setup, dataset: Dataset): string[] {
   return [...own, ...chosenDerived(setup, dataset).map(derivedName)];
 }
 
-export function Controls({ setup, update, dataset, run }: Parts) {
+export function Controls({ setup, update, dataset, run, last }: Parts & {
+  /** The dataset that is still shown while another one is loaded. */
+  last: Dataset | null;
+}) {
   const texts = useTexts();
   const [problem, setProblem] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
@@ -82,7 +85,11 @@ export function Controls({ setup, update, dataset, run }: Parts) {
       </div>
       <Trouble of={problem} />
       <fieldset class="plain" disabled={running}>
-      {dataset && <DerivedInputs among={offered(setup, dataset)} chosen={setup.derived} onChange={(derived) => set({ derived, job: "" })} />}
+      {last && (
+        <fieldset class={`plain ${dataset ? "" : "stale"}`} disabled={!dataset}>
+          <DerivedInputs among={offered(setup, last)} chosen={setup.derived} onChange={(derived) => set({ derived, job: "" })} />
+        </fieldset>
+      )}
       <Layers layers={setup.layers} onChange={(layers) => set({ layers, job: "" })} />
       <div class="fields">
         <Choice label={texts.activation} value={setup.activation} among={ACTIVATIONS.map((one) => [one, one] as const)} onChoose={(activation) => set({ activation, job: "" })} />

@@ -1,11 +1,11 @@
 /** Choosing what to learn from: a gate, drawn points, a built-in table, or a file of one's own. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { all, type Call, type Column, type Dataset, type DatasetSummary, type Derived, get, type Page, Problem, send } from "./api";
 import { NumberField, Scroll, Slider } from "./fields";
 import { derivedName, spelled } from "./network";
-import { hasClasses, SAMPLES, sampleCall, sampleName, type Sample, SHAPES, SURFACES, type Setup } from "./setup";
-import { CopyCurl, type Loaded, Trouble, useLoaded, useTexts } from "./shell";
+import { datasetName, hasClasses, SAMPLES, sampleCall, sampleName, type Sample, SHAPES, SURFACES, type Setup } from "./setup";
+import { CopyCurl, Trouble, useLoaded, useTexts } from "./shell";
 
 const SAMPLE_NAME = new RegExp(`^(${SAMPLES.join("|")})-\\d+-n`);
 const SAMPLE = "~sample~";
@@ -73,10 +73,15 @@ interface Uploaded {
 interface Props {
   setup: Setup;
   update: (part: Partial<Setup>) => void;
-  dataset: Loaded<Dataset>;
+  dataset: Dataset | null;
+  /** Whether the dataset that is set is on its way: `dataset` is the one before. */
+  loading: boolean;
+  /** Why the dataset could not be loaded. */
+  problem: unknown;
+  again: () => void;
 }
 
-export function DataPanel({ setup, update, dataset }: Props) {
+export function DataPanel({ setup, update, dataset, loading, problem, again }: Props) {
   const texts = useTexts();
   const datasets = useLoaded(() => all<DatasetSummary>("/datasets"), []);
   const choose = (name: string) =>
@@ -128,9 +133,13 @@ export function DataPanel({ setup, update, dataset }: Props) {
           choose(dataset.name);
         }}
       />
-      <Trouble of={datasets.problem ?? dataset.problem} />
-      {dataset.value && (
-        <Columns setup={setup} update={update} dataset={dataset.value} recast={own && ((column, kind) => recast(own, column, kind))} />
+      <Trouble of={datasets.problem ?? problem} />
+      {problem !== null && <p><button type="button" onClick={again}>{texts.retry}</button></p>}
+      <p role="status" class="small soft loading">{loading ? texts.loadingDataset(datasetName(setup)) : ""}</p>
+      {dataset && (
+        <div class={loading ? "stale" : ""} inert={loading} aria-busy={loading}>
+          <Columns setup={setup} update={update} dataset={dataset} recast={own && ((column, kind) => recast(own, column, kind))} />
+        </div>
       )}
     </section>
   );
@@ -248,6 +257,7 @@ function Columns({ setup, update, dataset, recast }: ColumnsProps) {
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
   useEffect(() => setProblem(null), [dataset.name]);
+  const roles = useRef(new Map<string, HTMLSelectElement>());
   const change = async (name: string, kind: Column["kind"]) => {
     setBusy(true);
     setProblem(null);
@@ -260,6 +270,11 @@ function Columns({ setup, update, dataset, recast }: ColumnsProps) {
     const without = setup.without.filter((other) => other !== name);
     if (chosen === "target") update({ target: name === dataset.target ? "" : name, without, job: "" });
     else update({ without: chosen === "unused" ? [...without, name] : without, job: "" });
+  };
+  /** Take what names the rows out; its button goes, and who pressed it comes to where that is undone. */
+  const leaveOut = (name: string) => {
+    roles.current.get(name)?.focus();
+    assign(name, "unused");
   };
   const notes = dataset.columns.filter((column) => column.note);
   const identifiers = dataset.columns.filter((column) => role(column.name) === "feature" && looksLikeIdentifier(column, dataset.rows));
@@ -294,6 +309,7 @@ function Columns({ setup, update, dataset, recast }: ColumnsProps) {
                 <td>
                   {column.kind === "text" ? texts.unused : (
                     <select
+                      ref={(select) => void (select ? roles.current.set(column.name, select) : roles.current.delete(column.name))}
                       aria-label={`${texts.role}: ${column.name}`}
                       value={role(column.name)}
                       disabled={role(column.name) === "target"}
@@ -315,7 +331,7 @@ function Columns({ setup, update, dataset, recast }: ColumnsProps) {
       {identifiers.map(({ name }) => (
         <p class="small bad">
           {name}: {texts.identifier}{" "}
-          <button type="button" class="quiet" onClick={() => assign(name, "unused")}>{texts.leaveOut(name)}</button>
+          <button type="button" class="quiet" onClick={() => leaveOut(name)}>{texts.leaveOut(name)}</button>
         </p>
       ))}
       {!recast && !dataset.built_in && setup.dataset && <p class="small soft">{texts.kindsByFile}</p>}
