@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { type Alias, all, type Call, type Card, type Feature, get, type ModelSummary, type ModelVersion, type Prediction, Problem, send } from "./api";
 import { CurvesCard } from "./history";
-import { Facts, MetricsCard, settingsOf } from "./facts";
+import { columnsOf, columnsOfCard, Facts, MetricsCard, settingsOf } from "./facts";
 import { REFRESH_MILLISECONDS } from "./jobs";
 import { short } from "./curves";
 import { spelled } from "./network";
@@ -207,6 +207,7 @@ function CardView({ version }: { version: ModelVersion }) {
         <Facts
           of={[
             [texts.dataset, card.dataset],
+            ...columnsOf(columnsOfCard(card), texts),
             ...(card.hyperparameters ? settingsOf(card.hyperparameters, texts) : []),
             [texts.parameters, card.parameters.total],
             [texts.size, bytes(version.size_bytes)],
