@@ -38,7 +38,7 @@ export function columnsOf(columns: JobColumns | null | undefined, texts: Texts):
   if (!columns) return [];
   const { target, task, features, derived } = columns;
   return [
-    [texts.target, `${target} (${texts.tasks[task]})`],
+    [texts.targetColumn, `${target} (${texts.tasks[task]})`],
     [texts.features(features.length), listed(features, texts)],
     ...(derived.length ? [[texts.derivedInputs, listed(derived.map(derivedName), texts)] satisfies [string, string]] : []),
   ];

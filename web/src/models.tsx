@@ -40,7 +40,7 @@ function ModelList() {
                 <tbody>
                   {found.map((model) => (
                     <tr key={model.name}>
-                      <td><a href={`#/models/${encodeURIComponent(model.name)}`}>{model.name}</a></td>
+                      <td><a class="name" title={model.name} href={`#/models/${encodeURIComponent(model.name)}`}>{model.name}</a></td>
                       <td class="number">{model.versions.length}</td>
                       <td>{Object.entries(model.aliases).map(([alias, version]) => <span class="badge">{alias} → {version}</span>)}</td>
                       <td>{model.built_in && <span class="badge soft">{texts.builtIn}</span>}</td>
