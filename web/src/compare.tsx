@@ -3,7 +3,7 @@
 import { useMemo, useState } from "preact/hooks";
 import { type EpochRecord, get, type Job } from "./api";
 import { Curves, type Line, short } from "./curves";
-import { settingsOf } from "./facts";
+import { columnsOf, settingsOf } from "./facts";
 import { Check } from "./fields";
 import { useChoices, useDark, useLoaded, useTexts, Waiting } from "./shell";
 
@@ -72,6 +72,7 @@ function Differences({ jobs, colours }: { jobs: Job[]; colours: string[] }) {
   const texts = useTexts();
   const columns = jobs.map((job): [string, string][] => [
     [texts.dataset, job.dataset],
+    ...columnsOf(job.columns, texts),
     ...settingsOf(job, texts),
     [texts.loss, short(job.metrics?.train.loss)],
     [texts.accuracy, short(job.metrics?.train.accuracy)],

@@ -1,9 +1,9 @@
 /** What a training was set to, and how good it came out, as lists and tables. */
 
 import { Several } from "./confusion";
-import type { Evaluation, Job } from "./api";
+import type { Card, Evaluation, Job, JobColumns } from "./api";
 import { short } from "./curves";
-import { spelled } from "./network";
+import { derivedName, spelled } from "./network";
 import { useTexts } from "./shell";
 import type { Texts } from "./texts";
 
@@ -18,6 +18,30 @@ export function Facts({ of }: { of: (readonly [string, string | number])[] }) {
       ))}
     </dl>
   );
+}
+
+/** What a card's network predicts, and from what; null where nothing names its target. */
+export function columnsOfCard({ preprocessing }: Pick<Card, "preprocessing">): JobColumns | null {
+  if (!preprocessing) return null;
+  const { target, features, derived = [] } = preprocessing;
+  return { target: target.name, task: target.task, features: features.map((feature) => feature.name), derived };
+}
+
+/** Names in a row, as many as are read at a glance; the others are only counted. */
+export function listed(names: string[], texts: Texts, most = 30): string {
+  const shown = names.slice(0, most).join(", ");
+  return names.length > most ? `${shown}, ${texts.hiddenUnits(names.length - most)}` : shown;
+}
+
+/** What is learned from what, in words. */
+export function columnsOf(columns: JobColumns | null | undefined, texts: Texts): [string, string][] {
+  if (!columns) return [];
+  const { target, task, features, derived } = columns;
+  return [
+    [texts.targetColumn, `${target} (${texts.tasks[task]})`],
+    [texts.features(features.length), listed(features, texts)],
+    ...(derived.length ? [[texts.derivedInputs, listed(derived.map(derivedName), texts)] satisfies [string, string]] : []),
+  ];
 }
 
 export function settingsOf(job: Pick<Job, "network" | "training">, texts: Texts): [string, string][] {
