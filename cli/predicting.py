@@ -80,6 +80,18 @@ def pieces(path: str) -> Iterator[bytes]:
             yield piece
 
 
+def cells(text: str) -> list[str]:
+    """
+    Divide a text at its commas, as tables in CSV do: double quotes hold one together.
+
+    Raises: BadParameter.
+    """
+    try:
+        return next(csv.reader([text], skipinitialspace=True), [])
+    except csv.Error as error:
+        raise click.BadParameter(f"{text!r}: {error}") from None
+
+
 def _is_file(text: str) -> bool:
     return text == STANDARD_INPUT or Path(text).suffix.lower() in MEDIA_TYPES
 
@@ -122,10 +134,10 @@ def _reference(version: str) -> int | str:
 
 def _row(text: str) -> list[Any] | dict[str, Any]:
     """Read a row: values, or names with values."""
-    cells = next(csv.reader([text], skipinitialspace=True), [])
-    if cells and all("=" in cell for cell in cells):
-        return {name: _cell(value) for name, _, value in (cell.partition("=") for cell in cells)}
-    return [_cell(cell) for cell in cells]
+    found = cells(text)
+    if found and all("=" in cell for cell in found):
+        return {name: _cell(value) for name, _, value in (cell.partition("=") for cell in found)}
+    return [_cell(cell) for cell in found]
 
 
 def _cell(text: str) -> Any:

@@ -75,11 +75,11 @@ class Refused(click.ClickException):
         click.echo("\n".join(lines), file, err=file is None)
 
     def _place(self, place: Mapping[str, Any]) -> tuple[str, str]:
-        """Say where it lies, and which option of the command is to blame."""
-        pointer = place.get("pointer")
-        name = place.get("parameter") or str(pointer).rpartition("/")[2]
-        option = self._options.get(name)
-        return str(pointer or name), f" ({option})" if option else ""
+        """Say where it lies, and which option sets it: that of the innermost field that has one."""
+        where = str(place.get("pointer") or place.get("parameter"))
+        options = (self._options.get(name) for name in reversed(where.split("/")))
+        option = next(filter(None, options), None)
+        return where, f" ({option})" if option else ""
 
 
 def _options(context: click.Context) -> dict[str, str]:

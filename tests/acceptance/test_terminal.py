@@ -124,6 +124,49 @@ def test_options_are_fields_of_the_job(perceptron: Run) -> None:
     assert {feature["scale"] for feature in card["preprocessing"]["features"]} == {1.0}
 
 
+def test_derived_inputs(perceptron: Run, deployment: Deployment) -> None:
+    """With the product of its inputs a single layer learns XOR; names may hold any character."""
+    told = perceptron("train", "xor", "--derive", "product:x1,x2", "--epochs", 2000, "--json").json
+    assert told["metrics"]["train"]["accuracy"] == 1
+    (derived,) = deployment.get(f"/models/{told['id']}/versions/1").json()["card"]["preprocessing"][
+        "derived"
+    ]
+    assert derived == {"function": "product", "of": ["x1", "x2"]}
+    table = '"a, b",t:0,"say ""hi""",y\n1,0,2,0\n2,1,0,1\n3,0,1,0\n'
+    assert perceptron("datasets", "add", "-", "--name", "odd", given=table).status == 0
+    odd = ("--derive", 'square:"a, b"', "--derive", 'product:"a, b", t:0',
+           "--derive", 'sine:"say ""hi"""')  # fmt: skip
+    swept = perceptron("sweep", "odd", *odd, "--seeds", 2, "--epochs", 5, "--json").json
+    card = perceptron("models", "show", swept["id"], "--json").json["card"]
+    assert card["preprocessing"]["derived"] == [
+        {"function": "square", "of": ["a, b"]},
+        {"function": "product", "of": ["a, b", "t:0"]},
+        {"function": "sine", "of": ['say "hi"']},
+    ]
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_refused_derived_inputs(perceptron: Run, command: str) -> None:
+    """What the server refuses of one names the option; a function that there is none of, too."""
+    asked = (command, "xor", "--derive", "square:x1", "--derive")
+    for text, said, where in (
+        ("product:x1,x9", "'x9' is no feature", "/of/1"),
+        ("square:x1", "x1² repeats", ""),
+        ("sine:x1,x2", "a sine is of 1, not 2", "/of"),
+        ("product:x1,x1", "a product is of two different features: of one it is a square", "/of"),
+    ):
+        refused = perceptron(*asked, text)
+        assert (refused.status, refused.output) == (1, "")
+        assert refused.messages.splitlines() == [
+            f"Error: {said}",
+            f"  at #/preprocessing/derived/1{where} (--derive)",
+        ]
+    for text in ("cube:x1", "square", "square:", "x1"):
+        refused = perceptron(*asked, text)
+        assert (refused.status, refused.output) == (2, "")
+        assert f"'--derive': {text!r} is no FUNCTION:COLUMNS" in refused.messages
+
+
 def test_refusals_name_place_and_option(perceptron: Run) -> None:
     """A refusal says what is wrong, where, and which option it is; status 1."""
     one = perceptron("train", "xor", "--learning-rate", 5000)
@@ -135,6 +178,12 @@ def test_refusals_name_place_and_option(perceptron: Run) -> None:
     two = perceptron("train", "xor", "--learning-rate", 5000, "--epochs", 0)
     assert "  at #/training/epochs (--epochs): Input should be greater" in two.messages
     assert two.messages.count("#/training/learning_rate") == 1
+    deep = perceptron("train", "xor", "--hidden", 4, "--hidden", 0)
+    assert "  at #/network/hidden_layers/1 (--hidden)\n" in deep.messages
+    searched = perceptron("sweep", "xor", "--seeds", 20_000)
+    assert "  at #/search/space/seed/count (--seeds)\n" in searched.messages
+    weights = perceptron("train", "diabetes", "--balanced")
+    assert "  at #/training/class_weights (--balanced)\n" in weights.messages
     problem = perceptron("train", "nothing", "--json")
     assert (problem.status, problem.output) == (1, "")
     assert json.loads(problem.messages)["errors"][0]["pointer"] == "#/dataset"
