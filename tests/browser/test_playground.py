@@ -511,6 +511,60 @@ def test_derived_inputs_of_more_than_two_features(opened: Callable[..., Opened])
     assert "derived" not in page.url
 
 
+@pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ko", 390)])
+def test_features_are_switched_off_in_their_place(
+    opened: Callable[..., Opened], deployment: Deployment, language: str, width: int
+) -> None:
+    """A press leaves a feature out, with what is derived of it; the last input stays."""
+    view = opened(language, width)
+    page = view.go("#/playground?data=xor&epochs=20&derived=product.x1.x2&derived=square.x1")
+    page.wait_for_selector(".diagram")
+    one, two = (page.get_by_role("button", name=name, exact=True) for name in ("x1", "x2"))
+    expect(one).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".diagram rect")).to_have_count(4 + 4 + 3 + 1)
+    two.click()
+    expect(two).to_have_attribute("aria-pressed", "false")
+    expect(two).to_be_focused()
+    expect(one).to_be_disabled()
+    expect(one).to_have_attribute("title", re.compile("At least one|하나는"))
+    expect(page.get_by_role("combobox", name=re.compile("(Role|역할): x2$"))).to_have_value(
+        "unused"
+    )
+    expect(page.locator(".diagram rect")).to_have_count(2 + 4 + 3 + 1)
+    expect(page.get_by_role("button", name="x1 · x2")).to_have_count(0)
+    view.accessible()
+    view.picture("playground-one-input")
+    train(page, language)
+    page.wait_for_selector(".status.succeeded")
+    told = deployment.get(f"/jobs/{job_of(page, deployment)['id']}/rows").json()["preprocessing"]
+    assert [feature["name"] for feature in told["features"]] == ["x1"]
+    assert told["derived"] == [{"function": "square", "of": ["x1"]}]
+    two.click()
+    expect(page.locator(".diagram rect")).to_have_count(4 + 4 + 3 + 1)
+    assert "job=" not in page.url
+    page = view.go("#/playground?data=breast_cancer")  # 30 features: their columns have roles
+    page.wait_for_selector(".diagram")
+    expect(page.locator(".layers [aria-pressed]")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ko", 390)])
+def test_what_cannot_be_derived_is_told(
+    opened: Callable[..., Opened], deployment: Deployment, language: str, width: int
+) -> None:
+    """An address may ask for what is no function, or of no feature: it is named, the rest done."""
+    view = opened(language, width)
+    asked = "&".join(f"derived={one}" for one in ("cube.x1", "square.age", "sine.x1"))
+    page = view.go(f"#/playground?data=xor&epochs=20&{asked}")
+    note = page.get_by_role("status").filter(has_text="cube.x1, age²")
+    expect(note).to_be_visible()
+    view.accessible()
+    view.picture("playground-not-derived")
+    train(page, language)
+    page.wait_for_selector(".status.succeeded")
+    told = deployment.get(f"/jobs/{job_of(page, deployment)['id']}/rows").json()["preprocessing"]
+    assert told["derived"] == [{"function": "sine", "of": ["x1"]}]
+
+
 def test_a_slider_that_keys_move(opened: Callable[..., Opened], deployment: Deployment) -> None:
     """Each press counts, and only the table of the last one is stored."""
     view = opened()

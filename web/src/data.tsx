@@ -366,15 +366,20 @@ export function usable(setup: Setup, dataset: Dataset): string[] {
     .map((column) => column.name);
 }
 
+/** The features of which inputs are derived: those that are a number each. */
+function numbers(setup: Setup, dataset: Dataset): Set<string> {
+  const isCategory = (name: string) => dataset.columns.some((column) => column.name === name && column.kind === "categorical");
+  return new Set(usable(setup, dataset).filter((name) => !isCategory(name)));
+}
 
-/** What can be derived from two features, where there are no more, and both are numbers. */
+/** What can be derived from one feature or two, where there are no more, and they are numbers. */
 function derivable(setup: Setup, dataset: Dataset): Derived[] {
-  const [one, two, ...more] = usable(setup, dataset);
-  const isCategorical = (name: string) => dataset.columns.some((column) => column.name === name && column.kind === "categorical");
-  if (!one || !two || more.length || isCategorical(one) || isCategorical(two)) return [];
+  const names = usable(setup, dataset);
+  if (names.length > 2 || numbers(setup, dataset).size < names.length) return [];
   return [
-    { function: "square", of: [one] }, { function: "square", of: [two] }, { function: "product", of: [one, two] },
-    { function: "sine", of: [one] }, { function: "sine", of: [two] },
+    ...names.map((name): Derived => ({ function: "square", of: [name] })),
+    ...(names.length === 2 ? [{ function: "product" as const, of: names }] : []),
+    ...names.map((name): Derived => ({ function: "sine", of: [name] })),
   ];
 }
 
@@ -387,6 +392,12 @@ export function offered(setup: Setup, dataset: Dataset): Derived[] {
 
 /** What is derived from the features that are in, in the order that it was chosen. */
 export function chosenDerived(setup: Setup, dataset: Dataset): Derived[] {
-  const known = new Set(usable(setup, dataset));
+  const known = numbers(setup, dataset);
   return setup.derived.filter(({ of }) => of.every((name) => known.has(name)));
+}
+
+/** What the table cannot give, whichever of its features are in. */
+export function impossibleDerived(setup: Setup, dataset: Dataset): Derived[] {
+  const known = numbers({ ...setup, without: [] }, dataset);
+  return setup.derived.filter(({ of }) => !of.every((name) => known.has(name)));
 }

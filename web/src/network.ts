@@ -312,6 +312,16 @@ export function confusions(outputs: Float32Array, actual: number[], classes: num
   return matrix;
 }
 
+/** Mean absolute error, root of the mean squared one, and R²: null where all targets are the same. */
+export function errors(answers: number[], targets: number[]) {
+  const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const missed = answers.map((answer, row) => answer - targets[row]!);
+  const squared = mean(missed.map((by) => by * by));
+  const middle = mean(targets);
+  const variance = mean(targets.map((target) => (target - middle) ** 2));
+  return { mae: mean(missed.map(Math.abs)), rmse: Math.sqrt(squared), r2: variance ? 1 - squared / variance : null };
+}
+
 /** Write a class as the table spells it. */
 export function spelled(label: Label | null): string {
   return label === null ? "?" : String(label);

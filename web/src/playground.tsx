@@ -13,7 +13,7 @@ import { Lacking } from "./jobs";
 import { explained, fromParameters as layersOf, fromSnapshot, inputNames, inputWidth, type Layer, padded, spelled, widths } from "./network";
 import { asNumber, type Axis, classColour, between, PartKeys, type Point, Region, type Scale, ScaleKey, type Unit } from "./region";
 import { type Run, useRun } from "./run";
-import { datasetName, fromParameters, type Setup, toAddress } from "./setup";
+import { datasetName, fromParameters, type Setup, toAddress, unreadDerived } from "./setup";
 import { type Address, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
 import { Staged } from "./staged";
 import { useWhatIf, WhatIf } from "./whatif";
@@ -43,7 +43,7 @@ export function Playground({ parameters }: Address) {
           </fieldset>
         </div>
         <div class="middle">
-          <Controls {...now} last={shown.dataset} />
+          <Controls {...now} last={shown.dataset} unread={unreadDerived(parameters)} />
           <div class={stale ? "stale" : ""} inert={stale} aria-busy={stale}><Results {...shown} /></div>
         </div>
       </div>
@@ -351,7 +351,7 @@ function Results(parts: Parts) {
             </>
           ) : rows && <p class="soft">{texts.noRegion}</p>}
         </section>
-        {run.rows && <Staged><Confusion run={run} rows={run.rows} layers={layers} isWhatIf={edits.length > 0} threshold={threshold} onThreshold={setThreshold} /></Staged>}
+        {run.rows && <Staged><Confusion rows={run.rows} layers={layers} told={told} isWhatIf={edits.length > 0} threshold={threshold} onThreshold={setThreshold} /></Staged>}
         <Verdict run={run} />
         </div>
       </div>

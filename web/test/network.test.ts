@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Feature, Inputs } from "../src/api";
 import {
-  confusion, confusions, edited, encode, explained, forward, fromParameters, fromSnapshot, grid, inputNames, inputWidth, padded, ratios, widths,
+  confusion, confusions, edited, encode, errors, explained, forward, fromParameters, fromSnapshot, grid, inputNames, inputWidth, padded, ratios, widths,
 } from "../src/network";
 
 const XOR = fromParameters([
@@ -100,6 +100,12 @@ test("a threshold divides rows as the confusion matrix says", () => {
   const none = ratios(confusion([0.1], [false], 0.5));
   assert.deepEqual([none.precision, none.recall, none.f1], [null, null, null]);
   assert.deepEqual(confusion([0.5], [true], 0.5).false_negative, 1);
+});
+
+test("errors of a regression, and the share of the variance that it explains", () => {
+  assert.deepEqual(errors([1, 4, 1], [1, 1, 4]), { mae: 2, rmse: Math.sqrt(6), r2: -2 });
+  assert.deepEqual(errors([1, 2], [1, 2]), { mae: 0, rmse: 0, r2: 1 });
+  assert.equal(errors([1, 2], [3, 3]).r2, null);
 });
 
 test("several classes are counted by actual and largest answer", () => {
