@@ -75,6 +75,63 @@ def test_jobs_are_compared_and_opened(
     page.wait_for_selector(".matrix")
 
 
+def test_jobs_of_different_tables_are_compared(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """Three columns name what each learns from; what one lacks is a dash, no row is left out."""
+    derived = [{"function": "square", "of": ["petal width (cm)"]}]
+    jobs = [
+        deployment.submit(dataset=dataset, training={"epochs": 20}, **more)
+        for dataset, more in (
+            ("xor", {}),
+            ("iris", {"preprocessing": {"derived": derived}}),
+            ("diabetes", {"features": ["bmi"]}),
+        )
+    ]
+    for job in jobs:
+        deployment.finished(job)
+    view = opened("en", 390)
+    page = view.go(f"#/jobs?compare={'~'.join(jobs)}")
+    table = page.locator(".compared")
+    table.wait_for()
+    told = {
+        name: table.locator("tr", has=page.get_by_role("rowheader", name=name, exact=True))
+        .locator("td")
+        .all_inner_texts()
+        for name in ("Target", "Features", "More inputs")
+    }
+    assert [target.split(" ")[0] for target in told["Target"]] == ["y", "species", "progression"]
+    assert told["Features"][::2] == ["x1, x2", "bmi"]
+    assert told["More inputs"] == ["–", "petal width (cm)²", "–"]
+    view.accessible()
+    view.picture("compare-three")
+
+
+def test_several_classes_have_their_figures(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """A job's page and a model's show the means over the classes; two classes have their names."""
+    training = {"epochs": 50, "optimizer": "adam", "validation_fraction": 0.2}
+    job = deployment.finished(
+        deployment.submit(dataset="iris", training=training, network={"hidden_layers": [5]})
+    )
+    table = [{"a": at, "drink": ["coffee", "tea"][at % 2]} for at in range(20)]
+    assert deployment.post("/datasets", {"name": "drinks", "records": table}).is_success
+    pair = deployment.finished(deployment.submit(dataset="drinks", training={"epochs": 5}))
+    view = opened()
+    for address in (f"#/jobs/{job['id']}", f"#/models/{job['id']}"):
+        page = view.go(address)
+        figures = page.get_by_role("table", name="Metrics").locator("tr", has_text="F1")
+        expect(figures.get_by_role("rowheader")).to_have_text("F1 (mean of the classes)")
+        expected = [
+            f"{job['metrics'][part]['macro']['f1']:.4g}" for part in ("train", "validation")
+        ]
+        assert [f"{float(t):.4g}" for t in figures.locator("td").all_inner_texts()] == expected
+    page = view.go(f"#/models/{pair['id']}")
+    page.get_by_text("Confusion matrix: training").click()
+    expect(page.locator("svg.matrix, table.matrix").first).to_contain_text("coffee")
+
+
 def test_a_failed_job_says_why(opened: Callable[..., Opened], deployment: Deployment) -> None:
     """The code and the message of a failure are on its page."""
     training = {"learning_rate": 1000, "optimizer": "momentum", "epochs": 2_000}
@@ -370,8 +427,8 @@ def fact(page: Page, name: str) -> Locator:
 @pytest.mark.parametrize(
     ("language", "names", "task"),
     [
-        ("en", ("Target", "Features (2)", "More inputs"), "a number"),
-        ("ko", ("타깃", "특성 (2)", "더할 입력"), "수"),
+        ("en", ("Target", "Features", "More inputs"), "a number"),
+        ("ko", ("타깃", "특성", "더할 입력"), "수"),
     ],
 )
 def test_a_page_names_what_is_learned_from_what(

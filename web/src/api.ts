@@ -72,7 +72,15 @@ export interface Evaluation {
   rmse?: number;
   r2?: number | null;
   classes?: Label[];
+  /** Of several classes: the means over them. */
+  macro?: Averages;
   confusion_matrix?: BinaryMatrix | number[][];
+}
+
+export interface Averages {
+  precision: number;
+  recall: number;
+  f1: number;
 }
 
 export interface Metrics {

@@ -80,11 +80,12 @@ function Differences({ jobs, colours }: { jobs: Job[]; colours: string[] }) {
     [`${texts.accuracy} (${texts.validationCurve})`, short(job.metrics?.validation?.accuracy)],
     [texts.diagnosis, job.diagnosis?.message ?? "–"],
   ]);
-  const names = columns.find((column) => column.length > 6)?.map(([name]) => name) ?? [];
+  const fullest = columns.reduce((most, column) => (column.length > most.length ? column : most), []);
+  const names = [...new Set([...fullest, ...columns.flat()].map(([name]) => name))];
   const value = (at: number, name: string) => columns[at]!.find(([own]) => own === name)?.[1] ?? "–";
   return (
     <div class="card scroll tall" tabIndex={0} role="region" aria-label={texts.difference}>
-      <table>
+      <table class="compared">
         <thead>
           <tr>
             <td />

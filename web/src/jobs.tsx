@@ -9,7 +9,7 @@ import { Scroll } from "./fields";
 import { CurvesCard } from "./history";
 import { useRun } from "./run";
 import { DEFAULTS, fromDatasetName, type Setup, toAddress } from "./setup";
-import { type Address, CopyCurl, Dialog, type Loaded, navigate, Trouble, useChoices, useLoaded, useTexts, Waiting } from "./shell";
+import { type Address, CopyCurl, Dialog, Failure, type Loaded, navigate, Trouble, useChoices, useLoaded, useTexts, Waiting } from "./shell";
 import { sweepAddress } from "./sweep";
 import type { Texts } from "./texts";
 
@@ -274,7 +274,7 @@ function JobPage({ id }: { id: string }) {
       </div>
       {run.deleted && <p class="trouble" role="alert">{texts.jobDeleted}</p>}
       {!run.connected && <p class="bad">{texts.reconnecting}</p>}
-      {job.error && <p class="trouble" role="alert"><strong>{job.error.code}</strong>: {job.error.message}</p>}
+      {job.error && <Failure of={job.error} />}
       <div class="two">
         <div>
           <section class="card" aria-labelledby="configuration-title">

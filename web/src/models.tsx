@@ -224,7 +224,7 @@ function CardView({ version }: { version: ModelVersion }) {
         <p class="small"><CopyCurl call={{ path: `${path}/card`, headers: { Accept: "text/markdown" } }} label={texts.card} /></p>
       </section>
       <CurvesCard setup={{ log }} update={(part) => setLog(part.log)} run={run} shown={null} />
-      {card.metrics && <MetricsCard metrics={card.metrics} />}
+      {card.metrics && <MetricsCard metrics={card.metrics} classes={card.preprocessing?.target.classes} />}
       {card.importance.length > 1 && <Importance of={card.importance} />}
     </>
   );

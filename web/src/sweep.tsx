@@ -3,11 +3,11 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { all, type Call, type Dataset, type DatasetSummary, get, isFinal, type Job, type Page, type Score, send, type SweepRow, type Task, watch } from "./api";
 import { short } from "./curves";
-import { Choice, NumberField } from "./fields";
+import { Choice, NumberField, Slider } from "./fields";
 import { setupOf, useTableOf } from "./jobs";
 import { between } from "./region";
 import { ACTIVATIONS, OPTIMIZERS, type Setup, toAddress } from "./setup";
-import { type Address, CopyCurl, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
+import { type Address, CopyCurl, Failure, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
 
 interface Plan {
   dataset: string;
@@ -254,7 +254,15 @@ export function Sweep({ parameters }: Address) {
           <NumberField label={texts.epochs} value={plan.epochs} low={1} high={1_000_000} whole onChange={(epochs) => update({ epochs: epochs! })} />
           <Choice label={texts.activation} value={plan.activation} among={ACTIVATIONS.map((one) => [one, one] as const)} onChoose={(activation) => update({ activation })} />
           <Choice label={texts.optimizer} value={plan.optimizer} among={OPTIMIZERS.map((one) => [one, one] as const)} onChoose={(optimizer) => update({ optimizer })} />
-          <NumberField label={texts.validation} value={plan.validation} low={0} high={0.9} onChange={(validation) => update({ validation: validation! })} />
+          <Slider
+            label={texts.validation}
+            value={plan.validation}
+            low={0}
+            high={Math.max(0.5, plan.validation)}
+            step={0.05}
+            spell={(part) => `${Math.round(100 * part)} %`}
+            onChange={(validation) => update({ validation })}
+          />
           <Choice label={texts.measure} value={measure} among={suited.map((one) => [one, texts.measures[one]] as const)} onChoose={(measure) => update({ measure })} />
         </div>
         <div class="row actions">
@@ -271,7 +279,7 @@ export function Sweep({ parameters }: Address) {
           </span>}
         </div>
         <Trouble of={problem ?? failed} />
-        {job?.error && <p class="trouble" role="alert">{job.error.message}</p>}
+        {job?.error && <Failure of={job.error} />}
       </section>
       {job && rows.length > 0 && <HeatMap job={job} dataset={dataset.value} rows={rows} measure={shownMeasure(job, plan.measure)} />}
     </>
@@ -286,7 +294,7 @@ function HeatMap({ job, dataset, rows, measure }: { job: Job; dataset: Dataset |
   const units = [...new Set(found.map((cell) => cell.units))].sort((a, b) => b - a);
   const told = ({ value }: Cell) => (value === null ? "–" : measure === "loss" || measure === "r2" ? short(value, 3) : `${Number((100 * value).toFixed(measure === "converged" ? 0 : 1))} %`);
   const title = texts.measures[measure];
-  const judged = job.training?.validation_fraction ? texts.onValidation : texts.onTraining;
+  const judged = job.training?.validation_fraction ? texts.validPoints : texts.trainPoints;
   const hint = measure === "converged" ? texts.convergedHint : texts.bestHint(judged);
   const base = setupOf(job, dataset);
   const open = ({ best }: Cell): string =>

@@ -124,7 +124,7 @@ test("a sweep's address says what it was planned with", () => {
 
 test("a job and a card name what is learned from what", () => {
   const derived = [{ function: "product" as const, of: ["a", "b"] }];
-  const facts = [["Target", "y (a number)"], ["Features (2)", "a, b"], ["More inputs", "a · b"]];
+  const facts = [["Target", "y (a number)"], ["Features", "a, b"], ["More inputs", "a · b"]];
   assert.deepEqual(columnsOf({ target: "y", task: "regression", features: ["a", "b"], derived }, TEXTS.en), facts);
   const features = ["a", "b"].map((name) => ({ kind: "boolean" as const, name, fill: null }));
   const card = { preprocessing: { features, derived, target: { name: "y", task: "regression" as const, classes: null } } };
