@@ -1,5 +1,6 @@
 """`perceptron models`: list, show, name, export and delete models."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import click
 from rich.markdown import Markdown
 
 from cli.jobs import save_figure
-from cli.reports import listed, table
+from cli.reports import Column, listed
 from cli.server import Server, asks_server, complete_model, path_of
 from schemas.media_types import MARKDOWN
 
@@ -34,17 +35,19 @@ def _list(server: Server, limit: int) -> None:
     if server.as_json:
         server.show_json(found)
         return
-    made = table("model", ">latest", ">versions", "aliases", "")
-    for model in found["data"]:
-        aliases = (f"{name} → {number}" for name, number in model["aliases"].items())
-        made.add_row(
-            model["name"],
-            str(model["latest_version"]),
-            str(len(model["versions"])),
-            ", ".join(told for told in aliases if not told.startswith("latest ")),
-            "built in" if model["built_in"] else "",
-        )
-    listed(server.console, made, found, "models")
+    columns = (
+        Column("model", lambda model: model["name"]),
+        Column("!>latest", lambda model: str(model["latest_version"])),
+        Column("!>versions", lambda model: str(len(model["versions"])), 100),
+        Column("aliases", _aliases, 60),
+        Column("!", lambda model: "built in" if model["built_in"] else "", 72),
+    )
+    listed(server.console, found, "models", columns)
+
+
+def _aliases(model: Mapping[str, Any]) -> str:
+    own = {name: number for name, number in model["aliases"].items() if name != "latest"}
+    return ", ".join(f"{name} → {number}" for name, number in own.items())
 
 
 @models.command()
@@ -169,7 +172,8 @@ def rm(server: Server, model: str, *, version: str | None, yes: bool) -> None:
     )
     found = server.get(path)
     if not yes:
-        several = f" and its {len(found['versions'])} version(s)" if version is None else ""
+        count = 1 if version else len(found["versions"])
+        several = f" and its {count} versions" if count > 1 else ""
         click.confirm(f"Delete {told}{several}?", abort=True, err=True)
     server.ask("DELETE", path)
     server.say(f"{told} is deleted", deleted=model, version=version)

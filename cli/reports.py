@@ -2,12 +2,13 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich import box
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
+from rich.measure import Measurement
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -25,6 +26,10 @@ MOST_CLASSES = 10
 """Classes of a confusion matrix up to which it is shown."""
 MOST_COLUMNS = 5
 """Features of a table of predictions."""
+NARROW = 56
+"""Letters of a line that is too short for bars and for room around cells."""
+ENDLESS = 100_000
+"""Letters of a line that has room for anything."""
 BAR = 8
 """Letters of a probability's bar."""
 ALL_ROWS, SOME_ROWS = 16, 6
@@ -88,7 +93,7 @@ def show_end(server: Server, job: Mapping[str, Any]) -> None:
     if job["model"]:
         name, version = job["model"]["name"], job["model"]["version"]
         told = (name, "bold"), f", version {version}. Go on with:"
-        console.print(Text.assemble("Published as ", *told))
+        console.print(Text.assemble("Published as ", *told), soft_wrap=True)
         console.print(f"  perceptron predict {name} {_row_hint(known)}", soft_wrap=True)
         console.print(f"  perceptron models show {name}", soft_wrap=True)
 
@@ -221,7 +226,8 @@ def _examples(server: Server, model: Mapping[str, Any], known: Known) -> Table:
     rows = [[record[name] for name in features] for record in records]
     asked = {"model": model["name"], "version": model["version"], "inputs": rows}
     answer = server.post("/predict", asked)
-    return predictions(features, rows, answer, [record.get(target) for record in records])
+    actual = [record.get(target) for record in records]
+    return predictions(server.console, Answered(features, rows, answer, actual))
 
 
 def _row_hint(known: Known | None) -> str:
@@ -233,30 +239,56 @@ def _row_hint(known: Known | None) -> str:
     return shlex.quote(",".join(cells))
 
 
-def predictions(
-    features: Sequence[str],
-    rows: Sequence[Sequence[Any]],
-    answer: Mapping[str, Any],
-    actual: Sequence[Any] | None = None,
-) -> Table:
-    """Make a table of rows and what a model says of them."""
-    shown = list(features[:MOST_COLUMNS])
-    more = ["…"] if len(features) > len(shown) else []
+class Answered(NamedTuple):
+    """Rows, and what a model says of them."""
+
+    features: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    answer: Mapping[str, Any]
+    actual: Sequence[Any] | None = None
+
+
+def predictions(console: Console, answered: Answered) -> Table:
+    """Make a table of rows and what a model says of them, with the features there is room for."""
+    most = min(MOST_COLUMNS, len(answered.features))
+    return fitting(console, most, lambda shown: _predictions(console, answered, shown))
+
+
+def fitting(console: Console, most: int, make: Callable[[int], Table]) -> Table:
+    """Make a table with as many columns, at most so many, as leave each word in one piece."""
+    endless = console.options.update_width(ENDLESS)
+    for shown in range(most, 0, -1):
+        made = make(shown)
+        if Measurement.get(console, endless, made).minimum <= console.width:
+            return made
+    return make(0)
+
+
+def _predictions(console: Console, answered: Answered, shown: int) -> Table:
+    """Make it with so many features."""
+    features, rows, answer, actual = answered
+    is_plain = console.width < NARROW or console.options.ascii_only
+    more = ["…"] if len(features) > shown else []
     probabilities = answer["probabilities"]
     made = table(
-        *(f">{name}" for name in shown), *more, *([] if actual is None else [">!actual"]),
-        ">!prediction", *([] if probabilities is None else ["!probability"]),
+        *(f">{name}" for name in features[:shown]),
+        *more,
+        *([] if actual is None else [">!actual"]),
+        ">!prediction",
+        *([] if probabilities is None else ["!P" if is_plain else "!probability"]),
         title=f"{answer['model']}, version {answer['version']}",
-    )  # fmt: skip
+    )
+    if console.width < NARROW:
+        made.padding, made.pad_edge = (0, 0), False
     for place, (row, predicted) in enumerate(zip(rows, answer["predictions"], strict=True)):
-        cells: list[RenderableType] = [spelled(cell) for cell in row[: len(shown)]]
+        cells: list[RenderableType] = [spelled(cell) for cell in row[:shown]]
         cells += more
         if actual is None:
             cells.append(Text(spelled(predicted), "bold"))
         else:
             cells += [spelled(actual[place]), _judged(predicted, actual[place], probabilities)]
         if probabilities is not None:
-            cells.append(_bar(probabilities[place], answer["classes"]))
+            cells.append(_bar(probabilities[place], answer["classes"], is_plain=is_plain))
         made.add_row(*cells)
     return made
 
@@ -267,11 +299,13 @@ def _judged(predicted: Any, actual: Any, probabilities: Any) -> Text:
     return Text(spelled(predicted), "bold green" if predicted == actual else "bold red")
 
 
-def _bar(probability: Any, classes: Sequence[Any]) -> Text:
-    """Write the probability of the second class, or the greatest of several, as a bar."""
+def _bar(probability: Any, classes: Sequence[Any], *, is_plain: bool) -> Text:
+    """Write the probability of the second class, or the greatest of several, with its bar."""
     share, told = probability, f"P({spelled(classes[1])}) = "
     if isinstance(probability, list):
         share, told = max(probability), ""
+    if is_plain:
+        return Text(f"{share:.4f}")
     filled = round(BAR * share)
     bar = ("━" * filled, "blue"), ("·" * (BAR - filled), "dim")
     return Text.assemble(*bar, f" {told}{share:.4f}")
@@ -286,11 +320,35 @@ def spelled(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else plain(str(value))
 
 
-def listed(console: Console, made: Table, found: Mapping[str, Any], what: str) -> None:
-    """Print a list, and say where it was cut off."""
+class Column(NamedTuple):
+    """A column of a list."""
+
+    heading: str
+    """As `table` takes it."""
+    cell: Callable[[Mapping[str, Any]], str | Text]
+    """What it says of an item."""
+    room: int = 0
+    """Letters of a line from which on there is room for it."""
+
+
+def listed(
+    console: Console, found: Mapping[str, Any], what: str, columns: Sequence[Column]
+) -> None:
+    """Print a list, a line for each item, and say where it was cut off."""
+    columns = [column for column in columns if console.width >= column.room]
+    made = table(*(column.heading for column in columns))
+    for item in found["data"]:
+        made.add_row(*(_in_one_line(column.cell(item)) for column in columns))
     console.print(made)
     if found["has_more"]:
         console.print(f"There are more {what}: ask for them with --limit.", style="dim")
+
+
+def _in_one_line(cell: str | Text) -> Text:
+    """Have a cell cut where there is no room for it, and not go on in a second line."""
+    made = Text(plain(cell)) if isinstance(cell, str) else cell
+    made.no_wrap, made.overflow = True, "ellipsis"
+    return made
 
 
 def pairs(rows: Iterable[tuple[str, Any]]) -> Table:

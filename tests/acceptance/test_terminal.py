@@ -212,6 +212,8 @@ def test_wrong_options(perceptron: Run, tmp_path: Path) -> None:
         done = perceptron(*arguments)
         assert (done.status, done.output) == (2, ""), arguments
         assert "Traceback" not in done.messages
+    assert "Did you mean 'train'?" in perceptron("trian", "xor").messages
+    assert "is no single line of CSV" in perceptron("predict", "xor", "0\n1").messages
 
 
 def test_a_job_that_fails(perceptron: Run) -> None:
@@ -227,21 +229,58 @@ def test_a_job_that_fails(perceptron: Run) -> None:
 
 def test_a_live_terminal(deployment: Deployment) -> None:
     """In a terminal the bar and the curve are drawn again and again while it trains."""
-    master, terminal = pty.openpty()
-    training = ("--epochs", "6000", "--engine", "torch", "--record-every", "20")
-    process = start_perceptron(
-        "train", "xor", "--hidden", "4", *training,
-        settings={"PERCEPTRON_SERVER": deployment.url, "TERM": "xterm-256color", "COLUMNS": "90"},
-        stdin=terminal, stdout=terminal, stderr=terminal,
-    )  # fmt: skip
-    os.close(terminal)
-    shown = _read_all(master)
-    assert process.wait(60) == 0, shown
+    training = ("--epochs", 6000, "--engine", "torch", "--record-every", 20)
+    status, shown = _in_terminal(deployment, 90, "train", "xor", "--hidden", 4, *training)
+    assert status == 0, shown
     shares = {int(share) for share in re.findall(r"(\d+)%", shown)}
     assert len(shares) >= 3, shares
     assert {0, 100} <= shares
     assert len(BRAILLE.findall(shown)) > 100
     assert "\x1b[" in shown
+
+
+def _in_terminal(
+    deployment: Deployment, columns: int, *arguments: object, **environment: str
+) -> tuple[int, str]:
+    """Run a command in a terminal of so many letters to its end; returns its status and letters."""
+    master, terminal = pty.openpty()
+    about = {"PERCEPTRON_SERVER": deployment.url, "TERM": "xterm-256color"}
+    process = start_perceptron(
+        *map(str, arguments), settings={**about, "COLUMNS": str(columns), **environment},
+        stdin=terminal, stdout=terminal, stderr=terminal,
+    )  # fmt: skip
+    os.close(terminal)
+    shown = _read_all(master)
+    return process.wait(60), shown
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_a_narrow_terminal(deployment: Deployment, columns: int) -> None:
+    """No line of a training's end is longer than the terminal, and no cell is broken in pieces."""
+    training = ("iris", "--hidden", 4, "--epochs", 20, "--model", "narrow")
+    status, shown = _in_terminal(deployment, columns, "train", *training, TERM="dumb")
+    assert status == 0, shown
+    tables = [line for line in shown.splitlines() if "│" in line]
+    assert max(map(len, tables)) <= columns
+    card = deployment.get("/models/narrow").json()
+    answered = shown.partition(f"narrow, version {card['latest_version']} ")[2]
+    rows = [row for row in _rows(answered) if len(row) > 3]
+    judged = [row for row in rows if row[-3] in ("setosa", "versicolor", "virginica")]
+    assert len(judged) == 6
+    assert all(re.fullmatch(r"[\d.]+", row[0]) for row in judged), rows
+    features = [cell for cell in judged[0][:-3] if cell != "…"]
+    assert len(features) == {40: 1, 60: 1, 80: 4}[columns]
+
+
+def test_an_old_encoding(perceptron: Run) -> None:
+    """What an encoding has no letter for is replaced, in JSON by its escape."""
+    old = {"PYTHONIOENCODING": "ascii"}
+    done = perceptron("train", "xor", "--epochs", 20, **old)
+    assert done.status == 0, done.messages
+    assert "| prediction |" in done.output
+    shown = perceptron("datasets", "show", "digits", "--json", **old)
+    assert shown.output.isascii()
+    assert "8 × 8" in shown.json["description"]
 
 
 def _read_all(descriptor: int) -> str:
@@ -329,6 +368,40 @@ def test_jobs(perceptron: Run, deployment: Deployment) -> None:
     assert asked.status == 1
     assert perceptron("jobs", "rm", job_id, "--yes", "--json").json == {"deleted": job_id}
     assert deployment.get(f"/jobs/{job_id}").status_code == 404
+
+
+def test_a_line_for_each_job(
+    perceptron: Run, new_deployment: Callable[..., Deployment], tmp_path: Path
+) -> None:
+    """However narrow the terminal, an item of a list is a line; ids are cut, and understood so."""
+    alone = new_deployment("--workers", "0")
+    away = {"PERCEPTRON_SERVER": alone.url}
+    table = tmp_path / ("a-long-name-" * 4 + ".csv")
+    table.write_text("a,y\n1,0\n2,1\n")
+    assert perceptron("datasets", "add", table, **away).status == 0
+    layers = [part for units in range(10, 20) for part in ("--hidden", units)]
+    train = ("train", table.stem.strip("-"), *layers, "--device", "cuda", "--detach")
+    ids = [perceptron(*train, **away).output.strip() for _ in range(2)]
+    for columns in (40, 80, 120):
+        for names, command in ((ids, "jobs"), ((table.stem[:20], "iris"), "datasets"),
+                               (("xor", "nand"), "models")):  # fmt: skip
+            status, shown = _in_terminal(alone, columns, command, TERM="dumb")
+            assert status == 0, shown
+            lines = [line for line in shown.splitlines() if "│" in line]
+            assert max(map(len, lines)) <= columns
+            assert all(line.split("│")[1].strip() for line in lines), shown
+            for name in names:
+                begins = name if columns == 120 else name[:8]
+                assert any(begins in line for line in lines), shown
+    told = perceptron("jobs", **away).output
+    assert ids[0] in told
+    assert "Queued jobs wait for a worker of the queue `gpu`: none is running." in told
+    short = ids[0][:12]
+    assert perceptron("jobs", "show", short, "--json", **away).json["id"] == ids[0]
+    several = perceptron("jobs", "show", "job_", **away)
+    assert several.status == 1  # and not a job of the server's choice
+    one = perceptron("jobs", "cancel", short, **away)
+    assert (one.status, one.messages) == (0, f"{ids[0]} is cancelled\n")
 
 
 # Models
@@ -552,7 +625,10 @@ def test_backprop(perceptron: Run, tmp_path: Path) -> None:
     assert [one["updated"] for one in line["parameters"]][:2] == pytest.approx([0.7, 1.6])
     refused = perceptron("backprop", "--inputs", "1,2,3")
     assert refused.status == 1
-    assert refused.messages == "Error: 2 weights for 3 inputs\n  at #/layers/0/weights/0\n"
+    assert refused.messages.splitlines() == [
+        "Error: 2 weights for 3 inputs",
+        "  at #/layers/0/weights/0 (--layers)",
+    ]
 
 
 # Servers
