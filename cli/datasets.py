@@ -9,8 +9,8 @@ import click
 from rich.table import Table
 
 from cli.predicting import STANDARD_INPUT, media_type, pieces
-from cli.reports import Column, fitting, listed, number, pairs, spelled, table
 from cli.server import Server, asks_server, complete_dataset, path_of
+from cli.tables import Column, fitting, listed, number, pairs, spelled, table
 
 MOST_NAMED = 6
 """Categories of a column that are named."""

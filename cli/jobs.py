@@ -8,17 +8,14 @@ from typing import Any
 import click
 
 from cli.reports import (
-    Column,
     card_of,
     classes_of,
-    listed,
-    pairs,
     show_diagnosis,
     show_end,
     show_metrics,
-    status,
 )
 from cli.server import LAST, Server, as_json, asks_server, complete_job, path_of
+from cli.tables import Column, listed, pairs, status
 from cli.watching import curve_of, shape_of, title_of, watch
 
 FIGURES = ("loss", "confusion")

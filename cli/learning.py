@@ -8,8 +8,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from cli.reports import Column, listed, table
 from cli.server import Server, asks_server, complete_gate, path_of
+from cli.tables import Column, listed, table
 
 
 @click.command()

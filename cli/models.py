@@ -8,8 +8,9 @@ import click
 from rich.markdown import Markdown
 
 from cli.jobs import save_figure
-from cli.reports import Column, listed
+from cli.region import dataset_of, region
 from cli.server import Server, asks_server, complete_model, path_of
+from cli.tables import Column, listed
 from schemas.media_types import MARKDOWN
 
 FORMS = {"onnx": "onnx", "safetensors": "safetensors", "card": "md"}
@@ -221,18 +222,29 @@ def export(
 @click.option(
     "-o",
     "--output",
-    required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write; its name ends in .svg or .png.",
+    help="File to write; its name ends in .svg or .png.  [default: the boundary, in the terminal]",
 )
 @click.option("--x", default=None, help="Of boundary: feature along the horizontal axis.")
 @click.option("--y", default=None, help="Of boundary: feature along the vertical axis.")
 @click.option("--dark", is_flag=True, help="Light on dark.")
 @asks_server
 def figure(
-    server: Server, model: str, *, figure: str, version: str, output: Path, **options: Any
+    server: Server, model: str, *, figure: str, version: str, output: Path | None, **options: Any
 ) -> None:
     """Draw what a model answers, its network, its curves or its confusion matrices into a file."""
-    path = f"{path_of('models', model, 'versions', version)}/figures/{figure}"
+    path = path_of("models", model, "versions", version)
     axes = {axis: options[axis] for axis in ("x", "y") if options[axis] is not None}
-    save_figure(server, path, output, is_dark=options["dark"], **axes)
+    if output is not None:
+        where = f"{path}/figures/{figure}"
+        save_figure(server, where, output, is_dark=options["dark"], **axes)
+        return
+    if figure != "boundary" or axes or options["dark"] or server.as_json:
+        raise click.UsageError("-o is needed: the terminal shows a boundary as it is")
+    found = server.get(path)
+    drawn = region(server, found, found["card"], dataset_of(server, found["card"]))
+    if drawn is None:
+        raise click.ClickException(
+            "the terminal shows models of two features that are numbers: name a file with -o"
+        )
+    server.console.print(drawn)

@@ -1,80 +1,34 @@
-"""What commands say of jobs, models and predictions: tables for people."""
+"""What commands say of jobs and predictions."""
 
-import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rich import box
 from rich.columns import Columns
-from rich.console import Console, Group, RenderableType
-from rich.measure import Measurement
+from rich.console import Console, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from cli.region import region
 from cli.server import Refused, Server, path_of
+from cli.tables import fitting, number, spelled, table
 
-STATUS_COLOURS = {
-    "queued": "yellow",
-    "running": "blue",
-    "succeeded": "green",
-    "failed": "red",
-    "cancelled": "dim",
-}
 MOST_CLASSES = 10
 """Classes of a confusion matrix up to which it is shown."""
 MOST_COLUMNS = 5
 """Features of a table of predictions."""
 NARROW = 56
 """Letters of a line that is too short for bars and for room around cells."""
-ENDLESS = 100_000
-"""Letters of a line that has room for anything."""
 BAR = 8
 """Letters of a probability's bar."""
 ALL_ROWS, SOME_ROWS = 16, 6
 """Rows of a table that are all shown as examples, and how many of a longer one."""
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
 PARTS = ("train", "validation", "test")
 MEASURES = (
     "loss", "accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "macro.precision",
     "macro.recall", "macro.f1", "mae", "rmse", "r2",
 )  # fmt: skip
-
-
-def table(*columns: str, title: str | None = None) -> Table:
-    """
-    Make a table in the style of all of them.
-
-    A column that begins with `>` has numbers, one that begins with `!` is never broken.
-    """
-    made = Table(title=title, title_justify="left", header_style="bold", box=box.ROUNDED)
-    for column in columns:
-        made.add_column(
-            plain(column.lstrip(">!")),
-            justify="right" if ">" in column[:2] else "left",
-            no_wrap="!" in column[:2],
-            overflow="fold",
-        )
-    return made
-
-
-def plain(text: str) -> str:
-    """Show control characters of a table's texts, rather than have the terminal follow them."""
-    return _CONTROL.sub("�", text)
-
-
-def number(value: Any) -> str:
-    """Write a number in four digits; nothing for none."""
-    if value is None:
-        return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-
-
-def status(name: str) -> Text:
-    """Write a status in its colour."""
-    return Text(name, STATUS_COLOURS.get(name, ""))
 
 
 # Jobs
@@ -106,6 +60,9 @@ def show_learned(server: Server, job: Mapping[str, Any]) -> "Known | None":
     known = None if card is None else _known_rows(server, job, card)
     if known is not None:
         server.console.print(_examples(server, job["model"], known))
+    drawn = card and region(server, job["model"], card, known and known.dataset)
+    if drawn:
+        server.console.print(drawn)
     if job["diagnosis"]:
         show_diagnosis(server.console, job["diagnosis"])
     return known
@@ -202,6 +159,7 @@ class Known(NamedTuple):
     features: Sequence[str]
     target: str
     records: Sequence[Mapping[str, Any]]
+    dataset: Mapping[str, Any]
 
 
 def _known_rows(server: Server, job: Mapping[str, Any], card: Mapping[str, Any]) -> Known | None:
@@ -214,12 +172,12 @@ def _known_rows(server: Server, job: Mapping[str, Any], card: Mapping[str, Any])
         return None
     target = card["preprocessing"]["target"]["name"] if card["preprocessing"] else dataset["target"]
     records = [record for record in dataset["records"] if record.get(target) is not None]
-    return Known(card["feature_names"], target, records) if records else None
+    return Known(card["feature_names"], target, records, dataset) if records else None
 
 
 def _examples(server: Server, model: Mapping[str, Any], known: Known) -> Table:
     """Show what the model says of rows of its dataset; all of them where they are few."""
-    features, target, records = known
+    features, target, records, _ = known
     if len(records) > ALL_ROWS:
         step = (len(records) - 1) / (SOME_ROWS - 1)
         records = [records[round(place * step)] for place in range(SOME_ROWS)]
@@ -252,16 +210,6 @@ def predictions(console: Console, answered: Answered) -> Table:
     """Make a table of rows and what a model says of them, with the features there is room for."""
     most = min(MOST_COLUMNS, len(answered.features))
     return fitting(console, most, lambda shown: _predictions(console, answered, shown))
-
-
-def fitting(console: Console, most: int, make: Callable[[int], Table]) -> Table:
-    """Make a table with as many columns, at most so many, as leave each word in one piece."""
-    endless = console.options.update_width(ENDLESS)
-    for shown in range(most, 0, -1):
-        made = make(shown)
-        if Measurement.get(console, endless, made).minimum <= console.width:
-            return made
-    return make(0)
 
 
 def _predictions(console: Console, answered: Answered, shown: int) -> Table:
@@ -309,54 +257,3 @@ def _bar(probability: Any, classes: Sequence[Any], *, is_plain: bool) -> Text:
     filled = round(BAR * share)
     bar = ("━" * filled, "blue"), ("·" * (BAR - filled), "dim")
     return Text.assemble(*bar, f" {told}{share:.4f}")
-
-
-def spelled(value: Any) -> str:
-    """Write a cell as tables do."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:.6g}" if isinstance(value, float) else plain(str(value))
-
-
-class Column(NamedTuple):
-    """A column of a list."""
-
-    heading: str
-    """As `table` takes it."""
-    cell: Callable[[Mapping[str, Any]], str | Text]
-    """What it says of an item."""
-    room: int = 0
-    """Letters of a line from which on there is room for it."""
-
-
-def listed(
-    console: Console, found: Mapping[str, Any], what: str, columns: Sequence[Column]
-) -> None:
-    """Print a list, a line for each item, and say where it was cut off."""
-    columns = [column for column in columns if console.width >= column.room]
-    made = table(*(column.heading for column in columns))
-    for item in found["data"]:
-        made.add_row(*(_in_one_line(column.cell(item)) for column in columns))
-    console.print(made)
-    if found["has_more"]:
-        console.print(f"There are more {what}: ask for them with --limit.", style="dim")
-
-
-def _in_one_line(cell: str | Text) -> Text:
-    """Have a cell cut where there is no room for it, and not go on in a second line."""
-    made = Text(plain(cell)) if isinstance(cell, str) else cell
-    made.no_wrap, made.overflow = True, "ellipsis"
-    return made
-
-
-def pairs(rows: Iterable[tuple[str, Any]]) -> Table:
-    """Make a table of names and values, without lines."""
-    made = Table.grid(padding=(0, 2))
-    made.add_column(style="dim")
-    made.add_column(overflow="fold")
-    for name, value in rows:
-        if value is not None:
-            made.add_row(name, value if isinstance(value, Text | Group) else str(value))
-    return made

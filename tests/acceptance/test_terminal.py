@@ -468,6 +468,112 @@ def test_figures(perceptron: Run, two_versions: str, tmp_path: Path) -> None:
     ]
 
 
+CENTRES = [1.24 * (place + 0.5) / 40 - 0.12 for place in range(40)]
+"""Middles of the letters across, from 0.12 below the lowest input to 0.12 above the highest."""
+
+
+def _heights(count: int) -> list[float]:
+    return [1.12 - 1.24 * (place + 0.5) / count for place in range(count)]
+
+
+def _probabilities(deployment: Deployment, model: str, rows: int) -> list[list[float]]:
+    """Ask for the probability at each place of a drawing, the topmost row first."""
+    places = [[x, y] for y in _heights(rows) for x in CENTRES]
+    found = deployment.post("/predict", {"model": model, "inputs": places}).json()["probabilities"]
+    return [found[start : start + 40] for start in range(0, len(found), 40)]
+
+
+@pytest.fixture(scope="module")
+def curved(deployment: Deployment) -> str:
+    """A model of XOR that is not sure everywhere."""
+    network = {"hidden_layers": [4]}
+    asked = {"dataset": "xor", "network": network, "training": {"epochs": 2_000}}
+    job_id = deployment.submit(model="curved", **asked)
+    assert deployment.finished(job_id)["status"] == "succeeded"
+    return "curved"
+
+
+def test_region_without_colours(perceptron: Run, deployment: Deployment, curved: str) -> None:
+    """The letter of each place says what the model answers there; a training ends with it."""
+    shown = perceptron("models", "figure", curved).output
+    lines = [line[10:] for line in shown.splitlines()[1:15]]
+    expected = [
+        "".join(" ░▒▓█"[round(4 * share)] for share in row)
+        for row in _probabilities(deployment, curved, 14)
+    ]
+    assert [line.ljust(40) for line in lines] == expected
+    assert len({letter for line in expected for letter in line}) == 5
+    trained = perceptron("train", "xor", "--hidden", 4, "--epochs", 2_000).output
+    assert "\n".join(shown.splitlines()[1:15]) in trained
+    old = perceptron("models", "figure", curved, PYTHONIOENCODING="ascii").output
+    assert old.isascii()
+
+
+def test_region_in_colours(deployment: Deployment, curved: str) -> None:
+    """Each letter has two places in the colours of their classes, and the rows lie on it."""
+    figure = ("models", "figure", curved)
+    status, shown = _in_terminal(deployment, 80, *figure, COLORTERM="truecolor", NO_COLOR="")
+    assert status == 0, shown
+    letter = re.compile(r"\x1b\[38;2;(\d+);(\d+);(\d+);48;2;(\d+);(\d+);(\d+)m([▀●])")
+    drawn = [letter.findall(line) for line in shown.splitlines()]
+    rows = [line for line in drawn if line]
+    assert [len(line) for line in rows] == [40] * 14
+    expected = _probabilities(deployment, curved, 28)
+    points = set()
+    for row, line in enumerate(rows):
+        for column, (*colours, kind) in enumerate(line):
+            red, _, blue, ground_red, _, ground_blue = map(int, colours)
+            if kind == "●":
+                points.add((CENTRES[column], _heights(14)[row], blue > red))
+                continue
+            upper, lower = (expected[2 * row + part][column] for part in (0, 1))
+            for is_blue, share in ((blue > red, upper), (ground_blue > ground_red, lower)):
+                assert is_blue == (share > 0.5) or abs(share - 0.5) < 0.02  # as good as white
+    nearest = {(round(x), round(y), is_blue) for x, y, is_blue in points}
+    assert nearest == {(0, 0, False), (0, 1, True), (1, 0, True), (1, 1, False)}
+
+
+def test_regions_that_the_terminal_cannot_draw(perceptron: Run) -> None:
+    """Other models, and other figures, need a file."""
+    parity = ("train", "parity-3", "--epochs", 5, "--model", "parity", "--json")
+    assert perceptron(*parity).status == 0
+    done = perceptron("models", "figure", "parity")
+    assert (done.status, done.output) == (1, "")
+    assert "two features that are numbers" in done.messages
+    for more in (("network",), ("--dark",), ("--x", "x1"), ("--json",)):
+        done = perceptron("models", "figure", "xor", *more)
+        assert (done.status, done.output) == (2, "")
+        assert "-o is needed" in done.messages
+
+
+def test_regions_of_other_tasks(perceptron: Run, deployment: Deployment) -> None:
+    """Several classes are letters, numbers are shades from the lowest to the highest."""
+    features = ("--feature", "petal length (cm)", "--feature", "petal width (cm)")
+    iris = ("train", "iris", *features, "--hidden", 5, "--epochs", 500, "--model", "petals-2")
+    shown = perceptron(*iris).output
+    assert "species: 'a' setosa 'b' versicolor 'c' virginica" in shown
+    figure = perceptron("models", "figure", "petals-2").output.splitlines()[1:15]
+    spans = [(1.0, 6.9), (0.1, 2.5)]
+    x, y = ((low - 0.12 * (high - low), 1.24 * (high - low)) for low, high in spans)
+    places = [
+        [x[0] + x[1] * (column + 0.5) / 40, y[0] + y[1] * (row + 0.5) / 14]
+        for row in reversed(range(14))
+        for column in range(40)
+    ]
+    answer = deployment.post("/predict", {"model": "petals-2", "inputs": places}).json()
+    names = {"setosa": "a", "versicolor": "b", "virginica": "c"}
+    expected = "".join(names[name] for name in answer["predictions"])
+    assert "".join(line[10:] for line in figure) == expected
+    body = ("--feature", "bmi", "--feature", "bp", "--learning-rate", 0.01, "--epochs", 200)
+    shown = perceptron("train", "diabetes", *body).output
+    ends = re.search(r"progression: ' ' ([\d.]+) '█' ([\d.]+)", shown)
+    assert ends is not None, shown
+    corners = [[-0.120, -0.140], [0.200, 0.159]]
+    (name,) = re.findall(r"Published as (job_\w+)", shown)
+    answer = deployment.post("/predict", {"model": name, "inputs": corners}).json()
+    assert [float(end) for end in ends.groups()] == pytest.approx(answer["predictions"], abs=10)
+
+
 def test_deleting_models(perceptron: Run, deployment: Deployment) -> None:
     """One version, or all of them, after a question or `--yes`."""
     for seed in (1, 2):
