@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli.reports import predictions
+from cli.reports import Answered, predictions
 from cli.server import Server, asks_server, complete_model, path_of
 from schemas.media_types import CSV, JSON, NDJSON, PARQUET
 
@@ -88,8 +88,8 @@ def cells(text: str) -> list[str]:
     """
     try:
         return next(csv.reader([text], skipinitialspace=True), [])
-    except csv.Error as error:
-        raise click.BadParameter(f"{text!r}: {error}") from None
+    except csv.Error:
+        raise click.BadParameter(f"{text!r} is no single line of CSV") from None
 
 
 def _is_file(text: str) -> bool:
@@ -125,7 +125,7 @@ def _predict_rows(server: Server, model: str, rows: tuple[str, ...], version: st
     lists = [
         [row.get(name) for name in features] if isinstance(row, dict) else row for row in inputs
     ]
-    server.console.print(predictions(features, lists, answer))
+    server.console.print(predictions(server.console, Answered(features, lists, answer)))
 
 
 def _reference(version: str) -> int | str:

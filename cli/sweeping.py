@@ -19,8 +19,9 @@ from cli.fields import (
     given,
     training_fields,
 )
-from cli.reports import number, show_end, table
+from cli.reports import show_end
 from cli.server import Server, asks_server, complete_dataset, path_of
+from cli.tables import number, table
 from cli.training import refuse_file
 from cli.watching import watch
 
