@@ -19,8 +19,9 @@ from cli.fields import (
     given,
     training_fields,
 )
-from cli.reports import number, show_end, table
+from cli.reports import show_end
 from cli.server import Server, asks_server, complete_dataset, path_of
+from cli.tables import number, table
 from cli.training import refuse_file
 from cli.watching import watch
 
@@ -43,17 +44,24 @@ def _shape(text: str) -> list[int]:
 @click.argument("dataset", shell_complete=complete_dataset)
 @click.option(
     "--hidden",
+    "hidden_layers",
     multiple=True,
     metavar="SHAPE",
     help="Hidden layers to try, such as 10-10, or 0 for none; once for each shape.",
 )
-@click.option("--activation", multiple=True, type=ACTIVATIONS, help="Once for each.")
-@click.option("--optimizer", multiple=True, type=OPTIMIZERS, help="Once for each.")
+@click.option(
+    "--activation",
+    multiple=True,
+    type=ACTIVATIONS,
+    help="Activation of every hidden layer; once for each.",
+)
+@click.option("--optimizer", multiple=True, type=OPTIMIZERS, help="Update rule; once for each.")
 @click.option("--learning-rate", multiple=True, type=float, help="Step size; once for each.")
 @click.option("--batch-size", multiple=True, type=int, help="Rows of one step; once for each.")
 @click.option("--weight-decay", multiple=True, type=float, help="L2 penalty; once for each.")
 @click.option(
     "--seeds",
+    "seed",
     type=click.IntRange(1),
     default=None,
     help="Try so many seeds of each.  [default: one]",
@@ -91,10 +99,10 @@ def sweep(server: Server, dataset: str, *, detach: bool, **options: Any) -> None
     refuse_file(dataset)
     lists = ("activation", "optimizer", "learning_rate", "batch_size", "weight_decay")
     space: dict[str, Any] = {name: list(options[name]) for name in lists if options[name]}
-    if options["hidden"]:
-        space["hidden_layers"] = [_shape(text) for text in options["hidden"]]
-    if options["seeds"]:
-        space["seed"] = {"count": options["seeds"]}
+    if options["hidden_layers"]:
+        space["hidden_layers"] = [_shape(text) for text in options["hidden_layers"]]
+    if options["seed"]:
+        space["seed"] = {"count": options["seed"]}
     search = {"method": options["method"], "space": space}
     search |= given(**{name: options[name] for name in ("samples", "folds", "score")})
     training = given(epochs=options["epochs"]) | training_fields(options)

@@ -13,7 +13,7 @@ from schemas.dataset import DatasetName, InlineDataset, ToldCell
 from schemas.model import ModelName, ModelReference
 from schemas.network import NetworkConfig, Task
 from schemas.page import Page
-from schemas.preprocessing import FeatureName, Preprocessing, PreprocessingConfig
+from schemas.preprocessing import DerivedInput, FeatureName, Preprocessing, PreprocessingConfig
 from schemas.sweep import MAX_TRAININGS, Search, SweepReport
 from schemas.training import (
     MAX_RECORDS,
@@ -207,6 +207,15 @@ class JobLinks(Record):
     """A prediction's answers, once it succeeded."""
 
 
+class Waiting(Record):
+    """What a queued job lacks."""
+
+    code: Literal["no_worker"]
+    """No worker that serves its queue runs."""
+    queue: str
+    message: str
+
+
 class JobSummary(Record):
     """A job without its curves."""
 
@@ -243,25 +252,32 @@ class JobSummary(Record):
     error: JobError | None
     request_id: str | None = None
     """`X-Request-Id` of the request that made the job; log lines of its attempts repeat it."""
+    waiting_for: Waiting | None = None
+    """
+    What a queued job lacks; null where it will be taken up, or nobody knows. Told by `GET`, and
+    after `Prefer: wait`; null elsewhere.
+    """
     links: JobLinks
 
 
-class Waiting(Record):
-    """What a queued job lacks."""
+class JobColumns(Record):
+    """What a training predicts, and from what."""
 
-    code: Literal["no_worker"]
-    """No worker that serves its queue runs."""
-    queue: str
-    message: str
+    target: str
+    task: Task
+    features: tuple[str, ...]
+    """In the order of a row's values."""
+    derived: tuple[DerivedInput, ...] = ()
+    """Inputs of the network beside those of the features."""
 
 
 class Job(JobSummary):
     """A job with its curves."""
 
-    waiting_for: Waiting | None = None
+    columns: JobColumns | None = None
     """
-    What a queued job lacks; null where it will be taken up, or nobody knows. Told by `GET`, and
-    after `Prefer: wait`; null elsewhere.
+    As they were chosen when the job was accepted; null for a prediction, and for jobs from before
+    they were kept.
     """
     history: tuple[EpochRecord, ...]
     sweep: SweepReport | None = None

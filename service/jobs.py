@@ -2,9 +2,11 @@
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import structlog
 from flask import Response
@@ -19,6 +21,7 @@ from schemas.job import (
     EventPage,
     EventQuery,
     Job,
+    JobColumns,
     JobLinks,
     JobPage,
     JobPath,
@@ -33,6 +36,8 @@ from schemas.job import (
 from schemas.model import ModelReference
 from schemas.page import PageQuery
 from schemas.settings import Settings
+from schemas.sweep import SweepReport
+from schemas.training import EpochRecord
 from service import batches, sweeps
 from service.context import event_streams, origin, settings, storage
 from service.intake import dataset_in_body
@@ -67,9 +72,15 @@ def create_job(header: SubmitHeaders, body: JobSubmission) -> Response:
 
     `Idempotency-Key` makes it safe to repeat; `Prefer: wait=N` waits up to N seconds for the end.
     """
-    request, sha256, pinned = check_request(body.root, settings(), storage())
-    stored = storage().jobs
-    record = stored.submit(request, header.idempotency_key, sha256, pinned, origin())
+    found = check_request(body.root, settings(), storage())
+    record = storage().jobs.submit(
+        found.request,
+        header.idempotency_key,
+        found.dataset_sha256,
+        found.pinned,
+        columns=found.columns,
+        origin=origin(),
+    )
     _ring(storage(), queue_of(record.training))
     return _accepted(record, header)
 
@@ -82,7 +93,11 @@ def create_job(header: SubmitHeaders, body: JobSubmission) -> Response:
 def list_jobs(query: PageQuery, header: LanguageHeaders) -> Response:
     """List jobs, newest first."""
     records, has_more = storage().jobs.page(query.after, query.limit)
-    found = [JobSummary(**_fields(record, header.language)) for record in records]
+    lack = cache(_lack)
+    found = [
+        JobSummary(**_fields(record, header.language), waiting_for=_lacking(record, lack))
+        for record in records
+    ]
     return page_response(JobPage.of(found, lambda job: job.id, has_more=has_more))
 
 
@@ -141,19 +156,30 @@ def list_events(path: JobPath, query: EventQuery, header: EventHeaders) -> Respo
     return page_response(EventPage.of(found, lambda event: event.id, has_more=has_more))
 
 
+class Checked(NamedTuple):
+    """A request that can be accepted, and what is known of it by now."""
+
+    request: JobRequest | SweepRequest | PredictionRequest
+    """With what follows from the data filled in."""
+    dataset_sha256: str | None
+    """Of the dataset that the job is about, where it is a stored one."""
+    pinned: Pinned | None = None
+    """Of a prediction."""
+    columns: JobColumns | None = None
+    """Of a training."""
+
+
 def check_request(
     body: JobRequest | SweepRequest | PredictionRequest, limits: Settings, stored: Storage
-) -> tuple[JobRequest | SweepRequest | PredictionRequest, str | None, Pinned | None]:
+) -> Checked:
     """
     Refuse what the vocabulary allows and this deployment or the data cannot do.
 
-    Returns the request, with what follows from the data filled in, the digest of the stored
-    dataset that the job is about, where it is a stored one, and what a prediction pins.
     Raises: InvalidField.
     """
     if isinstance(body, PredictionRequest):
         pinned, sha256 = batches.check_job(body, stored)
-        return body, sha256, pinned
+        return Checked(body, sha256, pinned)
     training = body.training_request if isinstance(body, SweepRequest) else body
     outline, sha256 = _outline(training, stored)
     count = body.network.parameter_count(outline.inputs, outline.outputs)
@@ -166,7 +192,11 @@ def check_request(
         raise InvalidField(f"{body.model!r} is a built-in model: choose another name", "model")
     if isinstance(body, SweepRequest):
         body = sweeps.checked(body, outline, limits)
-    return body, sha256, None
+    derived = body.preprocessing.derived
+    columns = JobColumns(
+        target=outline.target, task=outline.task, features=outline.features, derived=derived
+    )
+    return Checked(body, sha256, columns=columns)
 
 
 def _outline(body: JobRequest, stored: Storage) -> tuple[Outline, str | None]:
@@ -238,19 +268,21 @@ def _job(record: JobRecord, language: Language) -> Job:
     """Describe a job with its curves; one that no worker has started has none."""
     curves = storage().jobs.history(record.id) if record.attempt else []
     report = sweeps.report(storage(), record)
-    return Job(**_fields(record, language), history=tuple(curves), sweep=report)
+    return _with_curves(record, language, tuple(curves), report)
 
 
 def _reported(record: JobRecord, language: Language) -> Job:
     """Describe a job with its curves and what it waits for."""
-    return _job(record, language).model_copy(update={"waiting_for": _lacking(record)})
+    return _job(record, language).model_copy(update={"waiting_for": _lacking(record, _lack)})
 
 
-def _lacking(record: JobRecord) -> Waiting | None:
-    """Say what a queued job lacks; nothing where a worker will come, or nobody knows."""
-    queue = queue_of(record.training)
-    if record.status is not JobStatus.QUEUED:
-        return None
+def _lacking(record: JobRecord, lack: Callable[[str], Waiting | None]) -> Waiting | None:
+    """Say what a queued job lacks; `lack` says it of its queue."""
+    return lack(queue_of(record.training)) if record.status is JobStatus.QUEUED else None
+
+
+def _lack(queue: str) -> Waiting | None:
+    """Say what a queue lacks; nothing where a worker will come, or nobody knows."""
     try:
         is_served = storage().doorbell.is_heard(queue)
     except Unavailable:
@@ -266,13 +298,23 @@ def _changed_job(record: JobRecord, language: Language) -> Job:
     try:
         return _job(record, language)
     except Unavailable:
-        return Job(**_fields(record, language), history=())
+        return _with_curves(record, language)
+
+
+def _with_curves(
+    record: JobRecord,
+    language: Language,
+    history: tuple[EpochRecord, ...] = (),
+    report: SweepReport | None = None,
+) -> Job:
+    fields = _fields(record, language)
+    return Job(**fields, columns=record.columns, history=history, sweep=report)
 
 
 def _fields(record: JobRecord, language: Language) -> dict[str, Any]:
     """Turn a stored job into what clients see, with sentences in their language."""
     fields = record._asdict()
-    search, report = fields.pop("search"), fields.pop("report")
+    search, report, _ = (fields.pop(name) for name in ("search", "report", "columns"))
     epoch, epochs, version = (fields.pop(name) for name in ("epoch", "epochs", "model_version"))
     predicts = record.kind == "predict"
     is_there = predicts and record.status is JobStatus.SUCCEEDED

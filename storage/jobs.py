@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from schemas.batch import PredictionReport, PredictionRequest
 from schemas.errors import AlreadyFinal, IdempotencyMismatch, NotFound
-from schemas.job import JobError, JobEvent, JobRequest, JobStatus, SweepRequest
+from schemas.job import JobColumns, JobError, JobEvent, JobRequest, JobStatus, SweepRequest
 from schemas.network import NetworkConfig
 from schemas.sweep import Search
 from schemas.training import DiagnosisCode, EpochRecord, Metrics, TrainingConfig
@@ -50,6 +50,8 @@ class JobRecord(NamedTuple):
     error: JobError | None
     search: Search | None
     """Of a sweep."""
+    columns: JobColumns | None
+    """Null for a prediction, and for jobs from before they were kept."""
     report: PredictionReport | None
     """Of a prediction that succeeded."""
     request_id: str | None
@@ -92,23 +94,28 @@ class JobStore:
         idempotency_key: str | None = None,
         dataset_sha256: str | None = None,
         pinned: Pinned | None = None,
+        *,
+        columns: JobColumns | None = None,
         origin: Origin = UNKNOWN,
     ) -> JobRecord:
         """
         Accept a job; the same key with the same request answers with the job accepted first.
 
-        `dataset_sha256` is the digest of the stored dataset that it is to train on, or to predict;
-        the origin is told in logs and traces, and makes no other request of it.
+        `dataset_sha256` is the digest of the stored dataset that it is to train on, or to predict,
+        `columns` those of it that a training takes; the origin is told in logs and traces, and
+        makes no other request of it.
 
         Raises: IdempotencyMismatch when the key was used with another request.
         """
         body = request.model_dump_json()
-        digest = hashlib.sha256(body.encode()).hexdigest()
+        told = request.model_dump_json(exclude_defaults=True)  # later fields change no digest
+        digest = hashlib.sha256(told.encode()).hexdigest()
         try:
             with self._database.write() as connection:
                 values = {
                     "idempotency_key": idempotency_key,
                     "dataset_sha256": dataset_sha256,
+                    "columns": None if columns is None else columns.model_dump_json(),
                     **origin._asdict(),
                 }
                 own = _own_values(request, pinned)
@@ -116,7 +123,9 @@ class JobStore:
         except IntegrityError:
             accepted = self._accepted_before(idempotency_key, digest)
         # A job that was deleted in between has given its key back.
-        return accepted or self.submit(request, idempotency_key, dataset_sha256, pinned, origin)
+        return accepted or self.submit(
+            request, idempotency_key, dataset_sha256, pinned, columns=columns, origin=origin
+        )
 
     def _insert(
         self,
@@ -297,6 +306,7 @@ def _record(row: AnyRow) -> JobRecord:
             "metrics": _read(Metrics, row.metrics),
             "error": _read(JobError, row.error),
             "search": _read(Search, row.search),
+            "columns": _read(JobColumns, row.columns),
             "report": _read(PredictionReport, row.report),
         }
     )

@@ -63,6 +63,7 @@ jobs = Table(
     Column("parent", ForeignKey("jobs.id", ondelete="CASCADE")),  # of a shard: its sweep
     Column("pending_shards", Integer, nullable=False, server_default=text("0")),  # it waits for
     Column("search", Text),  # Search, of a sweep
+    Column("columns", Text),  # JobColumns; null of a prediction
     Column("report", Text),  # PredictionReport, of a prediction that succeeded
     Column("traceparent", String(55)),  # of the request that made the job
     Column("request_id", String(128)),  # of that request

@@ -526,10 +526,43 @@ def test_a_job_says_which_worker_it_lacks(deployment: Deployment) -> None:
     waiting = job["waiting_for"]
     assert (waiting["code"], waiting["queue"]) == ("no_worker", "gpu")
     assert "`gpu`" in waiting["message"]
+    listed = deployment.get("/jobs?limit=100").json()["data"]
+    assert next(job for job in listed if job["id"] == job_id)["waiting_for"] == waiting
     assert deployment.post(f"/jobs/{job_id}/cancel").json()["status"] == "cancelled"
     assert deployment.job(job_id)["waiting_for"] is None
     served = deployment.submit(dataset="and", training={"epochs": 5})
     assert deployment.finished(served)["waiting_for"] is None
+
+
+def test_a_job_says_what_it_learns_from_what(
+    new_deployment: Callable[..., Deployment],
+) -> None:
+    """Trainings and sweeps name their columns while they wait; what was not chosen is told too."""
+    idle = new_deployment("--workers", "0", name="idle")
+    derived = [{"function": "square", "of": ["b"]}]
+    asked: dict[str, Any] = {"target": "b", "features": ["y"]}
+    records = [{"a": at, "b": at % 3, "y": ["low", "high"][at % 2]} for at in range(9)]
+    assert idle.post("/datasets", {"name": "mine", "records": records, "target": "y"}).is_success
+    told = idle.job(idle.submit(dataset="mine", **asked, task="regression"))["columns"]
+    assert told == {"target": "b", "task": "regression", "features": ["y"], "derived": []}
+    sweep = idle.job(
+        idle.submit(
+            kind="sweep",
+            dataset="mine",
+            features=["a", "b"],
+            preprocessing={"derived": derived},
+            search={"space": {"seed": [1, 2]}},
+        )
+    )
+    assert sweep["columns"] == {
+        "target": "y",
+        "task": "binary",
+        "features": ["a", "b"],
+        "derived": derived,
+    }
+    rows = {"features": [[0, 0], [0, 1], [1, 0], [1, 1]], "targets": [0, 1, 1, 0]}
+    inline = idle.job(idle.submit(dataset=rows))["columns"]
+    assert (inline["task"], len(inline["features"])) == ("binary", 2)
 
 
 def test_a_job_without_any_worker_says_so(new_deployment: Callable[..., Deployment]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import Opened
-from tests.deployment import Deployment
+from tests.deployment import Deployment, eventually
 
 QUICK: dict[str, Any] = {
     "dataset": "xor",
@@ -73,6 +73,63 @@ def test_jobs_are_compared_and_opened(
     page.wait_for_selector(".status.succeeded")
     assert page.get_by_label("Seed", exact=True).input_value() in ("1", "2")
     page.wait_for_selector(".matrix")
+
+
+def test_jobs_of_different_tables_are_compared(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """Three columns name what each learns from; what one lacks is a dash, no row is left out."""
+    derived = [{"function": "square", "of": ["petal width (cm)"]}]
+    jobs = [
+        deployment.submit(dataset=dataset, training={"epochs": 20}, **more)
+        for dataset, more in (
+            ("xor", {}),
+            ("iris", {"preprocessing": {"derived": derived}}),
+            ("diabetes", {"features": ["bmi"]}),
+        )
+    ]
+    for job in jobs:
+        deployment.finished(job)
+    view = opened("en", 390)
+    page = view.go(f"#/jobs?compare={'~'.join(jobs)}")
+    table = page.locator(".compared")
+    table.wait_for()
+    told = {
+        name: table.locator("tr", has=page.get_by_role("rowheader", name=name, exact=True))
+        .locator("td")
+        .all_inner_texts()
+        for name in ("Target", "Features", "More inputs")
+    }
+    assert [target.split(" ")[0] for target in told["Target"]] == ["y", "species", "progression"]
+    assert told["Features"][::2] == ["x1, x2", "bmi"]
+    assert told["More inputs"] == ["–", "petal width (cm)²", "–"]
+    view.accessible()
+    view.picture("compare-three")
+
+
+def test_several_classes_have_their_figures(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """A job's page and a model's show the means over the classes; two classes have their names."""
+    training = {"epochs": 50, "optimizer": "adam", "validation_fraction": 0.2}
+    job = deployment.finished(
+        deployment.submit(dataset="iris", training=training, network={"hidden_layers": [5]})
+    )
+    table = [{"a": at, "drink": ["coffee", "tea"][at % 2]} for at in range(20)]
+    assert deployment.post("/datasets", {"name": "drinks", "records": table}).is_success
+    pair = deployment.finished(deployment.submit(dataset="drinks", training={"epochs": 5}))
+    view = opened()
+    for address in (f"#/jobs/{job['id']}", f"#/models/{job['id']}"):
+        page = view.go(address)
+        figures = page.get_by_role("table", name="Metrics").locator("tr", has_text="F1")
+        expect(figures.get_by_role("rowheader")).to_have_text("F1 (mean of the classes)")
+        expected = [
+            f"{job['metrics'][part]['macro']['f1']:.4g}" for part in ("train", "validation")
+        ]
+        assert [f"{float(t):.4g}" for t in figures.locator("td").all_inner_texts()] == expected
+    page = view.go(f"#/models/{pair['id']}")
+    page.get_by_text("Confusion matrix: training").click()
+    expect(page.locator("svg.matrix, table.matrix").first).to_contain_text("coffee")
 
 
 def test_a_failed_job_says_why(opened: Callable[..., Opened], deployment: Deployment) -> None:
@@ -196,6 +253,110 @@ def test_a_sweep_becomes_a_heat_map(
     assert page.get_by_label(seed, exact=True).input_value() == str(best["seed"])
 
 
+def heat(page: Page) -> list[str]:
+    """What the cells of the heat map say."""
+    return page.locator(".heat a").all_inner_texts()
+
+
+def results(page: Page, deployment: Deployment) -> list[dict[str, Any]]:
+    """The results of the sweep that the address names."""
+    found = re.search(r"job=(job_\w+)", page.url)
+    assert found is not None, page.url
+    return list(deployment.get(f"/jobs/{found[1]}/results?limit=1000").json()["data"])
+
+
+def test_a_sweep_of_a_regression_shows_its_score(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """A cell is the best R² of its seeds on the validation rows, or, as chosen, the least loss."""
+    view = opened()
+    page = view.go("#/sweep?dataset=diabetes&rates=0.01+0.1&units=3&seeds=2&epochs=60")
+    measure = page.get_by_label("Cells show")
+    expect(measure).to_have_value("r2")
+    page.get_by_label("Validation rows").fill("0.25")
+    page.get_by_role("button", name="Run the sweep").click()
+    page.wait_for_selector(".status.succeeded")
+    expect(page.locator(".heat a")).to_have_count(2)
+    found = results(page, deployment)
+    for name, pick in (("r2", max), ("loss", min)):
+        measure.select_option(name)
+        column = "score" if name == "r2" else "valid_loss"
+        best = [pick(m[column] for m in found if m["learning_rate"] == r) for r in (0.01, 0.1)]
+        eventually(
+            lambda best=best: [float(text) for text in heat(page)] == pytest.approx(best, rel=1e-2)
+        )
+    view.accessible()
+    view.picture("sweep-regression")
+
+
+@pytest.mark.parametrize("score", ["accuracy", "loss"])
+def test_a_sweep_is_judged_by_the_score_that_is_chosen(
+    opened: Callable[..., Opened], deployment: Deployment, score: str
+) -> None:
+    """The service ranks by it, and cells show its best."""
+    view = opened()
+    page = view.go(f"#/sweep?dataset=iris&rates=0.1&units=2+3&seeds=2&epochs=60&measure={score}")
+    expect(page.get_by_label("Cells show")).to_have_value(score)
+    page.get_by_role("button", name="Run the sweep").click()
+    page.wait_for_selector(".status.succeeded")
+    expect(page.locator(".heat a")).to_have_count(2)
+    found = results(page, deployment)
+    job = deployment.job(re.findall(r"job=(job_\w+)", page.url)[0])
+    assert job["sweep"]["search"]["score"] == score
+    told = [float(text.removesuffix(" %")) for text in heat(page)]
+    best = [
+        (min if score == "loss" else max)(
+            m["score"] for m in found if m["hidden_layers"] == [units]
+        )
+        for units in (3, 2)
+    ]
+    assert told == pytest.approx([b if score == "loss" else 100 * b for b in best], rel=1e-2)
+
+
+def test_a_cell_opens_with_the_columns_of_its_sweep(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """Target, features and derived inputs are those of the sweep; rate and seed the cell's own."""
+    job = deployment.submit(
+        kind="sweep",
+        dataset="iris",
+        target="petal width (cm)",
+        features=["sepal width (cm)", "sepal length (cm)"],
+        preprocessing={"derived": [{"function": "square", "of": ["sepal width (cm)"]}]},
+        training={
+            "optimizer": "adam",
+            "epochs": 30,
+            "validation_fraction": 0.2,
+            "early_stopping": {"patience": 7},
+        },
+        search={"space": {"hidden_layers": [[3]], "learning_rate": [0.02, 0.05], "seed": [4]}},
+        refit=False,
+    )
+    deployment.finished(job)
+    view = opened()
+    page = view.go(f"#/jobs/{job}")
+    page.get_by_role("link", name="Sweep", exact=True).last.click()
+    expect(page.get_by_label("Dataset")).to_have_value("iris")
+    expect(page.get_by_label("Learning rates")).to_have_value("0.02 0.05")
+    expect(page.get_by_label("Seeds per cell")).to_have_value("1")
+    page.locator(".heat a").nth(1).click()
+    page.get_by_text("Columns and rows").click()
+    for name, role in (
+        ("petal width (cm)", "target"),
+        ("petal length (cm)", "unused"),
+        ("sepal width (cm)", "feature"),
+        ("species", "unused"),
+    ):
+        expect(page.get_by_role("combobox", name=f"Role: {name}", exact=True)).to_have_value(role)
+    squared = page.get_by_role("button", name="sepal width (cm)²")
+    expect(squared).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_label("Learning rate", exact=True)).to_have_value("0.05")
+    expect(page.get_by_label("Seed", exact=True)).to_have_value("4")
+    expect(page.get_by_label("Validation rows")).to_have_value("0.2")
+    page.get_by_text("More settings").click()
+    expect(page.get_by_label("Early stopping")).to_have_value("7")
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_long_names_leave_the_page_as_wide_as_it_is(
     opened: Callable[..., Opened], deployment: Deployment, width: int
@@ -256,6 +417,94 @@ def test_a_job_is_opened_with_its_columns(
     assert list(roles.values()) == ["target", "unused", "feature", "unused"]
     squared = page.locator(".layers").get_by_role("button", name="sepal width (cm)²")
     expect(squared).to_have_attribute("aria-pressed", "true")
+
+
+def fact(page: Page, name: str) -> Locator:
+    """What a page says of a job or a model under a name."""
+    return page.locator("dt", has_text=re.compile(f"^{re.escape(name)}$")).locator("+ dd")
+
+
+@pytest.mark.parametrize(
+    ("language", "names", "task"),
+    [
+        ("en", ("Target", "Features", "More inputs"), "a number"),
+        ("ko", ("타깃", "특성", "더할 입력"), "수"),
+    ],
+)
+def test_a_page_names_what_is_learned_from_what(
+    opened: Callable[..., Opened],
+    deployment: Deployment,
+    language: str,
+    names: tuple[str, str, str],
+    task: str,
+) -> None:
+    """A job's page names its columns while it waits, its model's page does later."""
+    asked: dict[str, Any] = {
+        "dataset": "iris",
+        "target": "petal width (cm)",
+        "features": ["sepal width (cm)", "sepal length (cm)"],
+        "preprocessing": {
+            "derived": [
+                {"function": "square", "of": ["sepal width (cm)"]},
+                {"function": "product", "of": ["sepal width (cm)", "sepal length (cm)"]},
+            ]
+        },
+    }
+    expected = [
+        f"petal width (cm) ({task})",
+        "sepal width (cm), sepal length (cm)",
+        "sepal width (cm)², sepal width (cm) · sepal length (cm)",
+    ]
+    waiting = deployment.submit(**asked, training={"device": "cuda"})
+    done = deployment.finished(deployment.submit(**asked, training={"epochs": 5}))["id"]
+    view = opened(language)
+    for address in (f"#/jobs/{waiting}", f"#/jobs/{done}", f"#/models/{done}"):
+        page = view.go(address)
+        for name, told in zip(names, expected, strict=True):
+            expect(fact(page, name)).to_have_text(told)
+    deployment.post(f"/jobs/{waiting}/cancel")
+
+
+@pytest.mark.parametrize(
+    ("language", "told"), [("en", "no “gpu” worker"), ("ko", "“gpu” 워커 없음")]
+)
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_row_says_what_its_job_waits_for(
+    opened: Callable[..., Opened], deployment: Deployment, language: str, told: str, width: int
+) -> None:
+    """The reason stands in the row, which is as high and wide as when the job has ended."""
+    job = deployment.submit(dataset="xor", training={"device": "cuda"})
+    view = opened(language, width)
+    page = view.go("#/jobs")
+    expect(row(page, job).get_by_text(told)).to_be_visible()
+    view.picture("jobs-waiting")
+    view.accessible()
+    size = "row => [row.offsetHeight, row.cells[5].offsetWidth]"
+    before = row(page, job).evaluate(size)
+    deployment.post(f"/jobs/{job}/cancel")
+    expect(row(page, job).locator(".status.cancelled")).to_be_visible()
+    assert row(page, job).evaluate(size) == before
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_names_in_a_table_stay_in_one_line(
+    opened: Callable[..., Opened], deployment: Deployment, width: int
+) -> None:
+    """A dataset's and a model's name have one line of their tables, and are cut where long."""
+    name = f"a-long-name-of-a-table-with-many-parts-{width}"
+    table = [{"a": at, "y": at % 2} for at in range(6)]
+    assert deployment.post("/datasets", {"name": name, "records": table}).is_success
+    job = deployment.submit(**{**QUICK, "dataset": name, "model": name})
+    deployment.finished(job)
+    view = opened("en", width)
+    page = view.go("#/jobs")
+    one_line = "name => name.getClientRects().length === 1 && name.offsetHeight < 30"
+    cell = row(page, job).get_by_title(name)
+    assert cell.evaluate(one_line)
+    assert row(page, job).evaluate("row => row.offsetHeight") < 60
+    page = view.go("#/models")
+    assert page.get_by_role("link", name=name).evaluate(one_line)
+    view.accessible()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import Opened
 from tests.deployment import Deployment
@@ -120,3 +121,43 @@ def test_job_and_model_pages(opened: Callable[..., Opened], deployment: Deployme
                 page.wait_for_selector(ready)
                 view.accessible()
                 view.picture(name)
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_refusals_are_said_in_the_page_s_language(
+    opened: Callable[..., Opened], deployment: Deployment, language: str
+) -> None:
+    """Files, predictions, trainings, failures: what is wrong is said in the reader's words."""
+    view = opened(language)
+    view.refusals |= {404, 409, 422}
+    page = view.go("#/playground")
+    page.wait_for_selector(".diagram")
+    upload = page.locator("input[type=file]")
+    for content, english, korean in (
+        ("", "the table is empty", "표가 비어 있습니다"),
+        ("a,b\n1,2\n1\n", "line 3 has 1 values", "3번째 줄의 값은 1개인데 첫 줄은 2개입니다"),
+        ("a,a\n1,2\n", "two columns are called 'a'", "이름이 “a”인 열이 둘입니다"),
+    ):
+        file = {"name": "bad.csv", "mimeType": "text/csv", "buffer": content.encode()}
+        upload.set_input_files(file)  # type: ignore[arg-type]
+        expect(page.get_by_role("alert")).to_contain_text(korean if language == "ko" else english)
+    page = view.go("#/playground?data=iris&model=xor")
+    page.wait_for_selector(".diagram")
+    page.get_by_role("button", name="Train" if language == "en" else "학습").click()
+    taken = "is a built-in model" if language == "en" else "기본 제공 모델입니다"
+    expect(page.get_by_role("alert").last).to_contain_text(taken)
+    page = view.go("#/models/xor")
+    page.get_by_label("x1").fill("many")
+    page.locator("form.predict .primary").click()
+    number = "a number is needed" if language == "en" else "“many”은(는) 수가 아닙니다"
+    expect(page.get_by_role("alert")).to_contain_text(number)
+    page = view.go("#/jobs/job_of_nobody")
+    gone = "there is no job" if language == "en" else "작업 “job_of_nobody”이(가) 없습니다"
+    expect(page.get_by_role("alert")).to_contain_text(gone)
+    training = {"learning_rate": 1000, "optimizer": "momentum", "epochs": 2_000}
+    body = {"dataset": "diabetes", "network": {"hidden_layers": [4], "activation": "relu"}}
+    job = deployment.finished(deployment.submit(**body, training=training))
+    page = view.go(f"#/jobs/{job['id']}")
+    failed = "the loss is not finite" if language == "en" else "손실이 수가 아니게 되었습니다"
+    expect(page.get_by_role("alert")).to_contain_text(failed)
+    view.picture("failed")

@@ -72,7 +72,15 @@ export interface Evaluation {
   rmse?: number;
   r2?: number | null;
   classes?: Label[];
+  /** Of several classes: the means over them. */
+  macro?: Averages;
   confusion_matrix?: BinaryMatrix | number[][];
+}
+
+export interface Averages {
+  precision: number;
+  recall: number;
+  f1: number;
 }
 
 export interface Metrics {
@@ -107,7 +115,8 @@ export interface SweepRow {
   seed: number;
   rung: number;
   status: "trained" | "diverged";
-  converged: number | boolean;
+  /** Null in a regression. */
+  converged: boolean | null;
   score: number | null;
   train_loss: number | null;
   train_accuracy: number | null;
@@ -115,7 +124,14 @@ export interface SweepRow {
   valid_accuracy: number | null;
 }
 
+/** What the service ranks a sweep's members by. */
+export type Score = "accuracy" | "loss" | "r2";
+
 export interface SweepReport {
+  search: {
+    score: Score | null;
+    space: { hidden_layers: number[][] | null; learning_rate: number[] | { low: number; high: number } | null; seed: number[] | { first: number; count: number } | null };
+  };
   members: number;
   trainings: number;
   done: number;
@@ -144,7 +160,16 @@ export interface Job {
   waiting_for?: { code: "no_worker"; queue: string; message: string } | null;
   history?: EpochRecord[];
   sweep?: SweepReport | null;
+  /** What it predicts, and from what; a page of jobs lacks it, and so do predictions. */
+  columns?: JobColumns | null;
   links: { self: string; events: string; model: string | null };
+}
+
+export interface JobColumns {
+  target: string;
+  task: Task;
+  features: string[];
+  derived: Derived[];
 }
 
 export type Feature =

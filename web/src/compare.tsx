@@ -3,7 +3,7 @@
 import { useMemo, useState } from "preact/hooks";
 import { type EpochRecord, get, type Job } from "./api";
 import { Curves, type Line, short } from "./curves";
-import { settingsOf } from "./facts";
+import { columnsOf, settingsOf } from "./facts";
 import { Check } from "./fields";
 import { useChoices, useDark, useLoaded, useTexts, Waiting } from "./shell";
 
@@ -72,6 +72,7 @@ function Differences({ jobs, colours }: { jobs: Job[]; colours: string[] }) {
   const texts = useTexts();
   const columns = jobs.map((job): [string, string][] => [
     [texts.dataset, job.dataset],
+    ...columnsOf(job.columns, texts),
     ...settingsOf(job, texts),
     [texts.loss, short(job.metrics?.train.loss)],
     [texts.accuracy, short(job.metrics?.train.accuracy)],
@@ -79,11 +80,12 @@ function Differences({ jobs, colours }: { jobs: Job[]; colours: string[] }) {
     [`${texts.accuracy} (${texts.validationCurve})`, short(job.metrics?.validation?.accuracy)],
     [texts.diagnosis, job.diagnosis?.message ?? "–"],
   ]);
-  const names = columns.find((column) => column.length > 6)?.map(([name]) => name) ?? [];
+  const fullest = columns.reduce((most, column) => (column.length > most.length ? column : most), []);
+  const names = [...new Set([...fullest, ...columns.flat()].map(([name]) => name))];
   const value = (at: number, name: string) => columns[at]!.find(([own]) => own === name)?.[1] ?? "–";
   return (
     <div class="card scroll tall" tabIndex={0} role="region" aria-label={texts.difference}>
-      <table>
+      <table class="compared">
         <thead>
           <tr>
             <td />

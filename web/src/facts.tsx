@@ -1,9 +1,9 @@
 /** What a training was set to, and how good it came out, as lists and tables. */
 
 import { Several } from "./confusion";
-import type { Evaluation, Job } from "./api";
+import type { Averages, Card, Evaluation, Job, JobColumns, Label } from "./api";
 import { short } from "./curves";
-import { spelled } from "./network";
+import { derivedName, spelled } from "./network";
 import { useTexts } from "./shell";
 import type { Texts } from "./texts";
 
@@ -18,6 +18,30 @@ export function Facts({ of }: { of: (readonly [string, string | number])[] }) {
       ))}
     </dl>
   );
+}
+
+/** What a card's network predicts, and from what; null where nothing names its target. */
+export function columnsOfCard({ preprocessing }: Pick<Card, "preprocessing">): JobColumns | null {
+  if (!preprocessing) return null;
+  const { target, features, derived = [] } = preprocessing;
+  return { target: target.name, task: target.task, features: features.map((feature) => feature.name), derived };
+}
+
+/** Names in a row, as many as are read at a glance; the others are only counted. */
+export function listed(names: string[], texts: Texts, most = 30): string {
+  const shown = names.slice(0, most).join(", ");
+  return names.length > most ? `${shown}, ${texts.hiddenUnits(names.length - most)}` : shown;
+}
+
+/** What is learned from what, in words. */
+export function columnsOf(columns: JobColumns | null | undefined, texts: Texts): [string, string][] {
+  if (!columns) return [];
+  const { target, task, features, derived } = columns;
+  return [
+    [texts.targetColumn, `${target} (${texts.tasks[task]})`],
+    [texts.features, listed(features, texts)],
+    ...(derived.length ? [[texts.derivedInputs, listed(derived.map(derivedName), texts)] satisfies [string, string]] : []),
+  ];
 }
 
 export function settingsOf(job: Pick<Job, "network" | "training">, texts: Texts): [string, string][] {
@@ -39,15 +63,18 @@ export function settingsOf(job: Pick<Job, "network" | "training">, texts: Texts)
 
 const FIGURES = ["loss", "accuracy", "precision", "recall", "f1", "mae", "rmse", "r2"] as const;
 
-export function MetricsCard({ metrics }: { metrics: NonNullable<Job["metrics"]> }) {
+export function MetricsCard({ metrics, classes = [0, 1] }: { metrics: NonNullable<Job["metrics"]>; classes?: Label[] | null | undefined }) {
   const texts = useTexts();
-  const parts = ([["train", texts.training], ["validation", texts.validationCurve], ["test", texts.test]] as const)
+  const parts = ([["train", texts.trainPoints], ["validation", texts.validPoints], ["test", texts.testPoints]] as const)
     .map(([name, title]) => [title, metrics[name]] as const)
     .filter((part): part is readonly [typeof part[0], Evaluation] => part[1] !== null);
   const names: Partial<Record<(typeof FIGURES)[number], string>> = {
     loss: texts.loss, accuracy: texts.accuracy, precision: texts.precision, recall: texts.recall, f1: texts.f1,
   };
-  const rows = FIGURES.filter((name) => name in metrics.train);
+  const macro = Object.keys(metrics.train.macro ?? {});
+  const figure = (evaluation: Evaluation, name: (typeof FIGURES)[number]) => evaluation[name] ?? evaluation.macro?.[name as keyof Averages];
+  const rows = FIGURES.filter((name) => name in metrics.train || macro.includes(name));
+  const title = (name: (typeof FIGURES)[number]) => names[name] ?? (name === "r2" ? "R²" : name.toUpperCase());
   return (
     <section class="card" aria-labelledby="metrics-title">
       <h2 id="metrics-title">{texts.metrics}</h2>
@@ -56,20 +83,20 @@ export function MetricsCard({ metrics }: { metrics: NonNullable<Job["metrics"]> 
         <tbody>
           {rows.map((name) => (
             <tr>
-              <th scope="row">{names[name] ?? (name === "r2" ? "R²" : name.toUpperCase())}</th>
-              {parts.map(([, evaluation]) => <td class="number">{short(evaluation[name])}</td>)}
+              <th scope="row">{macro.includes(name) ? texts.overClasses(title(name)) : title(name)}</th>
+              {parts.map(([, evaluation]) => <td class="number">{short(figure(evaluation, name))}</td>)}
             </tr>
           ))}
         </tbody>
       </table>
-      {parts.map(([title, { confusion_matrix: matrix, classes }]) =>
+      {parts.map(([title, { confusion_matrix: matrix, classes: several }]) =>
         matrix ? (
           <details>
             <summary>{texts.confusion}: {title}</summary>
             {Array.isArray(matrix) ? (
-              <Several matrix={matrix} classes={(classes ?? []).map(spelled)} />
+              <Several matrix={matrix} classes={(several ?? []).map(spelled)} />
             ) : (
-              <Several matrix={[[matrix.true_negative, matrix.false_positive], [matrix.false_negative, matrix.true_positive]]} classes={["0", "1"]} />
+              <Several matrix={[[matrix.true_negative, matrix.false_positive], [matrix.false_negative, matrix.true_positive]]} classes={(classes ?? [0, 1]).map(spelled)} />
             )}
           </details>
         ) : null,

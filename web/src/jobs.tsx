@@ -1,15 +1,17 @@
 /** Jobs: a table that the streams keep fresh, and a job's page. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type Dataset, get, isFinal, type Job, type JobEvent, type JobRows, type Page, type Preprocessing, send, watch } from "./api";
+import { type Dataset, get, isFinal, type Job, type JobColumns, type JobEvent, type Page, send, watch } from "./api";
 import { Compare } from "./compare";
 import { short } from "./curves";
-import { Facts, MetricsCard, settingsOf } from "./facts";
+import { columnsOf, Facts, MetricsCard, settingsOf } from "./facts";
 import { Scroll } from "./fields";
 import { CurvesCard } from "./history";
 import { useRun } from "./run";
 import { DEFAULTS, fromDatasetName, type Setup, toAddress } from "./setup";
-import { type Address, CopyCurl, Dialog, navigate, Trouble, useChoices, useLoaded, useTexts, Waiting } from "./shell";
+import { type Address, CopyCurl, Dialog, Failure, type Loaded, navigate, Trouble, useChoices, useLoaded, useTexts, Waiting } from "./shell";
+import { sweepAddress } from "./sweep";
+import type { Texts } from "./texts";
 
 const PAGE = 20;
 /** Browsers open six connections to a host at most: some are left for everything else. */
@@ -119,9 +121,9 @@ function JobList() {
                   <td>{job.kind === "train" && <input type="checkbox" aria-label={texts.select(job.id)} checked={chosen.includes(job.id)} onChange={(event) => toggle(job.id, event.currentTarget.checked)} />}</td>
                   <td><a href={`#/jobs/${job.id}`}><code>{job.id.slice(0, 12)}</code></a></td>
                   <td>{texts.jobKinds[job.kind]}</td>
-                  <td>{job.dataset}</td>
-                  <td class="number left">{job.network ? shape(job) : "–"}</td>
-                  <td><StatusBar job={job} /></td>
+                  <td><span class="name" title={job.dataset}>{job.dataset}</span></td>
+                  <td class="number left"><span class="name" title={shape(job)}>{shape(job)}</span></td>
+                  <td><StatusBar job={job} brief /></td>
                   <td class="number">{short(job.metrics?.train.loss)}</td>
                   <td class="number">{short(job.metrics?.train.accuracy, 3)}</td>
                   <td class="nowrap">{moment(job.created_at)}</td>
@@ -141,12 +143,21 @@ function shape(job: Job): string {
   return job.network?.hidden_layers.length ? `${job.network.hidden_layers.join("-")} ${job.network.activation}` : "–";
 }
 
-function StatusBar({ job }: { job: Job }) {
+function lackOf({ code, queue, message }: NonNullable<Job["waiting_for"]>, texts: Texts): string {
+  return texts.lacking[code]?.(queue) ?? message;
+}
+
+/** How far a job is; in brief also what it lacks. */
+function StatusBar({ job, brief = false }: { job: Job; brief?: boolean }) {
   const texts = useTexts();
   return (
     <span class="status-bar">
       <span class={`badge status ${job.status}`}>{texts.status[job.status]}</span>
-      {!isFinal(job.status) && <progress max="1" value={progressOf(job)} aria-label={texts.progress} />}
+      {brief && job.waiting_for ? (
+        <span class="bad lack" title={lackOf(job.waiting_for, texts)}>{texts.lackingInShort[job.waiting_for.code]?.(job.waiting_for.queue) ?? job.waiting_for.message}</span>
+      ) : (
+        !isFinal(job.status) && <progress max="1" value={progressOf(job)} aria-label={texts.progress} />
+      )}
     </span>
   );
 }
@@ -163,7 +174,7 @@ export function Lacking({ job }: { job: Job }) {
     return () => clearTimeout(timer);
   }, [job.id]);
   if (job.status !== "queued") return null;
-  if (job.waiting_for) return <span class="bad">{texts.lacking[job.waiting_for.code]?.(job.waiting_for.queue) ?? job.waiting_for.message}</span>;
+  if (job.waiting_for) return <span class="bad">{lackOf(job.waiting_for, texts)}</span>;
   return fresh ? <span class="soft">{texts.starting}</span> : null;
 }
 
@@ -198,37 +209,25 @@ function Actions({ job, onDone }: { job: Job; onDone: () => void }) {
   );
 }
 
-/** What a training learned from what; only the service's rows tell. */
-interface Made {
-  preprocessing: Preprocessing;
-  dataset: Dataset;
-}
-
-async function madeOf(job: Job): Promise<Made> {
-  const [{ preprocessing }, dataset] = await Promise.all([
-    get<JobRows>(`/jobs/${job.id}/rows?limit=1`), get<Dataset>(`/datasets/${encodeURIComponent(job.dataset)}`),
-  ]);
-  return { preprocessing, dataset };
-}
-
-function columnsOf({ preprocessing: { features, target, derived = [] }, dataset }: Made): Pick<Setup, "target" | "without" | "derived"> {
-  const known = new Set([target.name, ...features.map((feature) => feature.name)]);
+/** The columns of a job, as the playground chooses them from its table. */
+function chosen({ target, features, derived }: JobColumns, dataset: Dataset): Pick<Setup, "target" | "without" | "derived"> {
+  const known = new Set([target, ...features]);
   return {
-    target: target.name === dataset.target ? "" : target.name,
+    target: target === dataset.target ? "" : target,
     without: dataset.columns.filter(({ name, kind }) => kind !== "text" && !known.has(name)).map(({ name }) => name),
     derived,
   };
 }
 
-/** The playground's setting that makes this job again. */
-export function setupOf(job: Job, made: Made | null): Setup {
+/** The playground's setting that makes this job again; its table, where it is there yet, tells what was left out. */
+export function setupOf(job: Job, dataset: Dataset | null): Setup {
   const training = job.training;
   if (!training || !job.network) return DEFAULTS;
   const stopping = (training as { early_stopping?: { patience: number } | null }).early_stopping;
   return {
     ...DEFAULTS,
     ...fromDatasetName(job.dataset),
-    ...(made && columnsOf(made)),
+    ...(dataset && job.columns && chosen(job.columns, dataset)),
     layers: job.network.hidden_layers,
     activation: job.network.activation,
     optimizer: training.optimizer,
@@ -244,6 +243,11 @@ export function setupOf(job: Job, made: Made | null): Setup {
   };
 }
 
+/** The table that a job is about; null: of none. */
+export function useTableOf(job: Job | null): Loaded<Dataset | null> {
+  return useLoaded(async () => (job ? get<Dataset>(`/datasets/${encodeURIComponent(job.dataset)}`) : null), [job?.dataset]);
+}
+
 function JobPage({ id }: { id: string }) {
   const { texts, language } = useChoices();
   const moment = useMoment();
@@ -251,7 +255,7 @@ function JobPage({ id }: { id: string }) {
   const [log, setLog] = useState(true);
   const job = run.job;
   const isOpened = job?.kind === "train" && job.dataset !== "inline" && !run.deleted;
-  const made = useLoaded<Made | null>(async () => (isOpened ? madeOf(job) : null), [id, isOpened]);
+  const dataset = useTableOf(isOpened ? job : null);
   if (!job) return run.problem ? <><h1>{texts.jobs}</h1><Trouble of={run.problem} /></> : <p role="status">{texts.loading}</p>;
   const seconds = job.started_at && job.finished_at ? (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000 : null;
   return (
@@ -261,8 +265,8 @@ function JobPage({ id }: { id: string }) {
         <h1><code>{job.id}</code></h1>
         <div class="row">
           {!run.deleted && <><StatusBar job={job} /><Lacking job={job} /></>}
-          {isOpened && (made.value || made.problem !== null) && <a href={toAddress(setupOf(job, made.value))}>{texts.openInPlayground}</a>}
-          {!run.deleted && job.kind === "sweep" && <a href={`#/sweep?job=${job.id}`}>{texts.sweep}</a>}
+          {isOpened && (dataset.value || dataset.problem !== null) && <a href={toAddress(setupOf(job, dataset.value))}>{texts.openInPlayground}</a>}
+          {!run.deleted && job.kind === "sweep" && <a href={sweepAddress(job)}>{texts.sweep}</a>}
           {job.model && <a href={`#/models/${encodeURIComponent(job.model.name)}/${job.model.version}`}>{texts.openModel}</a>}
           {!run.deleted && <Actions job={job} onDone={() => isFinal(job.status) && navigate("#/jobs")} />}
           {!run.deleted && <CopyCurl call={{ path: `/jobs/${job.id}` }} />}
@@ -270,7 +274,7 @@ function JobPage({ id }: { id: string }) {
       </div>
       {run.deleted && <p class="trouble" role="alert">{texts.jobDeleted}</p>}
       {!run.connected && <p class="bad">{texts.reconnecting}</p>}
-      {job.error && <p class="trouble" role="alert"><strong>{job.error.code}</strong>: {job.error.message}</p>}
+      {job.error && <Failure of={job.error} />}
       <div class="two">
         <div>
           <section class="card" aria-labelledby="configuration-title">
@@ -279,6 +283,7 @@ function JobPage({ id }: { id: string }) {
               of={[
                 [texts.kind, texts.jobKinds[job.kind]],
                 [texts.dataset, job.dataset],
+                ...columnsOf(job.columns, texts),
                 ...settingsOf(job, texts),
                 [texts.created, moment(job.created_at)],
                 [texts.duration, seconds === null ? "–" : `${short(seconds, 3)} ${texts.seconds}`],

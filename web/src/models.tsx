@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { type Alias, all, type Call, type Card, type Feature, get, type ModelSummary, type ModelVersion, type Prediction, Problem, send } from "./api";
 import { CurvesCard } from "./history";
-import { Facts, MetricsCard, settingsOf } from "./facts";
+import { columnsOf, columnsOfCard, Facts, MetricsCard, settingsOf } from "./facts";
 import { REFRESH_MILLISECONDS } from "./jobs";
 import { short } from "./curves";
 import { spelled } from "./network";
@@ -40,7 +40,7 @@ function ModelList() {
                 <tbody>
                   {found.map((model) => (
                     <tr key={model.name}>
-                      <td><a href={`#/models/${encodeURIComponent(model.name)}`}>{model.name}</a></td>
+                      <td><a class="name" title={model.name} href={`#/models/${encodeURIComponent(model.name)}`}>{model.name}</a></td>
                       <td class="number">{model.versions.length}</td>
                       <td>{Object.entries(model.aliases).map(([alias, version]) => <span class="badge">{alias} → {version}</span>)}</td>
                       <td>{model.built_in && <span class="badge soft">{texts.builtIn}</span>}</td>
@@ -207,6 +207,7 @@ function CardView({ version }: { version: ModelVersion }) {
         <Facts
           of={[
             [texts.dataset, card.dataset],
+            ...columnsOf(columnsOfCard(card), texts),
             ...(card.hyperparameters ? settingsOf(card.hyperparameters, texts) : []),
             [texts.parameters, card.parameters.total],
             [texts.size, bytes(version.size_bytes)],
@@ -223,7 +224,7 @@ function CardView({ version }: { version: ModelVersion }) {
         <p class="small"><CopyCurl call={{ path: `${path}/card`, headers: { Accept: "text/markdown" } }} label={texts.card} /></p>
       </section>
       <CurvesCard setup={{ log }} update={(part) => setLog(part.log)} run={run} shown={null} />
-      {card.metrics && <MetricsCard metrics={card.metrics} />}
+      {card.metrics && <MetricsCard metrics={card.metrics} classes={card.preprocessing?.target.classes} />}
       {card.importance.length > 1 && <Importance of={card.importance} />}
     </>
   );

@@ -14,7 +14,7 @@ import { explained, fromParameters as layersOf, fromSnapshot, inputNames, inputW
 import { asNumber, type Axes, type Axis, classColour, between, PartKeys, type Point, Region, type Scale, ScaleKey, type Unit } from "./region";
 import { type Run, useRun } from "./run";
 import { datasetName, fromParameters, type Setup, toAddress, unreadDerived } from "./setup";
-import { type Address, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
+import { type Address, Failure, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
 import { Staged } from "./staged";
 import { useWhatIf, WhatIf } from "./whatif";
 
@@ -421,7 +421,7 @@ function Progress({ setup, run, replay }: { setup: Setup; run: Run; replay: Retu
           {job?.model && run.done && <a href={`#/models/${encodeURIComponent(job.model.name)}`}>{texts.openModel}</a>}
         </span>
       </div>
-      {job?.error && <p class="trouble" role="alert"><strong>{job.error.code}</strong>: {job.error.message}</p>}
+      {job?.error && <Failure of={job.error} />}
     </section>
   );
 }

@@ -3,6 +3,7 @@
 import { createContext, type ComponentChildren } from "preact";
 import { useCallback, useContext, useEffect, useRef, useState } from "preact/hooks";
 import { asCurl, type Call, Problem, speak } from "./api";
+import { inKorean } from "./refusals";
 import { type Language, TEXTS, type Texts } from "./texts";
 
 export type Theme = "system" | "light" | "dark";
@@ -130,9 +131,22 @@ export function useAddress(): Address {
   return parseAddress(hash);
 }
 
+/** What says the service's sentences in the language of the page. */
+export function useSaid(): (sentence: string) => string {
+  const { language } = useChoices();
+  return language === "ko" ? inKorean : (sentence) => sentence;
+}
+
+/** Why a job failed. */
+export function Failure({ of }: { of: { code: string; message: string } }) {
+  const said = useSaid();
+  return <p class="trouble" role="alert"><strong>{of.code}</strong>: {said(of.message)}</p>;
+}
+
 /** Give a problem its place on the page: what is wrong, and where. */
 export function Trouble({ of }: { of: unknown }) {
   const texts = useTexts();
+  const said = useSaid();
   if (!of) return null;
   if (!(of instanceof Problem)) return <p class="trouble" role="alert">{String(of)}</p>;
   // "#" is the whole of what was sent: it points nowhere.
@@ -140,11 +154,11 @@ export function Trouble({ of }: { of: unknown }) {
   return (
     <div class="trouble" role="alert">
       <p><strong>{of.status === 0 ? texts.unreachable : (texts.refusals[of.status] ?? of.title)}</strong></p>
-      {places.length === 0 && of.detail && <p>{of.detail}</p>}
+      {places.length === 0 && of.detail && <p>{said(of.places[0]?.detail ?? of.detail)}</p>}
       {places.length > 0 && (
         <ul>
           {places.slice(0, 10).map((place) => (
-            <li><code>{place.pointer ?? place.parameter}</code> {place.detail}</li>
+            <li><code>{place.pointer ?? place.parameter}</code> {said(place.detail)}</li>
           ))}
         </ul>
       )}

@@ -1,12 +1,13 @@
-/** Sweep: how often training converges, over learning rates and hidden units. */
+/** Sweep: how often training converges, or how well it does, over learning rates and hidden units. */
 
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { all, type Call, type DatasetSummary, get, isFinal, type Job, type Page, send, type SweepRow, watch } from "./api";
+import { all, type Call, type Dataset, type DatasetSummary, get, isFinal, type Job, type Page, type Score, send, type SweepRow, type Task, watch } from "./api";
 import { short } from "./curves";
-import { Choice, NumberField } from "./fields";
+import { Choice, NumberField, Slider } from "./fields";
+import { setupOf, useTableOf } from "./jobs";
 import { between } from "./region";
-import { ACTIVATIONS, DEFAULTS, OPTIMIZERS, type Setup, toAddress } from "./setup";
-import { type Address, CopyCurl, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
+import { ACTIVATIONS, OPTIMIZERS, type Setup, toAddress } from "./setup";
+import { type Address, CopyCurl, Failure, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
 
 interface Plan {
   dataset: string;
@@ -16,9 +17,53 @@ interface Plan {
   epochs: number;
   activation: Setup["activation"];
   optimizer: Setup["optimizer"];
+  validation: number;
+  /** Empty: the first of those that suit the table. */
+  measure: Measure | "";
 }
 
-const USUAL: Plan = { dataset: "xor", rates: "0.1 0.3 1 3 10", units: "1 2 3 4 8", seeds: 10, epochs: 2000, activation: "sigmoid", optimizer: "sgd" };
+/** What a cell shows: the share of its members that converged, or the best member's score. */
+export type Measure = "converged" | Score;
+
+const USUAL: Plan = {
+  dataset: "xor", rates: "0.1 0.3 1 3 10", units: "1 2 3 4 8", seeds: 10, epochs: 2000, activation: "sigmoid", optimizer: "sgd", validation: 0, measure: "",
+};
+
+export function measures(task: Task | null | undefined): Measure[] {
+  return task === "regression" ? ["r2", "loss"] : ["converged", "accuracy", "loss"];
+}
+
+/** What the cells of a sweep show: what is asked for, where its members have it. */
+export function shownMeasure(job: Pick<Job, "sweep" | "columns">, asked: Measure | ""): Measure {
+  const score = job.sweep?.search.score;
+  const known = measures(job.columns?.task).filter((one) => one !== "r2" || score === "r2");
+  return known.find((one) => one === asked) ?? (score === "loss" ? score : known[0]!);
+}
+
+/** Name the plan of a sweep that ran, as far as the page's fields can say it. */
+export function sweepAddress(job: Job): string {
+  const space = job.sweep?.search.space;
+  const numbers = (values: unknown) => (Array.isArray(values) ? values.join(" ") : "");
+  const seeds = space?.seed;
+  const told: Record<string, unknown> = {
+    dataset: job.dataset,
+    rates: numbers(space?.learning_rate ?? [job.training?.learning_rate]),
+    units: numbers((space?.hidden_layers ?? [job.network?.hidden_layers ?? []]).filter((layers) => layers.length === 1)),
+    seeds: seeds && (Array.isArray(seeds) ? seeds.length : seeds.count),
+    epochs: job.training?.epochs,
+    activation: job.network?.activation,
+    optimizer: job.training?.optimizer,
+    validation: job.training?.validation_fraction,
+    job: job.id,
+  };
+  return addressOf(told);
+}
+
+function addressOf(all: Record<string, unknown>): string {
+  const usual: Record<string, unknown> = { ...USUAL, job: "" };
+  const told = Object.entries(all).filter(([name, value]) => value !== undefined && value !== "" && value !== usual[name]);
+  return `#/sweep${told.length ? `?${new URLSearchParams(told.map(([name, value]) => [name, String(value)]))}` : ""}`;
+}
 
 /** Read numbers that are divided by blanks or commas; what is no number, or not above 0, is left out. */
 export function numbers(text: string, whole = false): number[] {
@@ -26,16 +71,17 @@ export function numbers(text: string, whole = false): number[] {
   return [...new Set(found)].sort((a, b) => a - b);
 }
 
-function callOf(plan: Plan): Call {
+function callOf(plan: Plan, measure: Measure): Call {
   return {
     path: "/jobs",
     body: {
       kind: "sweep",
       dataset: plan.dataset,
       network: { activation: plan.activation },
-      training: { optimizer: plan.optimizer, epochs: plan.epochs },
+      training: { optimizer: plan.optimizer, epochs: plan.epochs, ...(plan.validation && { validation_fraction: plan.validation }) },
       search: {
         method: "grid",
+        ...(measure !== "converged" && { score: measure }),
         space: {
           hidden_layers: numbers(plan.units, true).map((count) => [count]),
           learning_rate: numbers(plan.rates),
@@ -51,28 +97,55 @@ export interface Cell {
   rate: number;
   units: number;
   members: number;
-  /** Share of the members that classify every training row right. */
-  converged: number;
+  /** Share of the members that converged, or the best member's score; null where all diverged. */
+  value: number | null;
   best: SweepRow;
 }
 
-/** Group the members by learning rate and units; the best is the one with the lowest loss. */
-export function cells(rows: SweepRow[]): Cell[] {
+/** A member's number, on the rows that were kept out where there are any: by the sweep's score, or by its curves' ends. */
+function valueOf(row: SweepRow, measure: Score, score: Score | null): number | null {
+  if (measure === score) return row.score;
+  return measure === "loss" ? (row.valid_loss ?? row.train_loss) : (row.valid_accuracy ?? row.train_accuracy);
+}
+
+/** Group the members by learning rate and units; the best has the best number, and of equals the lowest training loss. */
+export function cells(rows: SweepRow[], measure: Measure, score: Score | null): Cell[] {
+  const loss = (row: SweepRow) => row.train_loss ?? Infinity;
+  const merit = (row: SweepRow): number => {
+    if (measure === "converged") return 0;
+    const value = valueOf(row, measure, score);
+    return value === null ? -Infinity : measure === "loss" ? -value : value;
+  };
+
   const found = new Map<string, SweepRow[]>();
   for (const row of rows) {
     const key = `${row.learning_rate} ${row.hidden_layers.join("-")}`;
     found.set(key, [...(found.get(key) ?? []), row]);
   }
   return [...found.values()].map((members) => {
-    const best = members.reduce((least, row) => ((row.train_loss ?? Infinity) < (least.train_loss ?? Infinity) ? row : least));
+    const best = members.reduce((found, row) =>
+      merit(row) > merit(found) || (merit(row) === merit(found) && loss(row) < loss(found)) ? row : found,
+    );
     return {
       rate: best.learning_rate,
       units: best.hidden_layers[0] ?? 0,
       members: members.length,
-      converged: members.reduce((sum, row) => sum + Number(row.converged), 0) / members.length,
+      value: measure === "converged" ? members.reduce((sum, row) => sum + Number(row.converged), 0) / members.length : valueOf(best, measure, score),
       best,
     };
   });
+}
+
+/**
+ * Place each cell between the worst (0) and the best (1), for its colour.
+ *
+ * Shares stand for themselves; losses lie between the highest and the lowest, by their factors.
+ */
+export function goodness(found: Cell[], measure: Measure): (cell: Cell) => number {
+  if (measure !== "loss") return ({ value }) => Math.min(1, Math.max(0, value ?? 0));
+  const logs = found.flatMap(({ value }) => (value === null ? [] : [Math.log(Math.max(value, 1e-12))]));
+  const [low, high] = [Math.min(...logs), Math.max(...logs)];
+  return ({ value }) => (value === null ? 0 : high > low ? (high - Math.log(Math.max(value, 1e-12))) / (high - low) : 1);
 }
 
 function useSweep(jobId: string) {
@@ -136,19 +209,21 @@ export function Sweep({ parameters }: Address) {
       epochs: count("epochs", 1_000_000),
       activation: ACTIVATIONS.find((one) => one === own.activation) ?? USUAL.activation,
       optimizer: OPTIMIZERS.find((one) => one === own.optimizer) ?? USUAL.optimizer,
+      validation: Number(own.validation) > 0 && Number(own.validation) <= 0.9 ? Number(own.validation) : USUAL.validation,
+      measure: (["converged", "accuracy", "loss", "r2"] as const).find((one) => one === own.measure) ?? USUAL.measure,
     };
   }, [parameters.toString()]);
   const jobId = parameters.get("job") ?? "";
   const update = (part: Partial<Plan>, job = jobId) => {
-    const all = { ...plan, ...part, job };
-    const usual: Record<string, unknown> = { ...USUAL, job: "" };
-    const told = Object.entries(all).filter(([name, value]) => value !== usual[name]).map(([name, value]) => [name, String(value)]);
-    navigate(`#/sweep${told.length ? `?${new URLSearchParams(told)}` : ""}`, true);
+    navigate(addressOf({ ...plan, ...part, job }), true);
   };
   const datasets = useLoaded(() => all<DatasetSummary>("/datasets"), []);
   const { job, rows, problem: failed } = useSweep(jobId);
+  const dataset = useTableOf(job && job.dataset !== "inline" ? job : null);
   const [problem, setProblem] = useState<unknown>(null);
-  const call = callOf(plan);
+  const suited = measures(datasets.value?.find((one) => one.name === plan.dataset)?.task);
+  const measure = suited.find((one) => one === plan.measure) ?? suited[0]!;
+  const call = callOf(plan, measure);
   const running = job !== null && !isFinal(job.status);
   const run = async () => {
     setProblem(null);
@@ -165,7 +240,7 @@ export function Sweep({ parameters }: Address) {
       setProblem(found);
     }
   };
-  const names = [...new Set([plan.dataset, ...(datasets.value ?? []).filter((one) => one.task !== "regression").map((one) => one.name)])];
+  const names = [...new Set([plan.dataset, ...(datasets.value ?? []).filter((one) => one.task !== null).map((one) => one.name)])];
   return (
     <>
       <h1>{texts.sweep}</h1>
@@ -179,6 +254,16 @@ export function Sweep({ parameters }: Address) {
           <NumberField label={texts.epochs} value={plan.epochs} low={1} high={1_000_000} whole onChange={(epochs) => update({ epochs: epochs! })} />
           <Choice label={texts.activation} value={plan.activation} among={ACTIVATIONS.map((one) => [one, one] as const)} onChoose={(activation) => update({ activation })} />
           <Choice label={texts.optimizer} value={plan.optimizer} among={OPTIMIZERS.map((one) => [one, one] as const)} onChoose={(optimizer) => update({ optimizer })} />
+          <Slider
+            label={texts.validation}
+            value={plan.validation}
+            low={0}
+            high={Math.max(0.5, plan.validation)}
+            step={0.05}
+            spell={(part) => `${Math.round(100 * part)} %`}
+            onChange={(validation) => update({ validation })}
+          />
+          <Choice label={texts.measure} value={measure} among={suited.map((one) => [one, texts.measures[one]] as const)} onChoose={(measure) => update({ measure })} />
         </div>
         <div class="row actions">
           {running ? (
@@ -194,23 +279,27 @@ export function Sweep({ parameters }: Address) {
           </span>}
         </div>
         <Trouble of={problem ?? failed} />
-        {job?.error && <p class="trouble" role="alert">{job.error.message}</p>}
+        {job?.error && <Failure of={job.error} />}
       </section>
-      {job && rows.length > 0 && <HeatMap job={job} rows={rows} />}
+      {job && rows.length > 0 && <HeatMap job={job} dataset={dataset.value} rows={rows} measure={shownMeasure(job, plan.measure)} />}
     </>
   );
 }
 
-function HeatMap({ job, rows }: { job: Job; rows: SweepRow[] }) {
+function HeatMap({ job, dataset, rows, measure }: { job: Job; dataset: Dataset | null; rows: SweepRow[]; measure: Measure }) {
   const texts = useTexts();
-  const found = useMemo(() => cells(rows), [rows]);
+  const found = useMemo(() => cells(rows, measure, job.sweep?.search.score ?? null), [rows, measure]);
+  const good = useMemo(() => goodness(found, measure), [found, measure]);
   const rates = [...new Set(found.map((cell) => cell.rate))].sort((a, b) => a - b);
   const units = [...new Set(found.map((cell) => cell.units))].sort((a, b) => b - a);
-  const percent = (share: number) => `${Math.round(100 * share)} %`;
+  const told = ({ value }: Cell) => (value === null ? "–" : measure === "loss" || measure === "r2" ? short(value, 3) : `${Number((100 * value).toFixed(measure === "converged" ? 0 : 1))} %`);
+  const title = texts.measures[measure];
+  const judged = job.training?.validation_fraction ? texts.validPoints : texts.trainPoints;
+  const hint = measure === "converged" ? texts.convergedHint : texts.bestHint(judged);
+  const base = setupOf(job, dataset);
   const open = ({ best }: Cell): string =>
     toAddress({
-      ...DEFAULTS,
-      dataset: job.dataset,
+      ...base,
       layers: best.hidden_layers,
       activation: best.activation,
       optimizer: best.optimizer,
@@ -219,12 +308,13 @@ function HeatMap({ job, rows }: { job: Job; rows: SweepRow[] }) {
       batch: best.batch_size,
       seed: best.seed,
       decay: best.weight_decay,
+      job: "",
     });
   return (
     <section class="card" aria-labelledby="heat-title">
-      <h2 id="heat-title">{texts.converged}</h2>
-      <p class="small soft">{texts.convergedHint}. {texts.openMember}</p>
-      <div class="scroll-x" tabIndex={0} role="group" aria-label={texts.converged}>
+      <h2 id="heat-title">{title}</h2>
+      <p class="small soft">{hint}. {texts.openMember}</p>
+      <div class="scroll-x" tabIndex={0} role="group" aria-label={title}>
         <table class="heat" aria-labelledby="heat-title">
           <tbody>
             {units.map((count) => (
@@ -233,10 +323,10 @@ function HeatMap({ job, rows }: { job: Job; rows: SweepRow[] }) {
                 {rates.map((rate) => {
                   const cell = found.find((one) => one.rate === rate && one.units === count);
                   if (!cell) return <td />;
-                  const [red, green, blue] = between(0.15 + 0.7 * cell.converged).map(Math.round);
+                  const [red, green, blue] = between(0.15 + 0.7 * good(cell)).map(Math.round);
                   return (
                     <td style={{ background: `rgb(${red} ${green} ${blue})` }}>
-                      <a href={open(cell)} aria-label={texts.cell(String(rate), String(count), percent(cell.converged))} title={`${texts.loss} ${short(cell.best.train_loss)}`}>{percent(cell.converged)}</a>
+                      <a href={open(cell)} aria-label={texts.cell(String(rate), String(count), `${title} ${told(cell)}`)} title={`${texts.loss} ${short(cell.best.train_loss)}`}>{told(cell)}</a>
                     </td>
                   );
                 })}

@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { BackpropTrace, Column, Dataset, SweepRow } from "../src/api";
+import type { BackpropTrace, Column, Dataset, JobColumns, SweepRow } from "../src/api";
 import { answers, positiveSide } from "../src/gates";
 import { overlay } from "../src/compare";
 import { looksLikeIdentifier } from "../src/data";
+import { columnsOf, columnsOfCard, listed } from "../src/facts";
 import { setupOf } from "../src/jobs";
 import { cellOf, shareOf } from "../src/models";
 import { numeral, steps, tex } from "../src/steps";
-import { cells, numbers } from "../src/sweep";
+import { TEXTS } from "../src/texts";
+import { cells, goodness, measures, numbers, shownMeasure, sweepAddress } from "../src/sweep";
 
 test("names of the trace are written as formulas", () => {
   assert.equal(tex("z1"), "z_{1}");
@@ -75,8 +77,60 @@ test("lists of numbers are sorted, each once, without what is none", () => {
 test("members of a sweep are grouped by rate and units; the best has the lowest loss", () => {
   const row = (learning_rate: number, units: number, seed: number, converged: boolean, train_loss: number | null) =>
     ({ learning_rate, hidden_layers: [units], seed, converged, train_loss }) as SweepRow;
-  const found = cells([row(1, 2, 1, true, 0.2), row(1, 2, 2, false, 0.1), row(3, 2, 1, false, null)]);
-  assert.deepEqual(found.map(({ rate, units, converged, best }) => [rate, units, converged, best.seed]), [[1, 2, 0.5, 2], [3, 2, 0, 1]]);
+  const found = cells([row(1, 2, 1, true, 0.2), row(1, 2, 2, false, 0.1), row(3, 2, 1, false, null)], "converged", "accuracy");
+  assert.deepEqual(found.map(({ rate, units, value, best }) => [rate, units, value, best.seed]), [[1, 2, 0.5, 2], [3, 2, 0, 1]]);
+});
+
+test("a cell shows its best member by the sweep's score, or by what its curves end with", () => {
+  const row = (seed: number, numbers: Partial<SweepRow>) =>
+    ({ learning_rate: 1, hidden_layers: [2], seed, converged: false, train_loss: 1, valid_loss: null, train_accuracy: null, valid_accuracy: null, score: null, ...numbers }) as SweepRow;
+  const best = (rows: SweepRow[], ...told: [Parameters<typeof cells>[1], Parameters<typeof cells>[2]]) => {
+    const [cell] = cells(rows, ...told);
+    return [cell!.best.seed, cell!.value];
+  };
+  const rows = [row(1, { score: 0.8, train_loss: 0.1, valid_loss: 0.9 }), row(2, { score: 0.9, train_loss: 0.3, valid_loss: 0.4 }), row(3, { score: null })];
+  assert.deepEqual(best(rows, "r2", "r2"), [2, 0.9]);
+  assert.deepEqual(best(rows, "loss", "loss"), [1, 0.8]);
+  assert.deepEqual(best(rows, "loss", "r2"), [2, 0.4]);
+  assert.deepEqual(best([row(1, { train_accuracy: 0.5 }), row(2, { train_accuracy: 0.5, train_loss: 0.2 })], "accuracy", "loss"), [2, 0.5]);
+  assert.deepEqual(best([row(3, {})], "r2", "r2"), [3, null]);
+});
+
+test("the colour of a share is the share; of a loss, its place between the others", () => {
+  const cell = (value: number | null) => ({ value }) as ReturnType<typeof cells>[number];
+  const share = goodness([], "r2");
+  assert.deepEqual([share(cell(0.3)), share(cell(-4)), share(cell(null))], [0.3, 0, 0]);
+  const losses = [0.01, 0.1, 1].map(cell);
+  assert.deepEqual(losses.map(goodness(losses, "loss")).map((found) => found.toFixed(6)), ["1.000000", "0.500000", "0.000000"]);
+  assert.equal(goodness([cell(0.5)], "loss")(cell(0.5)), 1);
+});
+
+test("what the cells show suits the table, and what the sweep has", () => {
+  const sweep = (task: string, score: string) => ({ columns: { task }, sweep: { search: { score } } }) as Parameters<typeof shownMeasure>[0];
+  assert.deepEqual([measures("binary")[0], measures("regression")[0]], ["converged", "r2"]);
+  assert.equal(shownMeasure(sweep("binary", "accuracy"), ""), "converged");
+  assert.equal(shownMeasure(sweep("binary", "accuracy"), "loss"), "loss");
+  assert.equal(shownMeasure(sweep("binary", "loss"), ""), "loss");
+  assert.equal(shownMeasure(sweep("regression", "r2"), "converged"), "r2");
+  assert.equal(shownMeasure(sweep("regression", "loss"), "r2"), "loss");
+});
+
+test("a sweep's address says what it was planned with", () => {
+  const space = { hidden_layers: [[2], [4]], learning_rate: [0.1, 1], seed: { first: 1, count: 3 } };
+  const job = { id: "job_1", dataset: "iris", network: { activation: "tanh" }, training: { optimizer: "sgd", epochs: 50, validation_fraction: 0.2 }, sweep: { search: { space } } };
+  const told = new URLSearchParams(sweepAddress(job as never).split("?")[1]);
+  assert.deepEqual(Object.fromEntries(told), { dataset: "iris", rates: "0.1 1", units: "2 4", seeds: "3", epochs: "50", activation: "tanh", validation: "0.2", job: "job_1" });
+});
+
+test("a job and a card name what is learned from what", () => {
+  const derived = [{ function: "product" as const, of: ["a", "b"] }];
+  const facts = [["Target", "y (a number)"], ["Features", "a, b"], ["More inputs", "a · b"]];
+  assert.deepEqual(columnsOf({ target: "y", task: "regression", features: ["a", "b"], derived }, TEXTS.en), facts);
+  const features = ["a", "b"].map((name) => ({ kind: "boolean" as const, name, fill: null }));
+  const card = { preprocessing: { features, derived, target: { name: "y", task: "regression" as const, classes: null } } };
+  assert.deepEqual(columnsOf(columnsOfCard(card), TEXTS.en), facts);
+  assert.deepEqual(columnsOf(columnsOfCard({ preprocessing: null }), TEXTS.en), []);
+  assert.equal(listed(["a", "b", "c"], TEXTS.en, 2), "a, b, + 1 more");
 });
 
 test("a job is opened with what it was trained with", () => {
@@ -87,15 +141,15 @@ test("a job is opened with what it was trained with", () => {
 });
 
 test("a job is opened with its target, without what it left out, and with what was derived", () => {
-  const job = { id: "job_1", dataset: "mine", network: { hidden_layers: [], activation: "tanh" }, training: {} } as never;
-  const numeric = (name: string) => ({ kind: "numeric" as const, name, mean: 0, scale: 1, fill: null });
+  const job = (columns: JobColumns) =>
+    ({ id: "job_1", dataset: "mine", network: { hidden_layers: [], activation: "tanh" }, training: {}, columns }) as never;
   const columns = ["a", "b", "c", "d"].map((name) => ({ name, kind: "numeric" }));
   const dataset = { target: "d", columns: [...columns, { name: "free", kind: "text" }] } as Dataset;
   const derived = [{ function: "square" as const, of: ["a"] }];
-  const target = (name: string) => ({ name, task: "regression" as const, classes: null });
-  const other = setupOf(job, { dataset, preprocessing: { features: [numeric("a"), numeric("d")], derived, target: target("b") } });
+  const task = "regression" as const;
+  const other = setupOf(job({ target: "b", task, features: ["a", "d"], derived }), dataset);
   assert.deepEqual([other.target, other.without, other.derived], ["b", ["c"], derived]);
-  const usual = setupOf(job, { dataset, preprocessing: { features: ["a", "b", "c"].map(numeric), target: target("d") } });
+  const usual = setupOf(job({ target: "d", task, features: ["a", "b", "c"], derived: [] }), dataset);
   assert.deepEqual([usual.target, usual.without, usual.derived], ["", [], []]);
 });
 
