@@ -437,6 +437,10 @@ def test_a_surface_is_learned(opened: Callable[..., Opened], deployment: Deploym
     )
     assert set(ends) <= set(shades)
     expect(page.get_by_role("img", name="Colours of")).to_be_visible()
+    page.locator(".unit-button").first.hover()  # colours of what it gives have another scale
+    expect(page.locator(".scale-key")).to_be_hidden()
+    page.mouse.move(2, 2)
+    expect(page.locator(".scale-key")).to_be_visible()
     view.accessible()
     view.picture("playground-surface")
 

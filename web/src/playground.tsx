@@ -265,6 +265,8 @@ function Results(parts: Parts) {
   const [pointed, setPointed] = useState<Unit | null>(null);
   const pin = usePin([names, units].join());
   const held = layers ? pin.unit : null;
+  /** The unit that the plane shows in place of the answer. */
+  const over = pointed ?? (pin.isShown ? held : null);
   const outputs = scale.task === "multiclass" ? (scale.classes ?? []).map(spelled) : [rows?.preprocessing.target.name ?? "y"];
   return (
     <>
@@ -336,12 +338,12 @@ function Results(parts: Parts) {
                   hard={setup.hard}
                   threshold={threshold}
                   told={told}
-                  unit={pointed ?? (pin.isShown ? held : null)}
+                  unit={over}
                 />
               </Staged>
               <div class="row small">
                 {scale.task === "regression" ? (
-                  <ScaleKey title={rows.preprocessing.target.name} values={{ low: told(scale.values.low), high: told(scale.values.high) }} />
+                  <ScaleKey title={rows.preprocessing.target.name} values={{ low: told(scale.values.low), high: told(scale.values.high) }} isOfUnit={over !== null} />
                 ) : (
                   <ClassKeys scale={scale} />
                 )}

@@ -245,12 +245,12 @@ function Points({ points, x, y }: { points: Point[]; x: Range; y: Range }) {
   }, [points, x, y]);
 }
 
-/** Which colour of the plane is which number. */
-export function ScaleKey({ title, values }: { title: string; values: Range }) {
+/** Which colour of the plane is which number; while the plane shows a unit, they are others. */
+export function ScaleKey({ title, values, isOfUnit }: { title: string; values: Range; isOfUnit: boolean }) {
   const texts = useTexts();
   const [low, high] = [short(values.low, 3), short(values.high, 3)];
   return (
-    <span class="key scale-key">
+    <span class={`key scale-key ${isOfUnit ? "of-others" : ""}`}>
       {title} <span class="number">{low}</span>
       <svg width="90" height="12" role="img" aria-label={texts.coloursFrom(title, low, high)}>
         <linearGradient id="plane-colours">
