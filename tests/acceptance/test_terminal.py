@@ -533,6 +533,32 @@ def test_region_in_colours(deployment: Deployment, curved: str) -> None:
     assert nearest == {(0, 0, False), (0, 1, True), (1, 0, True), (1, 1, False)}
 
 
+def test_what_a_region_shows_of_its_axes(perceptron: Run, deployment: Deployment) -> None:
+    """They reach beyond the rows, of a job that brought them, too; after a while without them."""
+    inline = {"features": [[0, 10], [4, 30], [2, 10]], "targets": [0, 1, 0]}
+    job_id = deployment.submit(dataset=inline, model="brought", training={"epochs": 5})
+    assert deployment.finished(job_id)["status"] == "succeeded"
+
+    def ends() -> list[float]:
+        lines = perceptron("models", "figure", "brought").output.splitlines()
+        told = lines[1].split()[0], lines[14].split()[0], *lines[15].split()[::2]
+        return [float(end) for end in told]
+
+    assert ends() == pytest.approx([32.4, 7.6, -0.48, 4.48])
+    assert perceptron("jobs", "rm", job_id, "--yes").status == 0
+    (feature, other) = perceptron("models", "show", "brought", "--json").json["card"][
+        "preprocessing"
+    ]["features"]
+    assert ends() == pytest.approx(
+        [
+            other["mean"] + 2.5 * other["scale"], other["mean"] - 2.5 * other["scale"],
+            feature["mean"] - 2.5 * feature["scale"], feature["mean"] + 2.5 * feature["scale"],
+        ]
+    )  # fmt: skip
+    swept = perceptron("sweep", "or", "--seeds", 2, "--epochs", 5, "--json").json["model"]["name"]
+    assert "\n     1.12 " in perceptron("models", "figure", swept).output
+
+
 def test_regions_that_the_terminal_cannot_draw(perceptron: Run) -> None:
     """Other models, and other figures, need a file."""
     parity = ("train", "parity-3", "--epochs", 5, "--model", "parity", "--json")
