@@ -8,7 +8,7 @@ import click
 from rich.markdown import Markdown
 
 from cli.jobs import save_figure
-from cli.region import dataset_of, region
+from cli.region import region
 from cli.server import Server, asks_server, complete_model, path_of
 from cli.tables import Column, listed
 from schemas.media_types import MARKDOWN
@@ -242,7 +242,7 @@ def figure(
     if figure != "boundary" or axes or options["dark"] or server.as_json:
         raise click.UsageError("-o is needed: the terminal shows a boundary as it is")
     found = server.get(path)
-    drawn = region(server, found, found["card"], dataset_of(server, found["card"]))
+    drawn = region(server, found, found["card"])
     if drawn is None:
         raise click.ClickException(
             "the terminal shows models of two features that are numbers: name a file with -o"

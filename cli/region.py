@@ -4,7 +4,7 @@ What a model answers over its two features, drawn in a terminal, with rows of th
 With colours each letter shows two places, one above the other; without them, one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rich.color import Color
@@ -35,6 +35,7 @@ WIDTH, HEIGHT = 40, 14
 """Letters."""
 MARGIN = 0.12
 """Share of an axis's length that is added at either end of the rows."""
+MOST_ROWS = 2_000
 SPREAD = 2.5
 """Deviations around the mean that are shown where the table is gone."""
 
@@ -57,6 +58,14 @@ class Axis(NamedTuple):
         return min(count - 1, max(0, int(share * count)))
 
 
+class Row(NamedTuple):
+    """A row of the table."""
+
+    x: float
+    y: float
+    actual: Any
+
+
 class Plane(NamedTuple):
     """Places on two axes, and what a model answers there."""
 
@@ -72,9 +81,9 @@ class Region:
     """The drawing of a plane."""
 
     def __init__(
-        self, plane: Plane, target: str, records: Sequence[Mapping[str, Any]], *, is_coloured: bool
+        self, plane: Plane, target: str, rows: Sequence[Row], *, is_coloured: bool
     ) -> None:
-        self._plane, self._target, self._records = plane, target, records
+        self._plane, self._target, self._rows = plane, target, rows
         self._is_coloured = is_coloured
         self._classes: Sequence[Any] | None = plane.answer["classes"]
         told: Sequence[Any] = plane.answer["probabilities"] or plane.answer["predictions"]
@@ -116,14 +125,13 @@ class Region:
     def _points(self) -> dict[tuple[int, int], Colour]:
         """Say in which letter a row of the table lies, and its colour."""
         x, y, columns, *_ = self._plane
-        found = {}
-        for record in self._records:
-            at, up, actual = record.get(x.name), record.get(y.name), record.get(self._target)
-            is_known = self._classes is None or actual in self._classes
-            if at is not None and up is not None and actual is not None and is_known:
-                place = HEIGHT - 1 - y.part(float(up), HEIGHT), x.part(float(at), columns)
-                found[place] = _mixed(self._colour_of(actual), INK, 0.45)
-        return found
+        return {
+            (HEIGHT - 1 - y.part(row.y, HEIGHT), x.part(row.x, columns)): _mixed(
+                self._colour_of(row.actual), INK, 0.45
+            )
+            for row in self._rows
+            if self._classes is None or row.actual in self._classes
+        }
 
     def _colour_of(self, actual: Any) -> Colour:
         if self._classes is None:
@@ -159,61 +167,60 @@ class Region:
         return made
 
 
-def region(
-    server: Server,
-    model: Mapping[str, Any],
-    card: Mapping[str, Any],
-    dataset: Mapping[str, Any] | None,
-) -> Region | None:
+def region(server: Server, model: Mapping[str, Any], card: Mapping[str, Any]) -> Region | None:
     """
     Ask a version all over its two features; None where it has not two that are numbers.
 
-    `model` has its `name` and `version`; `dataset` is the one that it was trained on, if known.
+    `model` has its `name` and `version`.
     """
-    axes = _axes(card, dataset)
-    if axes is None:
-        return None
-    x, y = axes
-    console = server.console
-    is_coloured = console.color_system is not None and not console.no_color
-    columns = max(8, min(WIDTH, console.width - LABEL - 2))
-    rows = HEIGHT * (2 if is_coloured else 1)
-    places = [[at, up] for up in reversed(y.centres(rows)) for at in x.centres(columns)]
-    asked = {"model": model["name"], "version": model["version"], "inputs": places}
-    plane = Plane(x, y, columns, rows, server.post("/predict", asked))
-    target = card["preprocessing"]["target"]["name"] if card["preprocessing"] else "y"
-    records = dataset["records"] if dataset else ()
-    return Region(plane, target, records, is_coloured=is_coloured)
-
-
-def dataset_of(server: Server, card: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Give the dataset that a model was trained on; None where it is gone, or another by now."""
-    try:
-        found = dict(server.get(path_of("datasets", card["dataset"])))
-    except Refused:
-        return None
-    return found if card["dataset_sha256"] in (None, found["sha256"]) else None
-
-
-def _axes(card: Mapping[str, Any], dataset: Mapping[str, Any] | None) -> tuple[Axis, Axis] | None:
-    """Give the two features and what is shown of them, where both are numbers."""
     names = card["feature_names"]
     features = (card["preprocessing"] or {}).get("features") or [{"kind": "numeric"}] * len(names)
     if len(names) != 2 or any(feature["kind"] != "numeric" for feature in features):
         return None
-    columns = {column["name"]: column for column in dataset["columns"]} if dataset else {}
-    x, y = (
-        _axis(name, feature, columns.get(name))
-        for name, feature in zip(names, features, strict=True)
-    )
-    return x, y
+    target = card["preprocessing"]["target"]["name"] if card["preprocessing"] else "y"
+    rows = _rows(server, card, target)
+    x = _axis(names[0], features[0], [row.x for row in rows])
+    y = _axis(names[1], features[1], [row.y for row in rows])
+    console = server.console
+    is_coloured = console.color_system is not None and not console.no_color
+    columns = max(8, min(WIDTH, console.width - LABEL - 2))
+    up, across = y.centres(HEIGHT * (2 if is_coloured else 1)), x.centres(columns)
+    places = [[at_x, at_y] for at_y in reversed(up) for at_x in across]
+    asked = {"model": model["name"], "version": model["version"], "inputs": places}
+    plane = Plane(x, y, columns, len(up), server.post("/predict", asked))
+    return Region(plane, target, rows, is_coloured=is_coloured)
 
 
-def _axis(name: str, feature: Mapping[str, Any], column: Mapping[str, Any] | None) -> Axis:
-    if column is None or column.get("minimum") is None:
+def _rows(server: Server, card: Mapping[str, Any], target: str) -> list[Row]:
+    """Give rows that a model was trained on; none where they are gone."""
+    try:
+        if card["job_id"] is not None:
+            path = f"{path_of('jobs', card['job_id'])}/rows"
+            found = server.get(path, limit=MOST_ROWS)["data"]
+            return list(_numbers((*row["inputs"], row["target"]) for row in found))
+    except Refused:  # of a sweep, or the job is forgotten
+        pass
+    try:
+        dataset = server.get(path_of("datasets", card["dataset"]))
+    except Refused:
+        return []
+    if card["dataset_sha256"] not in (None, dataset["sha256"]):
+        return []
+    names = (*card["feature_names"], target)
+    return list(_numbers([record.get(name) for name in names] for record in dataset["records"]))
+
+
+def _numbers(rows: Iterable[Sequence[Any]]) -> Iterator[Row]:
+    for x, y, actual in rows:
+        if x is not None and y is not None and actual is not None:
+            yield Row(float(x), float(y), actual)
+
+
+def _axis(name: str, feature: Mapping[str, Any], known: Sequence[float]) -> Axis:
+    if not known:
         mean, spread = feature.get("mean", 0.0), SPREAD * feature.get("scale", 1.0)
         return Axis(name, mean - spread, mean + spread)
-    low, high = column["minimum"], column["maximum"]
+    low, high = min(known), max(known)
     margin = MARGIN * (high - low) or 1.0
     return Axis(name, low - margin, high + margin)
 

@@ -60,7 +60,7 @@ def show_learned(server: Server, job: Mapping[str, Any]) -> "Known | None":
     known = None if card is None else _known_rows(server, job, card)
     if known is not None:
         server.console.print(_examples(server, job["model"], known))
-    drawn = card and region(server, job["model"], card, known and known.dataset)
+    drawn = card and region(server, job["model"], card)
     if drawn:
         server.console.print(drawn)
     if job["diagnosis"]:
@@ -159,7 +159,6 @@ class Known(NamedTuple):
     features: Sequence[str]
     target: str
     records: Sequence[Mapping[str, Any]]
-    dataset: Mapping[str, Any]
 
 
 def _known_rows(server: Server, job: Mapping[str, Any], card: Mapping[str, Any]) -> Known | None:
@@ -172,12 +171,12 @@ def _known_rows(server: Server, job: Mapping[str, Any], card: Mapping[str, Any])
         return None
     target = card["preprocessing"]["target"]["name"] if card["preprocessing"] else dataset["target"]
     records = [record for record in dataset["records"] if record.get(target) is not None]
-    return Known(card["feature_names"], target, records, dataset) if records else None
+    return Known(card["feature_names"], target, records) if records else None
 
 
 def _examples(server: Server, model: Mapping[str, Any], known: Known) -> Table:
     """Show what the model says of rows of its dataset; all of them where they are few."""
-    features, target, records, _ = known
+    features, target, records = known
     if len(records) > ALL_ROWS:
         step = (len(records) - 1) / (SOME_ROWS - 1)
         records = [records[round(place * step)] for place in range(SOME_ROWS)]

@@ -117,7 +117,8 @@ class JobFailed(click.ClickException):
     def __init__(self, job: Mapping[str, Any]) -> None:
         error = job["error"] or {}
         told = f": {error['message']} ({error['code']})" if error else ""
-        super().__init__(f"the job {job['id']} has {job['status']}{told}")
+        verb = "was" if job["status"] == "cancelled" else "has"
+        super().__init__(f"the job {job['id']} {verb} {job['status']}{told}")
 
 
 class Server:
@@ -356,6 +357,8 @@ def _write(answer: httpx.Response, target: Path | None) -> int:
             for piece in answer.iter_bytes():
                 file.write(piece)
                 size += len(piece)
+    except BrokenPipeError:  # who reads has enough: click ends quietly
+        raise
     except OSError as error:
         raise click.FileError(name, error.strerror) from None
     return size

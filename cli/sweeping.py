@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from cli.fields import (
@@ -19,9 +20,9 @@ from cli.fields import (
     given,
     training_fields,
 )
-from cli.reports import show_end
+from cli.reports import NARROW, show_end
 from cli.server import Server, asks_server, complete_dataset, path_of
-from cli.tables import number, table
+from cli.tables import fitting, number, table
 from cli.training import refuse_file
 from cli.watching import watch
 
@@ -126,22 +127,35 @@ def show_results(server: Server, job: dict[str, Any]) -> None:
     path = f"{path_of('jobs', job['id'])}/results"
     best = server.get(path, limit=MOST_RESULTS)["data"]
     searched = job["sweep"]["search"]
-    dimensions = [name for name in searched["space"] if searched["space"][name] is not None]
-    made = table(
-        ">", *(_heading(name) for name in dimensions), f">!{searched['score']}",
-        ">training loss", "!converged", title=f"The best of {job['sweep']['members']:,}",
-    )  # fmt: skip
-    for row in best:
-        cells = [_cell(row[name]) for name in dimensions]
-        converged = {True: Text("✓", "green"), False: Text("✗", "red"), None: Text("")}
-        made.add_row(
-            str(row["position"]), *cells, number(row["score"]), number(row["train_loss"]),
-            converged[row["converged"]],
-        )  # fmt: skip
+    dimensions = [name for name, values in searched["space"].items() if _varies(values)]
     server.console.print()
-    server.console.print(made)
+    is_narrow = server.console.width < NARROW
+
+    def make(shown: int) -> Table:
+        more = ["…"] if shown < len(dimensions) else []
+        made = table(
+            ">", *map(_heading, dimensions[:shown]), *more, f">!{searched['score']}",
+            *([] if is_narrow else ["!>train loss"]), "!✓" if is_narrow else "!converged",
+            title=f"The best of {job['sweep']['members']:,}",
+        )  # fmt: skip
+        for row in best:
+            cells = [_cell(row[name]) for name in dimensions[:shown]]
+            loss = [] if is_narrow else [number(row["train_loss"])]
+            converged = {True: Text("✓", "green"), False: Text("✗", "red"), None: Text("")}
+            cells += [*more, number(row["score"]), *loss]
+            made.add_row(str(row["position"]), *cells, converged[row["converged"]])
+        return made
+
+    server.console.print(fitting(server.console, len(dimensions), make))
     if "learning_rate" in dimensions and "hidden_layers" in dimensions:
         _show_map(server.console, _all_results(server, path))
+
+
+def _varies(values: Any) -> bool:
+    """Say whether a dimension has several values: a list, a range, or a count of seeds."""
+    if isinstance(values, dict):
+        return values.get("count") != 1
+    return values is not None and len(values) > 1
 
 
 def _all_results(server: Server, path: str) -> list[dict[str, Any]]:

@@ -73,7 +73,7 @@ class View:
         """Show it in lines of so many letters."""
         self.records: list[dict[str, Any]] = []
         lacking = job.get("waiting_for")
-        waits = f"waits for {lacking['message']}" if lacking else "is starting"
+        self._lacking = f"It waits for {lacking['message']}." if lacking else None
         bar = (BarColumn(28 if width >= ROOM_FOR_TIMES else 8),) if width >= ROOM_FOR_BAR else ()
         times = (TimeElapsedColumn(), TimeRemainingColumn()) if width >= ROOM_FOR_TIMES else ()
         self._progress = Progress(
@@ -86,12 +86,15 @@ class View:
             auto_refresh=False,
         )
         title, total = title_of(job), _total(job)
-        self._bar = self._progress.add_task(title, total=total, told=waits)
+        self._bar = self._progress.add_task(
+            title, total=total, told="waits" if lacking else "is starting"
+        )
         self._is_sweep = job["kind"] == "sweep"
         self._done = 0
 
     def take(self, kind: str, data: dict[str, Any]) -> None:
         """Take an event in."""
+        self._lacking = self._lacking if kind == "queued" else None
         if kind == "epochs":
             self._take_records(data["records"])
         elif kind == "progress":
@@ -111,6 +114,8 @@ class View:
     def render(self) -> RenderableType:
         """Draw the bar, and below it the curve where there is one."""
         parts: list[RenderableType] = [self._progress.get_renderable()]
+        if self._lacking:
+            parts.append(Text(self._lacking, "yellow"))
         if len(self.records) > 1:
             parts += [Text(""), curve_of(self.records)]
         return Group(*parts)

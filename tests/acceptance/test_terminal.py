@@ -319,7 +319,7 @@ def test_interrupted(perceptron: Run, deployment: Deployment) -> None:
     assert perceptron("jobs", "cancel", job_id).status == 0
     watched = perceptron("jobs", "watch", job_id)
     assert watched.status == 4
-    assert f"the job {job_id} has cancelled" in watched.messages
+    assert f"the job {job_id} was cancelled" in watched.messages
 
 
 def test_a_stream_that_breaks(new_deployment: Callable[..., Deployment]) -> None:
@@ -402,6 +402,9 @@ def test_a_line_for_each_job(
     assert several.status == 1  # and not a job of the server's choice
     one = perceptron("jobs", "cancel", short, **away)
     assert (one.status, one.messages) == (0, f"{ids[0]} is cancelled\n")
+    watched = perceptron("jobs", "watch", short, **away)
+    assert watched.status == 4
+    assert f"the job {ids[0]} was cancelled" in watched.messages
 
 
 # Models
@@ -531,6 +534,32 @@ def test_region_in_colours(deployment: Deployment, curved: str) -> None:
                 assert is_blue == (share > 0.5) or abs(share - 0.5) < 0.02  # as good as white
     nearest = {(round(x), round(y), is_blue) for x, y, is_blue in points}
     assert nearest == {(0, 0, False), (0, 1, True), (1, 0, True), (1, 1, False)}
+
+
+def test_what_a_region_shows_of_its_axes(perceptron: Run, deployment: Deployment) -> None:
+    """They reach beyond the rows, of a job that brought them, too; after a while without them."""
+    inline = {"features": [[0, 10], [4, 30], [2, 10]], "targets": [0, 1, 0]}
+    job_id = deployment.submit(dataset=inline, model="brought", training={"epochs": 5})
+    assert deployment.finished(job_id)["status"] == "succeeded"
+
+    def ends() -> list[float]:
+        lines = perceptron("models", "figure", "brought").output.splitlines()
+        told = lines[1].split()[0], lines[14].split()[0], *lines[15].split()[::2]
+        return [float(end) for end in told]
+
+    assert ends() == pytest.approx([32.4, 7.6, -0.48, 4.48])
+    assert perceptron("jobs", "rm", job_id, "--yes").status == 0
+    (feature, other) = perceptron("models", "show", "brought", "--json").json["card"][
+        "preprocessing"
+    ]["features"]
+    assert ends() == pytest.approx(
+        [
+            other["mean"] + 2.5 * other["scale"], other["mean"] - 2.5 * other["scale"],
+            feature["mean"] - 2.5 * feature["scale"], feature["mean"] + 2.5 * feature["scale"],
+        ]
+    )  # fmt: skip
+    swept = perceptron("sweep", "or", "--seeds", 2, "--epochs", 5, "--json").json["model"]["name"]
+    assert "\n     1.12 " in perceptron("models", "figure", swept).output
 
 
 def test_regions_that_the_terminal_cannot_draw(perceptron: Run) -> None:
@@ -704,6 +733,30 @@ def test_sweep(perceptron: Run, deployment: Deployment) -> None:
     assert (told["sweep"]["members"], told["model"]) == (2, None)
 
 
+def test_a_sweep_of_much(deployment: Deployment) -> None:
+    """The best networks have a line each: what does not vary, or has no room, is left out."""
+    space = [
+        part
+        for option, values in {
+            "hidden": (2, "3-2"), "activation": ("tanh", "relu"), "learning-rate": (0.1, 1),
+            "optimizer": ("adam",), "batch-size": (2,), "weight-decay": (0.001,),
+        }.items()
+        for value in values
+        for part in (f"--{option}", value)
+    ]  # fmt: skip
+    more = ("--seeds", 2, "--epochs", 20)
+    for columns in (40, 80):
+        status, shown = _in_terminal(deployment, columns, "sweep", "or", *space, *more, TERM="dumb")
+        assert status == 0, shown
+        found = shown.partition("The best of 16")[2].partition("╰")[0]
+        lines = [line.strip() for line in found.splitlines() if "│" in line]
+        assert max(map(len, lines)) <= columns
+        rows = _rows("\n".join(lines))
+        assert [row[0] for row in rows if row[0]] == [str(place) for place in range(1, 11)]
+        assert all(row[0] for row in rows[-10:])
+        assert "adam" not in found
+
+
 def test_gates(perceptron: Run, deployment: Deployment) -> None:
     """A gate's table and line, or the proof that there is none."""
     assert "0.5·x1 + 0.5·x2 − 0.7 = 0" in perceptron("gates", "and").output
@@ -792,6 +845,22 @@ def test_another_server(perceptron: Run) -> None:
     for done in found:
         assert (done.status, done.output) == (1, "")
         assert re.fullmatch(r"Error: .*: is it a perceptron server\?\n", done.messages)
+
+
+def test_a_reader_that_has_enough(deployment: Deployment, tmp_path: Path) -> None:
+    """Who closes the pipe of a long answer is told nothing more."""
+    table = tmp_path / "rows.csv"
+    table.write_text("x1,x2\n" + "0,1\n" * 200_000)
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    settings = {"PERCEPTRON_SERVER": deployment.url}
+    process = start_perceptron("predict", "xor", str(table), settings=settings, **streams)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "prediction,probability\n"
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert process.wait(60) == 1
+    process.stderr.close()
 
 
 def test_files_that_cannot_be_written(perceptron: Run, tmp_path: Path) -> None:
