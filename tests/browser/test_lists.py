@@ -68,6 +68,10 @@ def test_jobs_are_compared_and_opened(
     differing = page.locator("tr.differs th").all_inner_texts()
     assert "Seed" in differing
     assert "Epochs" not in differing
+    page.go_back()
+    for job in jobs:
+        expect(page.get_by_label(f"Choose job {job}")).to_be_checked()
+    page.go_forward()
     page.locator("th a").first.click()
     page.get_by_role("link", name="Open in the playground").click()
     page.wait_for_selector(".status.succeeded")
@@ -185,6 +189,29 @@ def test_an_alias_is_moved_after_a_confirmation(
     assert deployment.get(alias).status_code == 404
 
 
+def test_a_version_is_deleted_from_its_page(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """With the version that is shown its aliases go; the newest is shown then, and at last none."""
+    for _ in range(2):
+        deployment.finished(deployment.submit(**QUICK, model="deleted"))
+    assert deployment.client.put("/models/deleted/aliases/used", json={"version": 2}).is_success
+    view = opened()
+    page = view.go("#/models/deleted/2")
+    for left in ([1], []):
+        row = page.locator("tr", has=page.locator("[aria-current=true]"))
+        row.get_by_role("button", name="Delete", exact=True).click()
+        page.get_by_role("button", name="Confirm").click()
+        if left:
+            expect(page.locator("tr [aria-current=true]")).to_have_text("Version 1")
+            expect(page.get_by_text("used")).to_have_count(0)
+            assert deployment.get("/models/deleted").json()["versions"] == left
+    expect(page).to_have_url(re.compile("#/models$"))
+    expect(page.get_by_role("link", name="deleted")).to_have_count(0)
+    expect(page.get_by_role("alert")).to_have_count(0)
+    assert deployment.get("/models/deleted").status_code == 404
+
+
 def test_a_model_predicts_and_is_taken_away(
     opened: Callable[..., Opened], deployment: Deployment
 ) -> None:
@@ -213,6 +240,7 @@ def test_a_model_predicts_and_is_taken_away(
         assert download.value.path().read_bytes() == expected
     view.refusals.add(422)
     page.get_by_label("petal width (cm)").fill("wide")
+    expect(page.locator(".answer")).to_have_count(0)
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.locator(".trouble code")).to_contain_text("#/inputs/0")
 
