@@ -131,9 +131,10 @@ def test_several_classes_have_their_figures(
             f"{job['metrics'][part]['macro']['f1']:.4g}" for part in ("train", "validation")
         ]
         assert [f"{float(t):.4g}" for t in figures.locator("td").all_inner_texts()] == expected
-    page = view.go(f"#/models/{pair['id']}")
-    page.get_by_text("Confusion matrix: training").click()
-    expect(page.locator("svg.matrix, table.matrix").first).to_contain_text("coffee")
+    for address in (f"#/models/{pair['id']}", f"#/jobs/{pair['id']}"):
+        page = view.go(address)
+        page.get_by_text("Confusion matrix: training").click()
+        expect(page.locator("svg.matrix").first).to_contain_text("coffee")
 
 
 def test_a_failed_job_says_why(opened: Callable[..., Opened], deployment: Deployment) -> None:
@@ -363,7 +364,7 @@ def test_a_cell_opens_with_the_columns_of_its_sweep(
     deployment.finished(job)
     view = opened()
     page = view.go(f"#/jobs/{job}")
-    page.get_by_role("link", name="Sweep", exact=True).last.click()
+    page.locator("main").get_by_role("link", name="Sweep", exact=True).click()
     expect(page.get_by_label("Dataset")).to_have_value("iris")
     expect(page.get_by_label("Learning rates")).to_have_value("0.02 0.05")
     expect(page.get_by_label("Seeds per cell")).to_have_value("1")

@@ -1,7 +1,7 @@
 /** Jobs: a table that the streams keep fresh, and a job's page. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type Dataset, get, isFinal, type Job, type JobColumns, type JobEvent, type Page, send, watch } from "./api";
+import { type Dataset, get, isFinal, type Job, type JobColumns, type JobEvent, type ModelVersion, type Page, send, watch } from "./api";
 import { Compare } from "./compare";
 import { short } from "./curves";
 import { columnsOf, Facts, MetricsCard, settingsOf } from "./facts";
@@ -265,6 +265,8 @@ function JobPage({ id }: { id: string }) {
   const job = run.job;
   const isOpened = job?.kind === "train" && job.dataset !== "inline" && !run.deleted;
   const dataset = useTableOf(isOpened ? job : null);
+  const modelPath = job?.columns?.task === "binary" && job.kind !== "predict" ? job.links.model : null;
+  const model = useLoaded(async () => (modelPath ? get<ModelVersion>(modelPath) : null), [modelPath]);
   if (!job) return run.problem ? <><h1>{texts.jobs}</h1><Trouble of={run.problem} /></> : <p role="status">{texts.loading}</p>;
   const seconds = job.started_at && job.finished_at ? (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000 : null;
   return (
@@ -310,7 +312,7 @@ function JobPage({ id }: { id: string }) {
         </div>
         <div>
           <CurvesCard setup={{ log }} update={(part) => setLog(part.log)} run={run} shown={null} />
-          {job.metrics && <MetricsCard metrics={job.metrics} />}
+          {job.metrics && <MetricsCard metrics={job.metrics} classes={model.value?.card.preprocessing?.target.classes} />}
         </div>
       </div>
     </>
