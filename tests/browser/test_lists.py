@@ -287,6 +287,11 @@ def heat(page: Page) -> list[str]:
     return page.locator(".heat a").all_inner_texts()
 
 
+def shows(page: Page, expected: list[float]) -> Callable[[], bool]:
+    """Whether the cells of the heat map are these numbers, as it rounds them."""
+    return lambda: [float(text) for text in heat(page)] == pytest.approx(expected, rel=1e-2)
+
+
 def results(page: Page, deployment: Deployment) -> list[dict[str, Any]]:
     """The results of the sweep that the address names."""
     found = re.search(r"job=(job_\w+)", page.url)
@@ -311,9 +316,7 @@ def test_a_sweep_of_a_regression_shows_its_score(
         measure.select_option(name)
         column = "score" if name == "r2" else "valid_loss"
         best = [pick(m[column] for m in found if m["learning_rate"] == r) for r in (0.01, 0.1)]
-        eventually(
-            lambda best=best: [float(text) for text in heat(page)] == pytest.approx(best, rel=1e-2)
-        )
+        eventually(shows(page, best))
     view.accessible()
     view.picture("sweep-regression")
 
