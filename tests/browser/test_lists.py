@@ -111,6 +111,34 @@ def test_jobs_of_different_tables_are_compared(
     view.picture("compare-three")
 
 
+COLUMNS = """(canvas, colour) => {
+    const { width, height } = canvas;
+    const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+    const found = new Set();
+    for (let at = 0; at < data.length; at += 4)
+        if (colour.every((value, part) => Math.abs(data[at + part] - value) < 8))
+            found.add((at / 4) % width);
+    return found.size / width;
+}"""
+"""The share of a picture's columns that a colour is in."""
+
+
+def test_each_compared_line_is_whole(opened: Callable[..., Opened], deployment: Deployment) -> None:
+    """A line whose records are far apart is drawn through, where another's lie between them."""
+    jobs = [
+        deployment.submit(dataset="xor", training={"epochs": 200, "record_every": every, "seed": 1})
+        for every in (1, 40)
+    ]
+    for job in jobs:
+        deployment.finished(job)
+    view = opened(color_scheme="light")
+    page = view.go(f"#/jobs?compare={'~'.join(jobs)}")
+    plot = page.locator(".curves canvas").first
+    plot.wait_for()
+    orange = [0xB8, 0x5C, 0x00]
+    eventually(lambda: plot.evaluate(COLUMNS, orange) > 0.5)
+
+
 def test_several_classes_have_their_figures(
     opened: Callable[..., Opened], deployment: Deployment
 ) -> None:
