@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.table import Table
 
 from cli.predicting import STANDARD_INPUT, media_type, pieces
-from cli.reports import listed, number, pairs, spelled, table
 from cli.server import Server, asks_server, complete_dataset, path_of
+from cli.tables import Column, fitting, listed, number, pairs, spelled, table
 
 MOST_NAMED = 6
 """Categories of a column that are named."""
-FIRST_ROWS = 5
+FIRST_ROWS, FIRST_COLUMNS = 5, 8
+"""Of a table, to show what it is like."""
+WIDE = 64
+"""Letters of a line from which on there is room for counts."""
 KINDS = ("numeric", "categorical", "boolean", "text")
 NAME = click.argument("dataset", shell_complete=complete_dataset)
 
@@ -34,17 +38,15 @@ def _list(server: Server, limit: int) -> None:
     if server.as_json:
         server.show_json(found)
         return
-    made = table("dataset", ">rows", ">features", "target", "task", "description")
-    for item in found["data"]:
-        made.add_row(
-            item["name"],
-            f"{item['rows']:,}",
-            f"{len(item['feature_names']):,}",
-            item["target"],
-            item["task"] or "–",
-            item["description"],
-        )
-    listed(server.console, made, found, "datasets")
+    columns = (
+        Column("dataset", lambda item: item["name"]),
+        Column("!>rows", lambda item: f"{item['rows']:,}"),
+        Column("!>features", lambda item: f"{len(item['feature_names']):,}", 48),
+        Column("target", lambda item: item["target"], 100),
+        Column("!task", lambda item: item["task"] or "–", 60),
+        Column("description", lambda item: item["description"], 72),
+    )
+    listed(server.console, found, "datasets", columns)
 
 
 @datasets.command()
@@ -121,22 +123,25 @@ def _show(server: Server, dataset: dict[str, Any]) -> None:
         ("target", f"{dataset['target']} ({dataset['task'] or 'no job can learn it'})"),
     ]
     console.print(pairs(facts))
-    made = table("column", "kind", ">missing", ">distinct", "values", "note")
-    for column in dataset["columns"]:
-        made.add_row(
-            column["name"],
-            column["kind"],
-            f"{column['missing']:,}",
-            f"{column['distinct']:,}",
-            _values(column),
-            column.get("note") or "",
-        )
+    columns = dataset["columns"]
+    counts = (">missing", ">distinct") if console.width >= WIDE else ()
+    has_notes = any(column.get("note") for column in columns)
+    made = table("column", "!kind", *counts, "values", *(("note",) if has_notes else ()))
+    for column in columns:
+        counted = (f"{column[name.lstrip('>')]:,}" for name in counts)
+        note = (column.get("note") or "",) if has_notes else ()
+        made.add_row(column["name"], column["kind"], *counted, _values(column), *note)
     console.print(made)
-    names = [column["name"] for column in dataset["columns"]][:8]
-    first = table(*names, title="The first rows")
+    console.print(fitting(console, FIRST_COLUMNS, lambda shown: _first_rows(dataset, shown)))
+
+
+def _first_rows(dataset: dict[str, Any], shown: int) -> Table:
+    names = [column["name"] for column in dataset["columns"]]
+    more = ["…"] if len(names) > shown else []
+    made = table(*names[:shown], *more, title="The first rows")
     for record in dataset["records"][:FIRST_ROWS]:
-        first.add_row(*(spelled(record[name]) for name in names))
-    console.print(first)
+        made.add_row(*(spelled(record[name]) for name in names[:shown]), *more)
+    return made
 
 
 def _values(column: dict[str, Any]) -> str:

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import click
 from pydantic import BaseModel
 
+from cli.predicting import cells
+from schemas.docstrings import attribute_docstrings
 from schemas.job import JobRequest
+from schemas.preprocessing import DerivedInput
 from schemas.training import TrainingConfig
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -17,7 +20,7 @@ def field(
     model: type[BaseModel], name: str, kind: Any, *, flag: str | None = None, words: str = ""
 ) -> Decorator:
     """Make the option of a field; what is not given is left out of the request."""
-    words = words or re.sub(r"\s+", " ", model.model_fields[name].description or "").strip()
+    words = words or re.sub(r"\s+", " ", attribute_docstrings(model)[name])
     words = words.replace("`", "").replace("null", "left out")
     default = model.model_fields[name].get_default()
     is_told = isinstance(default, int | float | str) and not isinstance(default, bool)
@@ -44,6 +47,19 @@ def all_of(*decorators: Decorator) -> Decorator:
     return decorate
 
 
+def _derived(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Read derived inputs. Raises: BadParameter."""
+    known = get_args(DerivedInput.model_fields["function"].annotation)
+    found = []
+    for text in texts:
+        function, _colon, names = text.partition(":")
+        if function not in known or not names:
+            told = f"{text!r} is no FUNCTION:COLUMNS, with a function of {', '.join(known)}"
+            raise click.BadParameter(told)
+        found.append({"function": function, "of": [name.strip() for name in cells(names)]})
+    return found
+
+
 DATA = all_of(
     field(JobRequest, "target", str),
     click.option(
@@ -54,6 +70,11 @@ DATA = all_of(
           words="What to learn.  [default: it follows from the target]"),
     click.option("--standardise/--no-standardise", "standardise", default=None,
                  help="Scale numbers to mean 0 and deviation 1.  [default: tables are]"),
+    click.option(
+        "--derive", "derived", multiple=True, metavar="FUNCTION:COLUMNS", callback=_derived,
+        help="Input beside the columns: square:x1, product:x1,x2 or sine:x2; once for each. A name "
+             "with a comma stands in double quotes.",
+    ),
 )  # fmt: skip
 
 TRAINING = all_of(
@@ -65,7 +86,8 @@ TRAINING = all_of(
     click.option("--patience", type=int, default=None,
                  help="Stop after so many epochs without a better validation loss, and keep the "
                       "best weights; needs --validation."),
-    click.option("--balanced", is_flag=True, help="Let each class count the same."),
+    click.option("--balanced", "class_weights", is_flag=True,
+                 help="Let each class count the same."),
     field(TrainingConfig, "record_every", int),
     field(TrainingConfig, "engine", choices("auto", "fused", "torch")),
     field(TrainingConfig, "device", str),
@@ -87,14 +109,15 @@ def given(**fields: Any) -> dict[str, Any]:
 def data_fields(options: Mapping[str, Any]) -> dict[str, Any]:
     """Make the fields of a request that say what is learned."""
     standardise = options["standardise"]
-    preprocessing = None if standardise is None else {"standardise": standardise}
-    fields = given(
+    preprocessing = {} if standardise is None else {"standardise": standardise}
+    preprocessing |= given(derived=options["derived"] or None)
+    return given(
         target=options["target"],
         features=list(options["features"]) or None,
         task=options["task"],
         model=options["model"],
+        preprocessing=preprocessing or None,
     )
-    return fields | ({"preprocessing": preprocessing} if preprocessing else {})
 
 
 def training_fields(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,6 +134,6 @@ def training_fields(options: Mapping[str, Any]) -> dict[str, Any]:
     return given(
         **{name: options[name] for name in same},
         schedule=None if schedule is None else {"kind": schedule},
+        class_weights="balanced" if options["class_weights"] else None,
         early_stopping=None if patience is None else {"patience": patience},
-        class_weights="balanced" if options["balanced"] else None,
     )

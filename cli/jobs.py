@@ -1,6 +1,6 @@
 """`perceptron jobs`: list, show, watch, stop and forget jobs."""
 
-import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,20 +10,19 @@ import click
 from cli.reports import (
     card_of,
     classes_of,
-    listed,
-    pairs,
     show_diagnosis,
     show_end,
     show_metrics,
-    status,
-    table,
 )
-from cli.server import LAST, Server, asks_server, complete_job, path_of
+from cli.server import LAST, Server, as_json, asks_server, complete_job, path_of
+from cli.tables import Column, listed, pairs, status
 from cli.watching import curve_of, shape_of, title_of, watch
 
 FIGURES = ("loss", "confusion")
 WIDE = 100
-"""Letters of a line that has room for when each job was made."""
+"""Letters of a line that has room for whole ids."""
+SHORT_ID = 12
+"""Letters of an id in narrower ones."""
 JOB = click.argument("job", default=LAST, shell_complete=complete_job)
 
 
@@ -34,7 +33,8 @@ def jobs(server: Server, *, limit: int) -> None:
     """
     List jobs, newest first; show, watch and stop one.
 
-    JOB is a job's id, or `last`, the newest one, which it is where none is given.
+    JOB is a job's id, the beginning of a recent one's, or `last`, the newest one, which it is
+    where none is given.
     """
     if click.get_current_context().invoked_subcommand is None:
         _list(server, limit)
@@ -46,19 +46,40 @@ def _list(server: Server, limit: int) -> None:
         server.show_json(found)
         return
     is_wide = server.console.width >= WIDE
-    made = table("!job", "!status", "what", ">acc.", "model", *(["made"] if is_wide else []))
-    for job in found["data"]:
-        train = (job["metrics"] or {}).get("train") or job.get("evaluation") or {}
-        accuracy, model = train.get("accuracy"), job["model"]
-        made.add_row(
-            job["id"],
-            status(job["status"]),
-            title_of(job),
-            "" if accuracy is None else f"{accuracy:.3g}",
-            f"{model['name']} v{model['version']}" if model else "",
-            *([_time(job["created_at"])] if is_wide else []),
-        )
-    listed(server.console, made, found, "jobs")
+    columns = (
+        Column("!job", lambda job: job["id"] if is_wide else job["id"][:SHORT_ID]),
+        Column("!status", lambda job: status(job["status"])),
+        Column("what", title_of),
+        Column("!>acc.", _accuracy, 48),
+        Column("model", _model, 64),
+        Column("!made", lambda job: _time(job["created_at"]), 120),
+    )
+    listed(server.console, found, "jobs", columns)
+    for message in _lacking(server, found["data"]):
+        server.console.print(f"Queued jobs wait for {message}.", style="yellow")
+
+
+def _accuracy(job: Mapping[str, Any]) -> str:
+    found = (job["metrics"] or {}).get("train") or job.get("evaluation") or {}
+    return "" if found.get("accuracy") is None else f"{found['accuracy']:.3g}"
+
+
+def _model(job: Mapping[str, Any]) -> str:
+    """Name what a job published; one without a name of its own is known by the job's id."""
+    model = job["model"]
+    if not model or model["name"] == job["id"]:
+        return ""
+    return f"{model['name']} v{model['version']}"
+
+
+def _lacking(server: Server, found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say what queued jobs wait for that is not there: of each queue, one job is asked."""
+    queued = (job for job in reversed(found) if job["status"] == "queued")
+    by_device = {
+        str((job["training"] or {}).get("device")).partition(":")[0]: job for job in queued
+    }
+    asked = [server.get(path_of("jobs", job["id"]))["waiting_for"] for job in by_device.values()]
+    return list(dict.fromkeys(lacking["message"] for lacking in asked if lacking))
 
 
 @jobs.command()
@@ -119,7 +140,7 @@ def events(server: Server, job: str, *, follow: bool) -> None:
                 click.echo(event.data)
         return
     for event in server.items(f"{path_of('jobs', job_id)}/events", 1_000_000)["data"]:
-        click.echo(json.dumps(event, ensure_ascii=False))
+        click.echo(as_json(event))
 
 
 @jobs.command()

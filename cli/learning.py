@@ -8,8 +8,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from cli.reports import listed, table
 from cli.server import Server, asks_server, complete_gate, path_of
+from cli.tables import Column, listed, table
 
 
 @click.command()
@@ -25,10 +25,12 @@ def gates(server: Server, gate: str | None) -> None:
     if server.as_json:
         server.show_json(found)
     elif gate is None:
-        made = table("gate", ">inputs", "what it is")
-        for item in found["data"]:
-            made.add_row(item["name"], str(item["inputs"]), item["description"])
-        listed(server.console, made, found, "gates")
+        columns = (
+            Column("!gate", lambda item: item["name"]),
+            Column("!>inputs", lambda item: str(item["inputs"])),
+            Column("what it is", lambda item: item["description"]),
+        )
+        listed(server.console, found, "gates", columns)
     else:
         _show_gate(server.console, found)
 

@@ -1,5 +1,6 @@
 """`perceptron models`: list, show, name, export and delete models."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import click
 from rich.markdown import Markdown
 
 from cli.jobs import save_figure
-from cli.reports import listed, table
+from cli.region import region
 from cli.server import Server, asks_server, complete_model, path_of
+from cli.tables import Column, listed
 from schemas.media_types import MARKDOWN
 
 FORMS = {"onnx": "onnx", "safetensors": "safetensors", "card": "md"}
@@ -34,17 +36,19 @@ def _list(server: Server, limit: int) -> None:
     if server.as_json:
         server.show_json(found)
         return
-    made = table("model", ">latest", ">versions", "aliases", "")
-    for model in found["data"]:
-        aliases = (f"{name} → {number}" for name, number in model["aliases"].items())
-        made.add_row(
-            model["name"],
-            str(model["latest_version"]),
-            str(len(model["versions"])),
-            ", ".join(told for told in aliases if not told.startswith("latest ")),
-            "built in" if model["built_in"] else "",
-        )
-    listed(server.console, made, found, "models")
+    columns = (
+        Column("model", lambda model: model["name"]),
+        Column("!>latest", lambda model: str(model["latest_version"])),
+        Column("!>versions", lambda model: str(len(model["versions"])), 100),
+        Column("aliases", _aliases, 60),
+        Column("!", lambda model: "built in" if model["built_in"] else "", 72),
+    )
+    listed(server.console, found, "models", columns)
+
+
+def _aliases(model: Mapping[str, Any]) -> str:
+    own = {name: number for name, number in model["aliases"].items() if name != "latest"}
+    return ", ".join(f"{name} → {number}" for name, number in own.items())
 
 
 @models.command()
@@ -169,7 +173,8 @@ def rm(server: Server, model: str, *, version: str | None, yes: bool) -> None:
     )
     found = server.get(path)
     if not yes:
-        several = f" and its {len(found['versions'])} version(s)" if version is None else ""
+        count = 1 if version else len(found["versions"])
+        several = f" and its {count} versions" if count > 1 else ""
         click.confirm(f"Delete {told}{several}?", abort=True, err=True)
     server.ask("DELETE", path)
     server.say(f"{told} is deleted", deleted=model, version=version)
@@ -217,18 +222,29 @@ def export(
 @click.option(
     "-o",
     "--output",
-    required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write; its name ends in .svg or .png.",
+    help="File to write; its name ends in .svg or .png.  [default: the boundary, in the terminal]",
 )
 @click.option("--x", default=None, help="Of boundary: feature along the horizontal axis.")
 @click.option("--y", default=None, help="Of boundary: feature along the vertical axis.")
 @click.option("--dark", is_flag=True, help="Light on dark.")
 @asks_server
 def figure(
-    server: Server, model: str, *, figure: str, version: str, output: Path, **options: Any
+    server: Server, model: str, *, figure: str, version: str, output: Path | None, **options: Any
 ) -> None:
     """Draw what a model answers, its network, its curves or its confusion matrices into a file."""
-    path = f"{path_of('models', model, 'versions', version)}/figures/{figure}"
+    path = path_of("models", model, "versions", version)
     axes = {axis: options[axis] for axis in ("x", "y") if options[axis] is not None}
-    save_figure(server, path, output, is_dark=options["dark"], **axes)
+    if output is not None:
+        where = f"{path}/figures/{figure}"
+        save_figure(server, where, output, is_dark=options["dark"], **axes)
+        return
+    if figure != "boundary" or axes or options["dark"] or server.as_json:
+        raise click.UsageError("-o is needed: the terminal shows a boundary as it is")
+    found = server.get(path)
+    drawn = region(server, found, found["card"])
+    if drawn is None:
+        raise click.ClickException(
+            "the terminal shows models of two features that are numbers: name a file with -o"
+        )
+    server.console.print(drawn)

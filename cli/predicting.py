@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli.reports import predictions
+from cli.reports import Answered, predictions
 from cli.server import Server, asks_server, complete_model, path_of
 from schemas.media_types import CSV, JSON, NDJSON, PARQUET
 
@@ -80,6 +80,18 @@ def pieces(path: str) -> Iterator[bytes]:
             yield piece
 
 
+def cells(text: str) -> list[str]:
+    """
+    Divide a text at its commas, as tables in CSV do: double quotes hold one together.
+
+    Raises: BadParameter.
+    """
+    try:
+        return next(csv.reader([text], skipinitialspace=True), [])
+    except csv.Error:
+        raise click.BadParameter(f"{text!r} is no single line of CSV") from None
+
+
 def _is_file(text: str) -> bool:
     return text == STANDARD_INPUT or Path(text).suffix.lower() in MEDIA_TYPES
 
@@ -113,7 +125,7 @@ def _predict_rows(server: Server, model: str, rows: tuple[str, ...], version: st
     lists = [
         [row.get(name) for name in features] if isinstance(row, dict) else row for row in inputs
     ]
-    server.console.print(predictions(features, lists, answer))
+    server.console.print(predictions(server.console, Answered(features, lists, answer)))
 
 
 def _reference(version: str) -> int | str:
@@ -122,10 +134,10 @@ def _reference(version: str) -> int | str:
 
 def _row(text: str) -> list[Any] | dict[str, Any]:
     """Read a row: values, or names with values."""
-    cells = next(csv.reader([text], skipinitialspace=True), [])
-    if cells and all("=" in cell for cell in cells):
-        return {name: _cell(value) for name, _, value in (cell.partition("=") for cell in cells)}
-    return [_cell(cell) for cell in cells]
+    found = cells(text)
+    if found and all("=" in cell for cell in found):
+        return {name: _cell(value) for name, _, value in (cell.partition("=") for cell in found)}
+    return [_cell(cell) for cell in found]
 
 
 def _cell(text: str) -> Any:

@@ -1,75 +1,34 @@
-"""What commands say of jobs, models and predictions: tables for people."""
+"""What commands say of jobs and predictions."""
 
-import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rich import box
 from rich.columns import Columns
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from cli.region import region
 from cli.server import Refused, Server, path_of
+from cli.tables import fitting, number, spelled, table
 
-STATUS_COLOURS = {
-    "queued": "yellow",
-    "running": "blue",
-    "succeeded": "green",
-    "failed": "red",
-    "cancelled": "dim",
-}
 MOST_CLASSES = 10
 """Classes of a confusion matrix up to which it is shown."""
 MOST_COLUMNS = 5
 """Features of a table of predictions."""
+NARROW = 56
+"""Letters of a line that is too short for bars and for room around cells."""
 BAR = 8
 """Letters of a probability's bar."""
 ALL_ROWS, SOME_ROWS = 16, 6
 """Rows of a table that are all shown as examples, and how many of a longer one."""
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
 PARTS = ("train", "validation", "test")
 MEASURES = (
     "loss", "accuracy", "precision", "recall", "f1", "roc_auc", "pr_auc", "macro.precision",
     "macro.recall", "macro.f1", "mae", "rmse", "r2",
 )  # fmt: skip
-
-
-def table(*columns: str, title: str | None = None) -> Table:
-    """
-    Make a table in the style of all of them.
-
-    A column that begins with `>` has numbers, one that begins with `!` is never broken.
-    """
-    made = Table(title=title, title_justify="left", header_style="bold", box=box.ROUNDED)
-    for column in columns:
-        made.add_column(
-            plain(column.lstrip(">!")),
-            justify="right" if ">" in column[:2] else "left",
-            no_wrap="!" in column[:2],
-            overflow="fold",
-        )
-    return made
-
-
-def plain(text: str) -> str:
-    """Show control characters of a table's texts, rather than have the terminal follow them."""
-    return _CONTROL.sub("�", text)
-
-
-def number(value: Any) -> str:
-    """Write a number in four digits; nothing for none."""
-    if value is None:
-        return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-
-
-def status(name: str) -> Text:
-    """Write a status in its colour."""
-    return Text(name, STATUS_COLOURS.get(name, ""))
 
 
 # Jobs
@@ -88,7 +47,7 @@ def show_end(server: Server, job: Mapping[str, Any]) -> None:
     if job["model"]:
         name, version = job["model"]["name"], job["model"]["version"]
         told = (name, "bold"), f", version {version}. Go on with:"
-        console.print(Text.assemble("Published as ", *told))
+        console.print(Text.assemble("Published as ", *told), soft_wrap=True)
         console.print(f"  perceptron predict {name} {_row_hint(known)}", soft_wrap=True)
         console.print(f"  perceptron models show {name}", soft_wrap=True)
 
@@ -101,6 +60,9 @@ def show_learned(server: Server, job: Mapping[str, Any]) -> "Known | None":
     known = None if card is None else _known_rows(server, job, card)
     if known is not None:
         server.console.print(_examples(server, job["model"], known))
+    drawn = card and region(server, job["model"], card)
+    if drawn:
+        server.console.print(drawn)
     if job["diagnosis"]:
         show_diagnosis(server.console, job["diagnosis"])
     return known
@@ -221,7 +183,8 @@ def _examples(server: Server, model: Mapping[str, Any], known: Known) -> Table:
     rows = [[record[name] for name in features] for record in records]
     asked = {"model": model["name"], "version": model["version"], "inputs": rows}
     answer = server.post("/predict", asked)
-    return predictions(features, rows, answer, [record.get(target) for record in records])
+    actual = [record.get(target) for record in records]
+    return predictions(server.console, Answered(features, rows, answer, actual))
 
 
 def _row_hint(known: Known | None) -> str:
@@ -233,30 +196,46 @@ def _row_hint(known: Known | None) -> str:
     return shlex.quote(",".join(cells))
 
 
-def predictions(
-    features: Sequence[str],
-    rows: Sequence[Sequence[Any]],
-    answer: Mapping[str, Any],
-    actual: Sequence[Any] | None = None,
-) -> Table:
-    """Make a table of rows and what a model says of them."""
-    shown = list(features[:MOST_COLUMNS])
-    more = ["…"] if len(features) > len(shown) else []
+class Answered(NamedTuple):
+    """Rows, and what a model says of them."""
+
+    features: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    answer: Mapping[str, Any]
+    actual: Sequence[Any] | None = None
+
+
+def predictions(console: Console, answered: Answered) -> Table:
+    """Make a table of rows and what a model says of them, with the features there is room for."""
+    most = min(MOST_COLUMNS, len(answered.features))
+    return fitting(console, most, lambda shown: _predictions(console, answered, shown))
+
+
+def _predictions(console: Console, answered: Answered, shown: int) -> Table:
+    """Make it with so many features."""
+    features, rows, answer, actual = answered
+    is_plain = console.width < NARROW or console.options.ascii_only
+    more = ["…"] if len(features) > shown else []
     probabilities = answer["probabilities"]
     made = table(
-        *(f">{name}" for name in shown), *more, *([] if actual is None else [">!actual"]),
-        ">!prediction", *([] if probabilities is None else ["!probability"]),
+        *(f">{name}" for name in features[:shown]),
+        *more,
+        *([] if actual is None else [">!actual"]),
+        ">!prediction",
+        *([] if probabilities is None else ["!P" if is_plain else "!probability"]),
         title=f"{answer['model']}, version {answer['version']}",
-    )  # fmt: skip
+    )
+    if console.width < NARROW:
+        made.padding, made.pad_edge = (0, 0), False
     for place, (row, predicted) in enumerate(zip(rows, answer["predictions"], strict=True)):
-        cells: list[RenderableType] = [spelled(cell) for cell in row[: len(shown)]]
+        cells: list[RenderableType] = [spelled(cell) for cell in row[:shown]]
         cells += more
         if actual is None:
             cells.append(Text(spelled(predicted), "bold"))
         else:
             cells += [spelled(actual[place]), _judged(predicted, actual[place], probabilities)]
         if probabilities is not None:
-            cells.append(_bar(probabilities[place], answer["classes"]))
+            cells.append(_bar(probabilities[place], answer["classes"], is_plain=is_plain))
         made.add_row(*cells)
     return made
 
@@ -267,38 +246,13 @@ def _judged(predicted: Any, actual: Any, probabilities: Any) -> Text:
     return Text(spelled(predicted), "bold green" if predicted == actual else "bold red")
 
 
-def _bar(probability: Any, classes: Sequence[Any]) -> Text:
-    """Write the probability of the second class, or the greatest of several, as a bar."""
+def _bar(probability: Any, classes: Sequence[Any], *, is_plain: bool) -> Text:
+    """Write the probability of the second class, or the greatest of several, with its bar."""
     share, told = probability, f"P({spelled(classes[1])}) = "
     if isinstance(probability, list):
         share, told = max(probability), ""
+    if is_plain:
+        return Text(f"{share:.4f}")
     filled = round(BAR * share)
     bar = ("━" * filled, "blue"), ("·" * (BAR - filled), "dim")
     return Text.assemble(*bar, f" {told}{share:.4f}")
-
-
-def spelled(value: Any) -> str:
-    """Write a cell as tables do."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:.6g}" if isinstance(value, float) else plain(str(value))
-
-
-def listed(console: Console, made: Table, found: Mapping[str, Any], what: str) -> None:
-    """Print a list, and say where it was cut off."""
-    console.print(made)
-    if found["has_more"]:
-        console.print(f"There are more {what}: ask for them with --limit.", style="dim")
-
-
-def pairs(rows: Iterable[tuple[str, Any]]) -> Table:
-    """Make a table of names and values, without lines."""
-    made = Table.grid(padding=(0, 2))
-    made.add_column(style="dim")
-    made.add_column(overflow="fold")
-    for name, value in rows:
-        if value is not None:
-            made.add_row(name, value if isinstance(value, Text | Group) else str(value))
-    return made

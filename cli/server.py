@@ -8,9 +8,12 @@ does not understand; 3 no server answers; 4 the job failed or was cancelled; 130
 import functools
 import json
 import os
+import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote, urlsplit
@@ -44,6 +47,8 @@ WHOLE = "#"
 """Points at the whole of a request."""
 LAST = "last"
 """Stands for the newest job."""
+JOB_ID_START = re.compile(r"job_[0-9a-f]{1,31}")
+"""What may be the beginning of a job's id."""
 
 
 class Refused(click.ClickException):
@@ -61,7 +66,7 @@ class Refused(click.ClickException):
     def show(self, file: Any = None) -> None:
         """Write it to standard error."""
         if self._as_json:
-            click.echo(json.dumps(self._problem, ensure_ascii=False), file, err=file is None)
+            click.echo(as_json(self._problem), file, err=file is None)
             return
         places: Sequence[Mapping[str, Any]] = self._problem.get("errors") or ()
         only = places[0] if len(places) == 1 else {}
@@ -75,11 +80,11 @@ class Refused(click.ClickException):
         click.echo("\n".join(lines), file, err=file is None)
 
     def _place(self, place: Mapping[str, Any]) -> tuple[str, str]:
-        """Say where it lies, and which option of the command is to blame."""
-        pointer = place.get("pointer")
-        name = place.get("parameter") or str(pointer).rpartition("/")[2]
-        option = self._options.get(name)
-        return str(pointer or name), f" ({option})" if option else ""
+        """Say where it lies, and which option sets it: that of the innermost field that has one."""
+        where = str(place.get("pointer") or place.get("parameter"))
+        options = (self._options.get(name) for name in reversed(where.split("/")))
+        option = next(filter(None, options), None)
+        return where, f" ({option})" if option else ""
 
 
 def _options(context: click.Context) -> dict[str, str]:
@@ -112,7 +117,8 @@ class JobFailed(click.ClickException):
     def __init__(self, job: Mapping[str, Any]) -> None:
         error = job["error"] or {}
         told = f": {error['message']} ({error['code']})" if error else ""
-        super().__init__(f"the job {job['id']} has {job['status']}{told}")
+        verb = "was" if job["status"] == "cancelled" else "has"
+        super().__init__(f"the job {job['id']} {verb} {job['status']}{told}")
 
 
 class Server:
@@ -126,10 +132,16 @@ class Server:
             )
         self.url = url.rstrip("/")
         self.as_json = as_json
-        width = None if sys.stdout.isatty() else WIDTH
-        self.console = Console(highlight=False, markup=False, width=width)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="replace")  # an old encoding has not every letter
+        width, height = _dumb_size() if sys.stdout.isatty() else (WIDTH, None)
+        self.console = Console(highlight=False, markup=False, width=width, height=height)
         """Where results go."""
-        self.messages = Console(stderr=True, highlight=False, markup=False)
+        width, height = _dumb_size() if sys.stderr.isatty() else (None, None)
+        self.messages = Console(
+            stderr=True, highlight=False, markup=False, width=width, height=height
+        )
         """Where progress goes, and what is said about it."""
         self._http = httpx.Client(
             base_url=self.url,
@@ -207,13 +219,18 @@ class Server:
         raise NoServer(self.url, "the stream of events breaks again and again")
 
     def job_id(self, name: str) -> str:
-        """Give the id that a name stands for: `last` is the newest job."""
-        if name != LAST:
+        """Give the id that a name stands for: `last`, or how the id of one recent job begins."""
+        if name != LAST and not JOB_ID_START.fullmatch(name):
             return name
-        newest = self.get("/jobs", limit=1)["data"]
-        if not newest:
-            raise click.ClickException("there is no job yet: `perceptron train xor` makes one")
-        return str(newest[0]["id"])
+        recent = [str(job["id"]) for job in self.get("/jobs", limit=PAGE)["data"]]
+        if name == LAST:
+            if not recent:
+                raise click.ClickException("there is no job yet: `perceptron train xor` makes one")
+            return recent[0]
+        meant = [one for one in recent if one.startswith(name)]
+        if len(meant) > 1:
+            raise click.ClickException(f"the ids of several jobs begin with {name}")
+        return meant[0] if meant else name
 
     def _check(self, answer: httpx.Response) -> None:
         if not answer.is_error and not answer.is_redirect:
@@ -233,7 +250,7 @@ class Server:
 
     def show_json(self, value: Any) -> None:
         """Print JSON."""
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        click.echo(as_json(value, indent=2))
 
     def say(self, text: str, **facts: Any) -> None:
         """Say that something is done; where JSON is wanted, the facts of it, if there are any."""
@@ -241,6 +258,12 @@ class Server:
             self.messages.print(text, soft_wrap=True)
         elif facts:
             self.show_json(facts)
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """Write JSON, with escapes where standard output has not every letter."""
+    is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    return json.dumps(value, indent=indent, ensure_ascii=not is_unicode)
 
 
 def path_of(*names: str) -> str:
@@ -298,6 +321,13 @@ complete_dataset = _Asked("/datasets", "name")
 complete_gate = _Asked("/gates", "name")
 
 
+def _dumb_size() -> tuple[int | None, int | None]:
+    """Measure a terminal that cannot move its cursor: Rich takes it to have 80 letters a line."""
+    if os.environ.get("TERM", "").lower() not in ("dumb", "unknown"):
+        return None, None
+    return shutil.get_terminal_size()
+
+
 def _language() -> str:
     """Give the language of the messages by the environment, as gettext finds it."""
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
@@ -327,6 +357,8 @@ def _write(answer: httpx.Response, target: Path | None) -> int:
             for piece in answer.iter_bytes():
                 file.write(piece)
                 size += len(piece)
+    except BrokenPipeError:  # who reads has enough: click ends quietly
+        raise
     except OSError as error:
         raise click.FileError(name, error.strerror) from None
     return size

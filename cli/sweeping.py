@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from cli.fields import (
@@ -19,8 +20,9 @@ from cli.fields import (
     given,
     training_fields,
 )
-from cli.reports import number, show_end, table
+from cli.reports import NARROW, show_end
 from cli.server import Server, asks_server, complete_dataset, path_of
+from cli.tables import fitting, number, table
 from cli.training import refuse_file
 from cli.watching import watch
 
@@ -43,17 +45,24 @@ def _shape(text: str) -> list[int]:
 @click.argument("dataset", shell_complete=complete_dataset)
 @click.option(
     "--hidden",
+    "hidden_layers",
     multiple=True,
     metavar="SHAPE",
     help="Hidden layers to try, such as 10-10, or 0 for none; once for each shape.",
 )
-@click.option("--activation", multiple=True, type=ACTIVATIONS, help="Once for each.")
-@click.option("--optimizer", multiple=True, type=OPTIMIZERS, help="Once for each.")
+@click.option(
+    "--activation",
+    multiple=True,
+    type=ACTIVATIONS,
+    help="Activation of every hidden layer; once for each.",
+)
+@click.option("--optimizer", multiple=True, type=OPTIMIZERS, help="Update rule; once for each.")
 @click.option("--learning-rate", multiple=True, type=float, help="Step size; once for each.")
 @click.option("--batch-size", multiple=True, type=int, help="Rows of one step; once for each.")
 @click.option("--weight-decay", multiple=True, type=float, help="L2 penalty; once for each.")
 @click.option(
     "--seeds",
+    "seed",
     type=click.IntRange(1),
     default=None,
     help="Try so many seeds of each.  [default: one]",
@@ -91,10 +100,10 @@ def sweep(server: Server, dataset: str, *, detach: bool, **options: Any) -> None
     refuse_file(dataset)
     lists = ("activation", "optimizer", "learning_rate", "batch_size", "weight_decay")
     space: dict[str, Any] = {name: list(options[name]) for name in lists if options[name]}
-    if options["hidden"]:
-        space["hidden_layers"] = [_shape(text) for text in options["hidden"]]
-    if options["seeds"]:
-        space["seed"] = {"count": options["seeds"]}
+    if options["hidden_layers"]:
+        space["hidden_layers"] = [_shape(text) for text in options["hidden_layers"]]
+    if options["seed"]:
+        space["seed"] = {"count": options["seed"]}
     search = {"method": options["method"], "space": space}
     search |= given(**{name: options[name] for name in ("samples", "folds", "score")})
     training = given(epochs=options["epochs"]) | training_fields(options)
@@ -118,22 +127,35 @@ def show_results(server: Server, job: dict[str, Any]) -> None:
     path = f"{path_of('jobs', job['id'])}/results"
     best = server.get(path, limit=MOST_RESULTS)["data"]
     searched = job["sweep"]["search"]
-    dimensions = [name for name in searched["space"] if searched["space"][name] is not None]
-    made = table(
-        ">", *(_heading(name) for name in dimensions), f">!{searched['score']}",
-        ">training loss", "!converged", title=f"The best of {job['sweep']['members']:,}",
-    )  # fmt: skip
-    for row in best:
-        cells = [_cell(row[name]) for name in dimensions]
-        converged = {True: Text("✓", "green"), False: Text("✗", "red"), None: Text("")}
-        made.add_row(
-            str(row["position"]), *cells, number(row["score"]), number(row["train_loss"]),
-            converged[row["converged"]],
-        )  # fmt: skip
+    dimensions = [name for name, values in searched["space"].items() if _varies(values)]
     server.console.print()
-    server.console.print(made)
+    is_narrow = server.console.width < NARROW
+
+    def make(shown: int) -> Table:
+        more = ["…"] if shown < len(dimensions) else []
+        made = table(
+            ">", *map(_heading, dimensions[:shown]), *more, f">!{searched['score']}",
+            *([] if is_narrow else ["!>train loss"]), "!✓" if is_narrow else "!converged",
+            title=f"The best of {job['sweep']['members']:,}",
+        )  # fmt: skip
+        for row in best:
+            cells = [_cell(row[name]) for name in dimensions[:shown]]
+            loss = [] if is_narrow else [number(row["train_loss"])]
+            converged = {True: Text("✓", "green"), False: Text("✗", "red"), None: Text("")}
+            cells += [*more, number(row["score"]), *loss]
+            made.add_row(str(row["position"]), *cells, converged[row["converged"]])
+        return made
+
+    server.console.print(fitting(server.console, len(dimensions), make))
     if "learning_rate" in dimensions and "hidden_layers" in dimensions:
         _show_map(server.console, _all_results(server, path))
+
+
+def _varies(values: Any) -> bool:
+    """Say whether a dimension has several values: a list, a range, or a count of seeds."""
+    if isinstance(values, dict):
+        return values.get("count") != 1
+    return values is not None and len(values) > 1
 
 
 def _all_results(server: Server, path: str) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Watching a job: its progress and its curve, drawn anew with each event, until it ends."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -19,10 +19,12 @@ from rich.progress import (
 from rich.text import Text
 
 from cli.curve import Curve, Series
-from cli.server import JobFailed, Server, path_of
+from cli.server import JobFailed, NoServer, Server, path_of
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
+ROOM_FOR_TIMES, ROOM_FOR_BAR = 72, 56
+"""Letters of a line from which on these are shown."""
 
 
 def watch(server: Server, job: dict[str, Any]) -> dict[str, Any]:
@@ -45,13 +47,18 @@ def watch(server: Server, job: dict[str, Any]) -> dict[str, Any]:
             soft_wrap=True,
         )
         raise click.exceptions.Exit(INTERRUPTED) from None
+    except NoServer:
+        server.messages.print(
+            f"When it is back, watch the job: perceptron jobs watch {job['id']}", soft_wrap=True
+        )
+        raise
     if ended["status"] != "succeeded":
         raise JobFailed(ended)
     return ended
 
 
 def _show(server: Server, job: dict[str, Any]) -> None:
-    view = View(job)
+    view = View(job, server.messages.width)
     with Live(view.render(), console=server.messages, refresh_per_second=12) as live:
         for event in server.events(job["id"]):
             if event.event not in ("done", "deleted"):
@@ -62,28 +69,32 @@ def _show(server: Server, job: dict[str, Any]) -> None:
 class View:
     """What is known of a job from its events."""
 
-    def __init__(self, job: dict[str, Any]) -> None:
+    def __init__(self, job: dict[str, Any], width: int) -> None:
+        """Show it in lines of so many letters."""
         self.records: list[dict[str, Any]] = []
         lacking = job.get("waiting_for")
-        waits = f"waits for {lacking['message']}" if lacking else "is starting"
-        columns = (
+        self._lacking = f"It waits for {lacking['message']}." if lacking else None
+        bar = (BarColumn(28 if width >= ROOM_FOR_TIMES else 8),) if width >= ROOM_FOR_BAR else ()
+        times = (TimeElapsedColumn(), TimeRemainingColumn()) if width >= ROOM_FOR_TIMES else ()
+        self._progress = Progress(
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description}", markup=False),
-            BarColumn(28),
-        )
-        times = (
+            *bar,
+            TaskProgressColumn(),
             TextColumn("{task.fields[told]}", markup=False),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            *times,
+            auto_refresh=False,
         )
-        self._progress = Progress(*columns, TaskProgressColumn(), *times, auto_refresh=False)
         title, total = title_of(job), _total(job)
-        self._bar = self._progress.add_task(title, total=total, told=waits)
+        self._bar = self._progress.add_task(
+            title, total=total, told="waits" if lacking else "is starting"
+        )
         self._is_sweep = job["kind"] == "sweep"
         self._done = 0
 
     def take(self, kind: str, data: dict[str, Any]) -> None:
         """Take an event in."""
+        self._lacking = self._lacking if kind == "queued" else None
         if kind == "epochs":
             self._take_records(data["records"])
         elif kind == "progress":
@@ -103,6 +114,8 @@ class View:
     def render(self) -> RenderableType:
         """Draw the bar, and below it the curve where there is one."""
         parts: list[RenderableType] = [self._progress.get_renderable()]
+        if self._lacking:
+            parts.append(Text(self._lacking, "yellow"))
         if len(self.records) > 1:
             parts += [Text(""), curve_of(self.records)]
         return Group(*parts)
@@ -140,13 +153,13 @@ def _points(records: list[dict[str, Any]], field: str) -> Iterator[tuple[float, 
             yield record["epoch"], record[field]
 
 
-def shape_of(job: dict[str, Any]) -> str:
+def shape_of(job: Mapping[str, Any]) -> str:
     """Write a network's hidden layers, such as 10-10."""
     hidden = (job["network"] or {}).get("hidden_layers") or []
     return "-".join(map(str, hidden)) or "no hidden layer"
 
 
-def title_of(job: dict[str, Any]) -> str:
+def title_of(job: Mapping[str, Any]) -> str:
     """Say in few words what a job does."""
     if job["kind"] == "train":
         return f"{job['dataset']}: {shape_of(job)}"

@@ -220,7 +220,7 @@ def _check_derived(
 ) -> None:
     for index, derived in enumerate(asked):
         at = ("preprocessing", "derived", index)
-        if derived in asked[:index]:
+        if any(derived.is_same(other) for other in asked[:index]):
             raise InvalidField(f"{derived.name} repeats", *at)
         for place, name in enumerate(derived.of):
             if name not in features:

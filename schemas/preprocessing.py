@@ -42,6 +42,10 @@ class DerivedInput(Body):
             raise invalid("a product is of two different features: of one it is a square", "of")
         return self
 
+    def is_same(self, other: Self) -> bool:
+        """Say whether two are equal for every row: a product is, either way round."""
+        return self.function == other.function and set(self.of) == set(other.of)
+
     @property
     def name(self) -> str:
         """Write it as formulas do."""

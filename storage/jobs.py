@@ -108,7 +108,8 @@ class JobStore:
         Raises: IdempotencyMismatch when the key was used with another request.
         """
         body = request.model_dump_json()
-        digest = hashlib.sha256(body.encode()).hexdigest()
+        told = request.model_dump_json(exclude_defaults=True)  # later fields change no digest
+        digest = hashlib.sha256(told.encode()).hexdigest()
         try:
             with self._database.write() as connection:
                 values = {

@@ -124,6 +124,49 @@ def test_options_are_fields_of_the_job(perceptron: Run) -> None:
     assert {feature["scale"] for feature in card["preprocessing"]["features"]} == {1.0}
 
 
+def test_derived_inputs(perceptron: Run, deployment: Deployment) -> None:
+    """With the product of its inputs a single layer learns XOR; names may hold any character."""
+    told = perceptron("train", "xor", "--derive", "product:x1,x2", "--epochs", 2000, "--json").json
+    assert told["metrics"]["train"]["accuracy"] == 1
+    (derived,) = deployment.get(f"/models/{told['id']}/versions/1").json()["card"]["preprocessing"][
+        "derived"
+    ]
+    assert derived == {"function": "product", "of": ["x1", "x2"]}
+    table = '"a, b",t:0,"say ""hi""",y\n1,0,2,0\n2,1,0,1\n3,0,1,0\n'
+    assert perceptron("datasets", "add", "-", "--name", "odd", given=table).status == 0
+    odd = ("--derive", 'square:"a, b"', "--derive", 'product:"a, b", t:0',
+           "--derive", 'sine:"say ""hi"""')  # fmt: skip
+    swept = perceptron("sweep", "odd", *odd, "--seeds", 2, "--epochs", 5, "--json").json
+    card = perceptron("models", "show", swept["id"], "--json").json["card"]
+    assert card["preprocessing"]["derived"] == [
+        {"function": "square", "of": ["a, b"]},
+        {"function": "product", "of": ["a, b", "t:0"]},
+        {"function": "sine", "of": ['say "hi"']},
+    ]
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_refused_derived_inputs(perceptron: Run, command: str) -> None:
+    """What the server refuses of one names the option; a function that there is none of, too."""
+    asked = (command, "xor", "--derive", "square:x1", "--derive")
+    for text, said, where in (
+        ("product:x1,x9", "'x9' is no feature", "/of/1"),
+        ("square:x1", "x1² repeats", ""),
+        ("sine:x1,x2", "a sine is of 1, not 2", "/of"),
+        ("product:x1,x1", "a product is of two different features: of one it is a square", "/of"),
+    ):
+        refused = perceptron(*asked, text)
+        assert (refused.status, refused.output) == (1, "")
+        assert refused.messages.splitlines() == [
+            f"Error: {said}",
+            f"  at #/preprocessing/derived/1{where} (--derive)",
+        ]
+    for text in ("cube:x1", "square", "square:", "x1"):
+        refused = perceptron(*asked, text)
+        assert (refused.status, refused.output) == (2, "")
+        assert f"'--derive': {text!r} is no FUNCTION:COLUMNS" in refused.messages
+
+
 def test_refusals_name_place_and_option(perceptron: Run) -> None:
     """A refusal says what is wrong, where, and which option it is; status 1."""
     one = perceptron("train", "xor", "--learning-rate", 5000)
@@ -135,6 +178,12 @@ def test_refusals_name_place_and_option(perceptron: Run) -> None:
     two = perceptron("train", "xor", "--learning-rate", 5000, "--epochs", 0)
     assert "  at #/training/epochs (--epochs): Input should be greater" in two.messages
     assert two.messages.count("#/training/learning_rate") == 1
+    deep = perceptron("train", "xor", "--hidden", 4, "--hidden", 0)
+    assert "  at #/network/hidden_layers/1 (--hidden)\n" in deep.messages
+    searched = perceptron("sweep", "xor", "--seeds", 20_000)
+    assert "  at #/search/space/seed/count (--seeds)\n" in searched.messages
+    weights = perceptron("train", "diabetes", "--balanced")
+    assert "  at #/training/class_weights (--balanced)\n" in weights.messages
     problem = perceptron("train", "nothing", "--json")
     assert (problem.status, problem.output) == (1, "")
     assert json.loads(problem.messages)["errors"][0]["pointer"] == "#/dataset"
@@ -163,6 +212,8 @@ def test_wrong_options(perceptron: Run, tmp_path: Path) -> None:
         done = perceptron(*arguments)
         assert (done.status, done.output) == (2, ""), arguments
         assert "Traceback" not in done.messages
+    assert "Did you mean 'train'?" in perceptron("trian", "xor").messages
+    assert "is no single line of CSV" in perceptron("predict", "xor", "0\n1").messages
 
 
 def test_a_job_that_fails(perceptron: Run) -> None:
@@ -178,21 +229,58 @@ def test_a_job_that_fails(perceptron: Run) -> None:
 
 def test_a_live_terminal(deployment: Deployment) -> None:
     """In a terminal the bar and the curve are drawn again and again while it trains."""
-    master, terminal = pty.openpty()
-    training = ("--epochs", "6000", "--engine", "torch", "--record-every", "20")
-    process = start_perceptron(
-        "train", "xor", "--hidden", "4", *training,
-        settings={"PERCEPTRON_SERVER": deployment.url, "TERM": "xterm-256color", "COLUMNS": "90"},
-        stdin=terminal, stdout=terminal, stderr=terminal,
-    )  # fmt: skip
-    os.close(terminal)
-    shown = _read_all(master)
-    assert process.wait(60) == 0, shown
+    training = ("--epochs", 6000, "--engine", "torch", "--record-every", 20)
+    status, shown = _in_terminal(deployment, 90, "train", "xor", "--hidden", 4, *training)
+    assert status == 0, shown
     shares = {int(share) for share in re.findall(r"(\d+)%", shown)}
     assert len(shares) >= 3, shares
     assert {0, 100} <= shares
     assert len(BRAILLE.findall(shown)) > 100
     assert "\x1b[" in shown
+
+
+def _in_terminal(
+    deployment: Deployment, columns: int, *arguments: object, **environment: str
+) -> tuple[int, str]:
+    """Run a command in a terminal of so many letters to its end; returns its status and letters."""
+    master, terminal = pty.openpty()
+    about = {"PERCEPTRON_SERVER": deployment.url, "TERM": "xterm-256color"}
+    process = start_perceptron(
+        *map(str, arguments), settings={**about, "COLUMNS": str(columns), **environment},
+        stdin=terminal, stdout=terminal, stderr=terminal,
+    )  # fmt: skip
+    os.close(terminal)
+    shown = _read_all(master)
+    return process.wait(60), shown
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_a_narrow_terminal(deployment: Deployment, columns: int) -> None:
+    """No line of a training's end is longer than the terminal, and no cell is broken in pieces."""
+    training = ("iris", "--hidden", 4, "--epochs", 20, "--model", "narrow")
+    status, shown = _in_terminal(deployment, columns, "train", *training, TERM="dumb")
+    assert status == 0, shown
+    tables = [line for line in shown.splitlines() if "│" in line]
+    assert max(map(len, tables)) <= columns
+    card = deployment.get("/models/narrow").json()
+    answered = shown.partition(f"narrow, version {card['latest_version']} ")[2]
+    rows = [row for row in _rows(answered) if len(row) > 3]
+    judged = [row for row in rows if row[-3] in ("setosa", "versicolor", "virginica")]
+    assert len(judged) == 6
+    assert all(re.fullmatch(r"[\d.]+", row[0]) for row in judged), rows
+    features = [cell for cell in judged[0][:-3] if cell != "…"]
+    assert len(features) == {40: 1, 60: 1, 80: 4}[columns]
+
+
+def test_an_old_encoding(perceptron: Run) -> None:
+    """What an encoding has no letter for is replaced, in JSON by its escape."""
+    old = {"PYTHONIOENCODING": "ascii"}
+    done = perceptron("train", "xor", "--epochs", 20, **old)
+    assert done.status == 0, done.messages
+    assert "| prediction |" in done.output
+    shown = perceptron("datasets", "show", "digits", "--json", **old)
+    assert shown.output.isascii()
+    assert "8 × 8" in shown.json["description"]
 
 
 def _read_all(descriptor: int) -> str:
@@ -231,7 +319,7 @@ def test_interrupted(perceptron: Run, deployment: Deployment) -> None:
     assert perceptron("jobs", "cancel", job_id).status == 0
     watched = perceptron("jobs", "watch", job_id)
     assert watched.status == 4
-    assert f"the job {job_id} has cancelled" in watched.messages
+    assert f"the job {job_id} was cancelled" in watched.messages
 
 
 def test_a_stream_that_breaks(new_deployment: Callable[..., Deployment]) -> None:
@@ -280,6 +368,43 @@ def test_jobs(perceptron: Run, deployment: Deployment) -> None:
     assert asked.status == 1
     assert perceptron("jobs", "rm", job_id, "--yes", "--json").json == {"deleted": job_id}
     assert deployment.get(f"/jobs/{job_id}").status_code == 404
+
+
+def test_a_line_for_each_job(
+    perceptron: Run, new_deployment: Callable[..., Deployment], tmp_path: Path
+) -> None:
+    """However narrow the terminal, an item of a list is a line; ids are cut, and understood so."""
+    alone = new_deployment("--workers", "0")
+    away = {"PERCEPTRON_SERVER": alone.url}
+    table = tmp_path / ("a-long-name-" * 4 + ".csv")
+    table.write_text("a,y\n1,0\n2,1\n")
+    assert perceptron("datasets", "add", table, **away).status == 0
+    layers = [part for units in range(10, 20) for part in ("--hidden", units)]
+    train = ("train", table.stem.strip("-"), *layers, "--device", "cuda", "--detach")
+    ids = [perceptron(*train, **away).output.strip() for _ in range(2)]
+    for columns in (40, 80, 120):
+        for names, command in ((ids, "jobs"), ((table.stem[:20], "iris"), "datasets"),
+                               (("xor", "nand"), "models")):  # fmt: skip
+            status, shown = _in_terminal(alone, columns, command, TERM="dumb")
+            assert status == 0, shown
+            lines = [line for line in shown.splitlines() if "│" in line]
+            assert max(map(len, lines)) <= columns
+            assert all(line.split("│")[1].strip() for line in lines), shown
+            for name in names:
+                begins = name if columns == 120 else name[:8]
+                assert any(begins in line for line in lines), shown
+    told = perceptron("jobs", **away).output
+    assert ids[0] in told
+    assert "Queued jobs wait for a worker of the queue `gpu`: none is running." in told
+    short = ids[0][:12]
+    assert perceptron("jobs", "show", short, "--json", **away).json["id"] == ids[0]
+    several = perceptron("jobs", "show", "job_", **away)
+    assert several.status == 1  # and not a job of the server's choice
+    one = perceptron("jobs", "cancel", short, **away)
+    assert (one.status, one.messages) == (0, f"{ids[0]} is cancelled\n")
+    watched = perceptron("jobs", "watch", short, **away)
+    assert watched.status == 4
+    assert f"the job {ids[0]} was cancelled" in watched.messages
 
 
 # Models
@@ -344,6 +469,138 @@ def test_figures(perceptron: Run, two_versions: str, tmp_path: Path) -> None:
         "Error: the model has no feature 'x9'",
         "  at y (--y)",
     ]
+
+
+CENTRES = [1.24 * (place + 0.5) / 40 - 0.12 for place in range(40)]
+"""Middles of the letters across, from 0.12 below the lowest input to 0.12 above the highest."""
+
+
+def _heights(count: int) -> list[float]:
+    return [1.12 - 1.24 * (place + 0.5) / count for place in range(count)]
+
+
+def _probabilities(deployment: Deployment, model: str, rows: int) -> list[list[float]]:
+    """Ask for the probability at each place of a drawing, the topmost row first."""
+    places = [[x, y] for y in _heights(rows) for x in CENTRES]
+    found = deployment.post("/predict", {"model": model, "inputs": places}).json()["probabilities"]
+    return [found[start : start + 40] for start in range(0, len(found), 40)]
+
+
+@pytest.fixture(scope="module")
+def curved(deployment: Deployment) -> str:
+    """A model of XOR that is not sure everywhere."""
+    network = {"hidden_layers": [4]}
+    asked = {"dataset": "xor", "network": network, "training": {"epochs": 2_000}}
+    job_id = deployment.submit(model="curved", **asked)
+    assert deployment.finished(job_id)["status"] == "succeeded"
+    return "curved"
+
+
+def test_region_without_colours(perceptron: Run, deployment: Deployment, curved: str) -> None:
+    """The letter of each place says what the model answers there; a training ends with it."""
+    shown = perceptron("models", "figure", curved).output
+    lines = [line[10:] for line in shown.splitlines()[1:15]]
+    expected = [
+        "".join(" ░▒▓█"[round(4 * share)] for share in row)
+        for row in _probabilities(deployment, curved, 14)
+    ]
+    assert [line.ljust(40) for line in lines] == expected
+    assert len({letter for line in expected for letter in line}) == 5
+    trained = perceptron("train", "xor", "--hidden", 4, "--epochs", 2_000).output
+    assert "\n".join(shown.splitlines()[1:15]) in trained
+    old = perceptron("models", "figure", curved, PYTHONIOENCODING="ascii").output
+    assert old.isascii()
+
+
+def test_region_in_colours(deployment: Deployment, curved: str) -> None:
+    """Each letter has two places in the colours of their classes, and the rows lie on it."""
+    figure = ("models", "figure", curved)
+    status, shown = _in_terminal(deployment, 80, *figure, COLORTERM="truecolor", NO_COLOR="")
+    assert status == 0, shown
+    letter = re.compile(r"\x1b\[38;2;(\d+);(\d+);(\d+);48;2;(\d+);(\d+);(\d+)m([▀●])")
+    drawn = [letter.findall(line) for line in shown.splitlines()]
+    rows = [line for line in drawn if line]
+    assert [len(line) for line in rows] == [40] * 14
+    expected = _probabilities(deployment, curved, 28)
+    points = set()
+    for row, line in enumerate(rows):
+        for column, (*colours, kind) in enumerate(line):
+            red, _, blue, ground_red, _, ground_blue = map(int, colours)
+            if kind == "●":
+                points.add((CENTRES[column], _heights(14)[row], blue > red))
+                continue
+            upper, lower = (expected[2 * row + part][column] for part in (0, 1))
+            for is_blue, share in ((blue > red, upper), (ground_blue > ground_red, lower)):
+                assert is_blue == (share > 0.5) or abs(share - 0.5) < 0.02  # as good as white
+    nearest = {(round(x), round(y), is_blue) for x, y, is_blue in points}
+    assert nearest == {(0, 0, False), (0, 1, True), (1, 0, True), (1, 1, False)}
+
+
+def test_what_a_region_shows_of_its_axes(perceptron: Run, deployment: Deployment) -> None:
+    """They reach beyond the rows, of a job that brought them, too; after a while without them."""
+    inline = {"features": [[0, 10], [4, 30], [2, 10]], "targets": [0, 1, 0]}
+    job_id = deployment.submit(dataset=inline, model="brought", training={"epochs": 5})
+    assert deployment.finished(job_id)["status"] == "succeeded"
+
+    def ends() -> list[float]:
+        lines = perceptron("models", "figure", "brought").output.splitlines()
+        told = lines[1].split()[0], lines[14].split()[0], *lines[15].split()[::2]
+        return [float(end) for end in told]
+
+    assert ends() == pytest.approx([32.4, 7.6, -0.48, 4.48])
+    assert perceptron("jobs", "rm", job_id, "--yes").status == 0
+    (feature, other) = perceptron("models", "show", "brought", "--json").json["card"][
+        "preprocessing"
+    ]["features"]
+    assert ends() == pytest.approx(
+        [
+            other["mean"] + 2.5 * other["scale"], other["mean"] - 2.5 * other["scale"],
+            feature["mean"] - 2.5 * feature["scale"], feature["mean"] + 2.5 * feature["scale"],
+        ]
+    )  # fmt: skip
+    swept = perceptron("sweep", "or", "--seeds", 2, "--epochs", 5, "--json").json["model"]["name"]
+    assert "\n     1.12 " in perceptron("models", "figure", swept).output
+
+
+def test_regions_that_the_terminal_cannot_draw(perceptron: Run) -> None:
+    """Other models, and other figures, need a file."""
+    parity = ("train", "parity-3", "--epochs", 5, "--model", "parity", "--json")
+    assert perceptron(*parity).status == 0
+    done = perceptron("models", "figure", "parity")
+    assert (done.status, done.output) == (1, "")
+    assert "two features that are numbers" in done.messages
+    for more in (("network",), ("--dark",), ("--x", "x1"), ("--json",)):
+        done = perceptron("models", "figure", "xor", *more)
+        assert (done.status, done.output) == (2, "")
+        assert "-o is needed" in done.messages
+
+
+def test_regions_of_other_tasks(perceptron: Run, deployment: Deployment) -> None:
+    """Several classes are letters, numbers are shades from the lowest to the highest."""
+    features = ("--feature", "petal length (cm)", "--feature", "petal width (cm)")
+    iris = ("train", "iris", *features, "--hidden", 5, "--epochs", 500, "--model", "petals-2")
+    shown = perceptron(*iris).output
+    assert "species: 'a' setosa 'b' versicolor 'c' virginica" in shown
+    figure = perceptron("models", "figure", "petals-2").output.splitlines()[1:15]
+    spans = [(1.0, 6.9), (0.1, 2.5)]
+    x, y = ((low - 0.12 * (high - low), 1.24 * (high - low)) for low, high in spans)
+    places = [
+        [x[0] + x[1] * (column + 0.5) / 40, y[0] + y[1] * (row + 0.5) / 14]
+        for row in reversed(range(14))
+        for column in range(40)
+    ]
+    answer = deployment.post("/predict", {"model": "petals-2", "inputs": places}).json()
+    names = {"setosa": "a", "versicolor": "b", "virginica": "c"}
+    expected = "".join(names[name] for name in answer["predictions"])
+    assert "".join(line[10:] for line in figure) == expected
+    body = ("--feature", "bmi", "--feature", "bp", "--learning-rate", 0.01, "--epochs", 200)
+    shown = perceptron("train", "diabetes", *body).output
+    ends = re.search(r"progression: ' ' ([\d.]+) '█' ([\d.]+)", shown)
+    assert ends is not None, shown
+    corners = [[-0.120, -0.140], [0.200, 0.159]]
+    (name,) = re.findall(r"Published as (job_\w+)", shown)
+    answer = deployment.post("/predict", {"model": name, "inputs": corners}).json()
+    assert [float(end) for end in ends.groups()] == pytest.approx(answer["predictions"], abs=10)
 
 
 def test_deleting_models(perceptron: Run, deployment: Deployment) -> None:
@@ -476,6 +733,30 @@ def test_sweep(perceptron: Run, deployment: Deployment) -> None:
     assert (told["sweep"]["members"], told["model"]) == (2, None)
 
 
+def test_a_sweep_of_much(deployment: Deployment) -> None:
+    """The best networks have a line each: what does not vary, or has no room, is left out."""
+    space = [
+        part
+        for option, values in {
+            "hidden": (2, "3-2"), "activation": ("tanh", "relu"), "learning-rate": (0.1, 1),
+            "optimizer": ("adam",), "batch-size": (2,), "weight-decay": (0.001,),
+        }.items()
+        for value in values
+        for part in (f"--{option}", value)
+    ]  # fmt: skip
+    more = ("--seeds", 2, "--epochs", 20)
+    for columns in (40, 80):
+        status, shown = _in_terminal(deployment, columns, "sweep", "or", *space, *more, TERM="dumb")
+        assert status == 0, shown
+        found = shown.partition("The best of 16")[2].partition("╰")[0]
+        lines = [line.strip() for line in found.splitlines() if "│" in line]
+        assert max(map(len, lines)) <= columns
+        rows = _rows("\n".join(lines))
+        assert [row[0] for row in rows if row[0]] == [str(place) for place in range(1, 11)]
+        assert all(row[0] for row in rows[-10:])
+        assert "adam" not in found
+
+
 def test_gates(perceptron: Run, deployment: Deployment) -> None:
     """A gate's table and line, or the proof that there is none."""
     assert "0.5·x1 + 0.5·x2 − 0.7 = 0" in perceptron("gates", "and").output
@@ -503,7 +784,10 @@ def test_backprop(perceptron: Run, tmp_path: Path) -> None:
     assert [one["updated"] for one in line["parameters"]][:2] == pytest.approx([0.7, 1.6])
     refused = perceptron("backprop", "--inputs", "1,2,3")
     assert refused.status == 1
-    assert refused.messages == "Error: 2 weights for 3 inputs\n  at #/layers/0/weights/0\n"
+    assert refused.messages.splitlines() == [
+        "Error: 2 weights for 3 inputs",
+        "  at #/layers/0/weights/0 (--layers)",
+    ]
 
 
 # Servers
@@ -561,6 +845,22 @@ def test_another_server(perceptron: Run) -> None:
     for done in found:
         assert (done.status, done.output) == (1, "")
         assert re.fullmatch(r"Error: .*: is it a perceptron server\?\n", done.messages)
+
+
+def test_a_reader_that_has_enough(deployment: Deployment, tmp_path: Path) -> None:
+    """Who closes the pipe of a long answer is told nothing more."""
+    table = tmp_path / "rows.csv"
+    table.write_text("x1,x2\n" + "0,1\n" * 200_000)
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    settings = {"PERCEPTRON_SERVER": deployment.url}
+    process = start_perceptron("predict", "xor", str(table), settings=settings, **streams)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "prediction,probability\n"
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    assert process.wait(60) == 1
+    process.stderr.close()
 
 
 def test_files_that_cannot_be_written(perceptron: Run, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The playground's main paths: train, watch, scrub, stop, reload, upload, be refused."""
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import Opened
 from tests.deployment import Deployment, eventually
@@ -99,19 +100,27 @@ def test_the_region_is_scrubbed_along_the_epochs(opened: Callable[..., Opened]) 
     view = opened()
     page = view.go("")
     page.wait_for_selector(".diagram")
+    expect(page.get_by_role("button", name="One record on")).to_have_count(0)  # nothing to step
     train(page)
     page.wait_for_selector(".verdict")
-    picture = "document.querySelector('.plane canvas').toDataURL()"
+    picture = PLANE
     last = page.evaluate(picture)
     slider = page.get_by_label("Epoch that is shown")
     slider.fill("0")
     assert epoch(page) == 0
     page.wait_for_function(f"last => {picture} !== last", arg=last)  # drawn with the next frame
     first = page.evaluate(picture)
-    page.get_by_role("button", name="One record on").click()
+    on, back = (page.get_by_role("button", name=f"One record {way}") for way in ("on", "back"))
+    on.focus()
+    on.press("Enter")
     assert epoch(page) == 2
-    page.get_by_role("button", name="One record back").click()
+    back.focus()
+    back.press("Space")
     assert epoch(page) == 0
+    expect(back).to_have_attribute("aria-disabled", "true")
+    back.press("Space")  # nothing is before the first one; who holds the key stays here
+    assert epoch(page) == 0
+    expect(back).to_be_focused()
     page.wait_for_function(f"first => {picture} === first", arg=first)
     page.get_by_role("button", name="Play", exact=True).click()
     expect(page.locator(".epoch strong")).to_have_text("399")
@@ -413,7 +422,82 @@ def test_a_surface_is_learned(opened: Callable[..., Opened], deployment: Deploym
     assert job["training"]["l1_penalty"] == 0.001
     assert job["metrics"]["train"]["r2"] > 0.97
     expect(page.locator(".figures")).to_contain_text("RMSE")
+    goals = [row["target"] for row in deployment.get(f"/jobs/{job['id']}/rows").json()["data"]]
+    low, high = (float(text) for text in page.locator(".scale-key .number").all_inner_texts())
+    assert low == pytest.approx(min(goals), rel=0.01)
+    assert high == pytest.approx(max(goals), rel=0.01)
+    # The two ends of the key are colours of the plane, which has no others beyond them.
+    ends = page.locator(".scale-key stop").evaluate_all(
+        "stops => [stops[0], stops.at(-1)].map(one => one.getAttribute('stop-color'))"
+    )
+    shades = page.locator(".plane canvas").evaluate(
+        """c => { const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height);
+        return [...data.keys()].filter(at => at % 4 === 0)
+            .map(at => `rgb(${[...data.slice(at, at + 3)].join(' ')})`); }"""
+    )
+    assert set(ends) <= set(shades)
+    expect(page.get_by_role("img", name="Colours of")).to_be_visible()
+    view.accessible()
     view.picture("playground-surface")
+
+
+@pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ko", 390)])
+def test_the_last_dataset_stays_until_the_next_is_here(
+    opened: Callable[..., Opened], language: str, width: int
+) -> None:
+    """Another table takes a while: it is announced, the last one is dimmed, nothing is trained."""
+    loading = {"en": "Loading “iris”…", "ko": "“iris”을(를) 불러오는 중…"}[language]
+    view = opened(language, width)
+    page = view.go("#/playground?data=xor&epochs=50")
+    page.wait_for_selector(".points path")
+    train(page, language)
+    page.wait_for_selector(".verdict")
+    held: list[Route] = []
+    page.route("**/datasets/iris", lambda route: held.append(route))  # noqa: PLW0108  # needs attributes
+    with page.expect_request("**/datasets/iris"):
+        page.get_by_label({"en": "Dataset", "ko": "데이터셋"}[language]).select_option("iris")
+    expect(page.get_by_role("status").filter(has_text=loading)).to_be_visible()
+    results = page.locator(".middle > div")
+    expect(results).to_have_attribute("aria-busy", "true")
+    expect(page.locator(".points")).to_have_attribute("data-rows", "4")
+    assert colours(page, ".plane canvas") > 20
+    expect(page.get_by_role("button", name=WORDS[language]["train"])).to_be_disabled()
+    dim = "getComputedStyle(document.querySelector('.middle > .stale')).opacity === '0.4'"
+    page.wait_for_function(dim)
+    view.picture("playground-loading")
+    view.accessible()
+    held[0].continue_()
+    expect(page.locator(".points")).to_have_attribute("data-rows", "100")
+    expect(results).not_to_have_class("stale")
+    expect(page.get_by_role("status").filter(has_text=loading)).to_have_count(0)
+    expect(page.get_by_role("button", name=WORDS[language]["train"])).to_be_enabled()
+
+
+def test_a_dataset_that_cannot_be_loaded_leaves_nothing_stale(
+    opened: Callable[..., Opened],
+) -> None:
+    """What is wrong is said in its place; another try, when it is there, shows it."""
+    view = opened()
+    view.refusals.add(503)
+    page = view.go("#/playground?data=xor")
+    page.wait_for_selector(".points path")
+    refusal = json.dumps({"title": "Unavailable", "status": 503, "detail": "Not now."})
+    page.route(
+        "**/datasets/iris",
+        lambda route: route.fulfill(
+            status=503, body=refusal, content_type="application/problem+json"
+        ),
+        times=1,
+    )
+    page.get_by_label("Dataset").select_option("iris")
+    expect(page.locator(".side .trouble")).to_contain_text("Not now.")
+    expect(page.locator(".points")).to_have_count(0)
+    expect(page.locator(".columns")).to_have_count(0)
+    expect(page.locator(".diagram")).to_have_count(0)
+    expect(page.get_by_role("button", name="Train")).to_be_disabled()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".points")).to_have_attribute("data-rows", "100")
+    expect(page.locator(".trouble")).to_have_count(0)
 
 
 def test_derived_inputs_of_more_than_two_features(opened: Callable[..., Opened]) -> None:
@@ -425,6 +509,60 @@ def test_derived_inputs_of_more_than_two_features(opened: Callable[..., Opened])
     button.click()
     expect(button).to_have_count(0)
     assert "derived" not in page.url
+
+
+@pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ko", 390)])
+def test_features_are_switched_off_in_their_place(
+    opened: Callable[..., Opened], deployment: Deployment, language: str, width: int
+) -> None:
+    """A press leaves a feature out, with what is derived of it; the last input stays."""
+    view = opened(language, width)
+    page = view.go("#/playground?data=xor&epochs=20&derived=product.x1.x2&derived=square.x1")
+    page.wait_for_selector(".diagram")
+    one, two = (page.get_by_role("button", name=name, exact=True) for name in ("x1", "x2"))
+    expect(one).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".diagram rect")).to_have_count(4 + 4 + 3 + 1)
+    two.click()
+    expect(two).to_have_attribute("aria-pressed", "false")
+    expect(two).to_be_focused()
+    expect(one).to_be_disabled()
+    expect(one).to_have_attribute("title", re.compile("At least one|하나는"))
+    expect(page.get_by_role("combobox", name=re.compile("(Role|역할): x2$"))).to_have_value(
+        "unused"
+    )
+    expect(page.locator(".diagram rect")).to_have_count(2 + 4 + 3 + 1)
+    expect(page.get_by_role("button", name="x1 · x2")).to_have_count(0)
+    view.accessible()
+    view.picture("playground-one-input")
+    train(page, language)
+    page.wait_for_selector(".status.succeeded")
+    told = deployment.get(f"/jobs/{job_of(page, deployment)['id']}/rows").json()["preprocessing"]
+    assert [feature["name"] for feature in told["features"]] == ["x1"]
+    assert told["derived"] == [{"function": "square", "of": ["x1"]}]
+    two.click()
+    expect(page.locator(".diagram rect")).to_have_count(4 + 4 + 3 + 1)
+    assert "job=" not in page.url
+    page = view.go("#/playground?data=breast_cancer")  # 30 features: their columns have roles
+    page.wait_for_selector(".diagram")
+    expect(page.locator(".layers [aria-pressed]")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ko", 390)])
+def test_what_cannot_be_derived_is_told(
+    opened: Callable[..., Opened], deployment: Deployment, language: str, width: int
+) -> None:
+    """An address may ask for what is no function, or of no feature: it is named, the rest done."""
+    view = opened(language, width)
+    asked = "&".join(f"derived={one}" for one in ("cube.x1", "square.age", "sine.x1"))
+    page = view.go(f"#/playground?data=xor&epochs=20&{asked}")
+    note = page.get_by_role("status").filter(has_text="cube.x1, age²")
+    expect(note).to_be_visible()
+    view.accessible()
+    view.picture("playground-not-derived")
+    train(page, language)
+    page.wait_for_selector(".status.succeeded")
+    told = deployment.get(f"/jobs/{job_of(page, deployment)['id']}/rows").json()["preprocessing"]
+    assert told["derived"] == [{"function": "sine", "of": ["x1"]}]
 
 
 def test_a_slider_that_keys_move(opened: Callable[..., Opened], deployment: Deployment) -> None:
@@ -447,6 +585,9 @@ def test_a_slider_that_keys_move(opened: Callable[..., Opened], deployment: Depl
     assert names == {"moons-170-n0_1-c2-s5", last}
 
 
+PLANE = "document.querySelector('.plane canvas').toDataURL()"
+
+
 def test_a_unit_that_is_pointed_at_is_shown_over_the_plane(opened: Callable[..., Opened]) -> None:
     """In place of the answer, while it is pointed at, with its bias told."""
     view = opened()
@@ -454,14 +595,125 @@ def test_a_unit_that_is_pointed_at_is_shown_over_the_plane(opened: Callable[...,
     page.wait_for_selector(".diagram")
     train(page)
     page.wait_for_selector(".verdict")
-    picture = "document.querySelector('.plane canvas').toDataURL()"
-    answer = page.evaluate(picture)
+    answer = page.evaluate(PLANE)
     page.locator(".diagram rect").nth(3).hover()
     expect(page.locator(".region .readout")).to_have_text("What h1.2 gives")
     expect(page.locator(".diagram .readout")).to_contain_text("h1.2 · bias")
-    page.wait_for_function(f"answer => {picture} !== answer", arg=answer)
+    page.wait_for_function(f"answer => {PLANE} !== answer", arg=answer)
     page.mouse.move(2, 2)
-    page.wait_for_function(f"answer => {picture} === answer", arg=answer)
+    page.wait_for_function(f"answer => {PLANE} === answer", arg=answer)
+    expect(page.locator(".diagram .readout")).to_contain_text("Point at an edge")
+
+
+def test_units_are_reached_and_held_by_keys(opened: Callable[..., Opened]) -> None:
+    """One stop of Tab, arrows between units, Enter and Space hold one, Escape lets it go."""
+    view = opened()
+    page = view.go("#/playground?data=xor&epochs=50")
+    page.wait_for_selector(".diagram")
+    assert page.locator(".unit-button").count() == 0  # nothing to show yet
+    train(page)
+    page.wait_for_selector(".verdict")
+    page.mouse.move(2, 2)  # where nothing scrolls below it
+    answer = page.evaluate(PLANE)
+    unit = page.locator(".unit-button")
+    expect(unit).to_have_count(2 + 4 + 3 + 1)
+    assert page.locator(".unit-button[tabindex='0']").count() == 1
+    page.locator(".diagram .scroll-x").focus()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="x1", exact=True).and_(unit)).to_be_focused()
+    for key in ("ArrowRight", "ArrowDown"):
+        page.keyboard.press(key)
+    held = page.get_by_role("button", name="h1.2", exact=True).and_(unit)
+    expect(held).to_be_focused()
+    page.wait_for_function(f"answer => {PLANE} !== answer", arg=answer)  # as when pointed at
+    page.keyboard.press("Enter")
+    expect(held).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("slider", name="→ h1.2")).to_have_count(2)
+    page.keyboard.press("Shift+Tab")
+    expect(page.locator(".region .readout")).to_have_text("What h1.2 gives")
+    page.get_by_role("button", name="The network’s answer").click()
+    page.wait_for_function(f"answer => {PLANE} === answer", arg=answer)
+    held.focus()
+    page.keyboard.press("Escape")
+    expect(held).to_have_attribute("aria-pressed", "false")
+    expect(page.locator(".what-if")).to_have_count(0)
+    page.keyboard.press("Space")
+    expect(held).to_have_attribute("aria-pressed", "true")
+    held.click()
+    expect(held).to_have_attribute("aria-pressed", "false")
+    page.mouse.move(2, 2)
+    page.wait_for_function(f"answer => {PLANE} === answer", arg=answer)
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_what_if_a_weight_were_another(
+    opened: Callable[..., Opened], deployment: Deployment, language: str, width: int
+) -> None:
+    """Region, units, edges and matrix follow a changed weight; the trained ones come back."""
+    words = {
+        "en": ("weight h2.1 → y", "bias y", "Put the trained weights back", "One record"),
+        "ko": ("가중치 h2.1 → y", "편향 y", "학습한 가중치로 되돌리기", "한 기록"),
+    }[language]
+    view = opened(language, width)
+    page = view.go("#/playground?data=xor&epochs=200&seed=1")
+    page.wait_for_selector(".diagram")
+    train(page, language)
+    page.wait_for_selector(".verdict")
+    eventually(lambda: counts(page) == [2, 0, 0, 2])
+    pictures = f"[{PLANE}, document.querySelector('.drawing canvas').toDataURL()]"
+    edges = (
+        "[...document.querySelectorAll('.edge')].map(e => e.getAttribute('stroke-width')).join()"
+    )
+    trained, widths = page.evaluate(pictures), page.evaluate(edges)
+    name = job_of(page, deployment)["model"]["name"]
+    page.locator(".unit-button").last.click()
+    page.mouse.move(2, 2)
+    bias = page.get_by_role("textbox", name=words[1])
+    bias.fill("100")
+    eventually(lambda: counts(page) == [2, 0, 2, 0])
+    page.get_by_role("slider", name=words[0]).fill("-4.5")
+    expect(page.get_by_role("textbox", name=words[0])).to_have_value("-4.5")
+    page.wait_for_function(f"widths => {edges} !== widths", arg=widths)
+    page.wait_for_function(f"last => {pictures}.every((one, at) => one !== last[at])", arg=trained)
+    expect(page.locator("h2 .badge")).to_have_count(2)
+    expect(page.locator(".what-if [role=status]")).to_contain_text("2")
+    view.accessible()
+    view.picture("playground-what-if")
+    back = page.get_by_role("button", name=words[2])
+    back.click()
+    expect(back).to_be_focused()
+    expect(back).to_have_attribute("aria-disabled", "true")
+    eventually(lambda: counts(page) == [2, 0, 0, 2])
+    assert page.evaluate(edges) == widths
+    page.wait_for_function(f"last => {pictures}.every((one, at) => one === last[at])", arg=trained)
+    bias.fill("100")
+    eventually(lambda: counts(page) == [2, 0, 2, 0])
+    page.get_by_role("button", name=words[3]).first.click()  # another epoch has its own weights
+    expect(page.locator("h2 .badge")).to_have_count(0)
+    assert float(bias.input_value()) < 50
+    page.get_by_role("button", name=words[3]).last.click()
+    eventually(lambda: counts(page) == [2, 0, 0, 2])
+    answer = deployment.post("/predict", {"model": name, "inputs": [[0, 1]]}).json()
+    assert answer["predictions"] == [1]
+
+
+def test_an_edge_that_is_pressed_leads_to_its_weight(opened: Callable[..., Opened]) -> None:
+    """Its slider is focused; keys change it, Escape closes the list."""
+    view = opened()
+    page = view.go("#/playground?data=xor&epochs=50")
+    page.wait_for_selector(".diagram")
+    train(page)
+    page.wait_for_selector(".verdict")
+    page.locator(".edge").nth(3).dispatch_event("click")  # thin: x2 → h1.2
+    slider = page.get_by_role("slider", name="weight x2 → h1.2")
+    expect(slider).to_be_focused()
+    value = float(slider.input_value())
+    slider.press("ArrowRight")
+    assert float(slider.input_value()) > value
+    expect(page.locator("h2 .badge")).to_have_count(2)
+    slider.press("Escape")
+    expect(page.locator(".what-if")).to_have_count(0)
 
 
 def test_a_file_over_the_limit_is_not_sent(
@@ -503,6 +755,7 @@ def test_kinds_of_columns_are_changed_before_training(
     expect(page.locator(".side .good")).to_contain_text(f"“{file.stem}-2”")
     page.get_by_role("button", name=words[1]).click()
     expect(page.get_by_role("button", name=words[1])).to_have_count(0)
+    expect(page.get_by_role("combobox", name=re.compile("(Role|역할): row$"))).to_be_focused()
     view.accessible()
     view.picture("playground-kinds")
     train(page, language)

@@ -186,6 +186,19 @@ def test_idempotency_key(stored: Storage) -> None:
         stored.jobs.submit(JobRequest(dataset="and"), key)
 
 
+def test_a_repeated_request_is_the_same_for_a_later_version(stored: Storage) -> None:
+    """A version that knows more fields takes a request that leaves them out for the same one."""
+
+    class LaterRequest(JobRequest):
+        colour: str = "blue"
+
+    key = token_hex(8)
+    first = stored.jobs.submit(REQUEST, key)
+    assert stored.jobs.submit(LaterRequest(dataset="xor"), key).id == first.id
+    with pytest.raises(IdempotencyMismatch):
+        stored.jobs.submit(LaterRequest(dataset="xor", colour="red"), key)
+
+
 def test_a_later_attempts_records_stand_for_an_earlier_ones(stored: Storage) -> None:
     """After a loss the curves go on from the checkpoint: what was recorded after it is replaced."""
     first = claimed(stored, JobRequest(dataset="xor", model=f"model-{token_hex(4)}"))

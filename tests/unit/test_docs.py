@@ -120,6 +120,22 @@ def test_every_command_and_option_is_in_the_cli_reference() -> None:
                 assert told in usage, f"{name} {told}"
 
 
+def test_every_option_has_its_help() -> None:
+    """Each option says in the terminal what it is for, in the words of the reference."""
+    page = " ".join(reference("cli.md").split())
+    for name, command in _commands():
+        for parameter in command.params:
+            if isinstance(parameter, click.Option):
+                words = " ".join((parameter.help or "").split())
+                is_setting = parameter.name in Settings.model_fields
+                is_of_all = parameter.name in ("server", "as_json")
+                where = f"{name} {parameter.opts[0]}: {words!r}"
+                assert re.match(r"\w.*\w", words.partition("[")[0]), where
+                assert "None" not in words, where
+                if not is_setting and not is_of_all:
+                    assert f"| `{parameter.opts[0]}` | {words}" in page, where
+
+
 def test_summaries_of_commands_are_their_own() -> None:
     """The list of commands says of each one what its help begins with."""
     for name, command in _commands():

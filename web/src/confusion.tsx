@@ -4,19 +4,21 @@ import { useMemo, useState } from "preact/hooks";
 import type { JobRows, Part } from "./api";
 import { short } from "./curves";
 import { Choice } from "./fields";
-import { confusion, confusions, encode, forward, type Layer, ratios, spelled } from "./network";
-import type { Run } from "./run";
+import { confusion, confusions, encode, errors, forward, type Layer, ratios, spelled } from "./network";
 import { useTexts } from "./shell";
 
 interface Props {
-  run: Run;
   rows: JobRows;
   layers: Layer[] | null;
+  /** Turns a regression's output into the target's unit. */
+  told: (output: number) => number;
+  /** Whether the layers were changed after the training. */
+  isWhatIf: boolean;
   threshold: number;
   onThreshold: (threshold: number) => void;
 }
 
-export function Confusion({ run, rows, layers, threshold, onThreshold }: Props) {
+export function Confusion({ rows, layers, told, isWhatIf, threshold, onThreshold }: Props) {
   const texts = useTexts();
   const [chosen, setPart] = useState<Part>("train");
   const parts = (["train", "validation", "test"] as Part[]).filter((part) => rows.data.some((row) => row.part === part));
@@ -29,7 +31,7 @@ export function Confusion({ run, rows, layers, threshold, onThreshold }: Props) 
   const names: Record<Part, string> = { train: texts.trainPoints, validation: texts.validPoints, test: texts.testPoints };
   const head = (
     <div class="row between">
-      <h2 id="confusion-title">{target.task === "regression" ? texts.metrics : texts.confusion}</h2>
+      <h2 id="confusion-title">{target.task === "regression" ? texts.metrics : texts.confusion}{isWhatIf && <> <span class="badge">{texts.whatIf}</span></>}</h2>
       {parts.length > 1 && <Choice label={texts.part} value={part} among={parts.map((one) => [one, names[one]] as const)} onChoose={setPart} />}
     </div>
   );
@@ -42,7 +44,7 @@ export function Confusion({ run, rows, layers, threshold, onThreshold }: Props) 
         <Binary probabilities={outputs} positive={own.map((row) => label(row.target) === 1)} classes={(target.classes ?? [0, 1]).map(spelled)} threshold={threshold} onThreshold={onThreshold} />
       )}
       {target.task === "multiclass" && <Several matrix={confusions(outputs, own.map((row) => label(row.target)), target.classes!.length)} classes={target.classes!.map(spelled)} />}
-      {target.task === "regression" && <Errors run={run} part={part} />}
+      {target.task === "regression" && <Errors answers={Array.from(outputs, told)} targets={own.map((row) => Number(row.target))} />}
       {shown}
     </section>
   );
@@ -119,14 +121,12 @@ export function Several({ matrix, classes }: { matrix: number[][]; classes: stri
   );
 }
 
-function Errors({ run, part }: { run: Run; part: Part }) {
-  const texts = useTexts();
-  const evaluation = run.job?.metrics?.[part];
-  if (!evaluation) return <p class="soft">{texts.loading}</p>;
+function Errors({ answers, targets }: { answers: number[]; targets: number[] }) {
+  const found = errors(answers, targets);
   return (
     <dl class="figures">
       {(["mae", "rmse", "r2"] as const).map((name) => (
-        <div><dt>{name === "r2" ? "R²" : name.toUpperCase()}</dt><dd class="number">{short(evaluation[name])}</dd></div>
+        <div><dt>{name === "r2" ? "R²" : name.toUpperCase()}</dt><dd class="number">{short(found[name])}</dd></div>
       ))}
     </dl>
   );

@@ -1,8 +1,8 @@
 /** The network, how to train it, and the buttons that train and stop. */
 
 import { useState } from "preact/hooks";
-import { type Dataset, type Derived, isFinal, type Job, send } from "./api";
-import { chosenDerived, chosenFeatures, offered, storeSample, usable } from "./data";
+import { type Dataset, isFinal, type Job, send } from "./api";
+import { chosenDerived, chosenFeatures, impossibleDerived, offered, storeSample, usable } from "./data";
 import { Choice, NumberField, Slider, TextField } from "./fields";
 import { derivedName } from "./network";
 import type { Run } from "./run";
@@ -36,12 +36,18 @@ export function guessedInputs(setup: Setup, dataset: Dataset): string[] {
   return [...own, ...chosenDerived(setup, dataset).map(derivedName)];
 }
 
-export function Controls({ setup, update, dataset, run }: Parts) {
+export function Controls({ setup, update, dataset, run, last, unread }: Parts & {
+  /** The dataset that is still shown while another one is loaded. */
+  last: Dataset | null;
+  /** What the address says of derived inputs and cannot be read. */
+  unread: string[];
+}) {
   const texts = useTexts();
   const [problem, setProblem] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
   const inputs = dataset ? guessedInputs(setup, dataset).length : 2;
   const outputs = dataset ? guessedOutputs(dataset, setup.target || dataset.target) : 1;
+  const lost = [...unread, ...(dataset ? impossibleDerived(setup, dataset).map(derivedName) : [])];
   const weights = recordsWeights(setup, inputs, outputs);
   const call = trainCall(setup, dataset && chosenFeatures(setup, dataset), dataset ? chosenDerived(setup, dataset) : [], weights);
   const running = isRunning(setup, run);
@@ -82,7 +88,12 @@ export function Controls({ setup, update, dataset, run }: Parts) {
       </div>
       <Trouble of={problem} />
       <fieldset class="plain" disabled={running}>
-      {dataset && <DerivedInputs among={offered(setup, dataset)} chosen={setup.derived} onChange={(derived) => set({ derived, job: "" })} />}
+      {last && (
+        <fieldset class={`plain ${dataset ? "" : "stale"}`} disabled={!dataset}>
+          <InputToggles setup={setup} dataset={last} onChange={(part) => set({ ...part, job: "" })} />
+        </fieldset>
+      )}
+      {lost.length > 0 && <p class="small bad" role="status">{texts.lostDerived(lost.join(", "))}</p>}
       <Layers layers={setup.layers} onChange={(layers) => set({ layers, job: "" })} />
       <div class="fields">
         <Choice label={texts.activation} value={setup.activation} among={ACTIVATIONS.map((one) => [one, one] as const)} onChoose={(activation) => set({ activation, job: "" })} />
@@ -123,19 +134,36 @@ export function Controls({ setup, update, dataset, run }: Parts) {
   );
 }
 
-/** Squares, products and sines beside the features: each is in or out. */
-function DerivedInputs({ among, chosen, onChange }: { among: Derived[]; chosen: Derived[]; onChange: (chosen: Derived[]) => void }) {
+/** Tables of more features than these have them in and out by the roles of their columns. */
+const MOST_TOGGLES = 12;
+
+/** The features, and squares, products and sines beside them: each is in or out. */
+function InputToggles({ setup, dataset, onChange }: { setup: Setup; dataset: Dataset; onChange: (part: Pick<Setup, "without"> | Pick<Setup, "derived">) => void }) {
   const texts = useTexts();
-  if (!among.length) return null;
-  const names = chosen.map(derivedName);
+  const features = usable({ ...setup, without: [] }, dataset);
+  const used = usable(setup, dataset);
+  const derivable = offered(setup, dataset);
+  const chosen = setup.derived.map(derivedName);
+  const isFew = features.length > 1 && features.length <= MOST_TOGGLES;
+  if (!isFew && !derivable.length) return null;
   return (
     <fieldset class="layers">
-      <legend>{texts.derivedInputs}</legend>
-      {among.map((input) => {
-        const name = derivedName(input);
-        const is = names.includes(name);
+      <legend>{isFew ? texts.inputs : texts.derivedInputs}</legend>
+      {isFew && features.map((name) => {
+        const isUsed = used.includes(name);
+        const isLast = isUsed && used.length === 1;
+        const others = setup.without.filter((other) => other !== name);
         return (
-          <button type="button" aria-pressed={is} onClick={() => onChange(is ? chosen.filter((other) => derivedName(other) !== name) : [...chosen, input])}>
+          <button type="button" aria-pressed={isUsed} disabled={isLast} title={isLast ? texts.oneInputStays : undefined} onClick={() => onChange({ without: isUsed ? [...others, name] : others })}>
+            {name}
+          </button>
+        );
+      })}
+      {derivable.map((input) => {
+        const name = derivedName(input);
+        const is = chosen.includes(name);
+        return (
+          <button type="button" aria-pressed={is} onClick={() => onChange({ derived: is ? setup.derived.filter((other) => derivedName(other) !== name) : [...setup.derived, input] })}>
             {name}
           </button>
         );

@@ -1,11 +1,11 @@
 /** Choosing what to learn from: a gate, drawn points, a built-in table, or a file of one's own. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { all, type Call, type Column, type Dataset, type DatasetSummary, type Derived, get, type Page, Problem, send } from "./api";
 import { NumberField, Scroll, Slider } from "./fields";
 import { derivedName, spelled } from "./network";
-import { hasClasses, SAMPLES, sampleCall, sampleName, type Sample, SHAPES, SURFACES, type Setup } from "./setup";
-import { CopyCurl, type Loaded, Trouble, useLoaded, useTexts } from "./shell";
+import { datasetName, hasClasses, SAMPLES, sampleCall, sampleName, type Sample, SHAPES, SURFACES, type Setup } from "./setup";
+import { CopyCurl, Trouble, useLoaded, useTexts } from "./shell";
 
 const SAMPLE_NAME = new RegExp(`^(${SAMPLES.join("|")})-\\d+-n`);
 const SAMPLE = "~sample~";
@@ -73,10 +73,15 @@ interface Uploaded {
 interface Props {
   setup: Setup;
   update: (part: Partial<Setup>) => void;
-  dataset: Loaded<Dataset>;
+  dataset: Dataset | null;
+  /** Whether the dataset that is set is on its way: `dataset` is the one before. */
+  loading: boolean;
+  /** Why the dataset could not be loaded. */
+  problem: unknown;
+  again: () => void;
 }
 
-export function DataPanel({ setup, update, dataset }: Props) {
+export function DataPanel({ setup, update, dataset, loading, problem, again }: Props) {
   const texts = useTexts();
   const datasets = useLoaded(() => all<DatasetSummary>("/datasets"), []);
   const choose = (name: string) =>
@@ -128,9 +133,13 @@ export function DataPanel({ setup, update, dataset }: Props) {
           choose(dataset.name);
         }}
       />
-      <Trouble of={datasets.problem ?? dataset.problem} />
-      {dataset.value && (
-        <Columns setup={setup} update={update} dataset={dataset.value} recast={own && ((column, kind) => recast(own, column, kind))} />
+      <Trouble of={datasets.problem ?? problem} />
+      {problem !== null && <p><button type="button" onClick={again}>{texts.retry}</button></p>}
+      <p role="status" class="small soft loading">{loading ? texts.loadingDataset(datasetName(setup)) : ""}</p>
+      {dataset && (
+        <div class={loading ? "stale" : ""} inert={loading} aria-busy={loading}>
+          <Columns setup={setup} update={update} dataset={dataset} recast={own && ((column, kind) => recast(own, column, kind))} />
+        </div>
       )}
     </section>
   );
@@ -248,6 +257,7 @@ function Columns({ setup, update, dataset, recast }: ColumnsProps) {
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
   useEffect(() => setProblem(null), [dataset.name]);
+  const roles = useRef(new Map<string, HTMLSelectElement>());
   const change = async (name: string, kind: Column["kind"]) => {
     setBusy(true);
     setProblem(null);
@@ -260,6 +270,11 @@ function Columns({ setup, update, dataset, recast }: ColumnsProps) {
     const without = setup.without.filter((other) => other !== name);
     if (chosen === "target") update({ target: name === dataset.target ? "" : name, without, job: "" });
     else update({ without: chosen === "unused" ? [...without, name] : without, job: "" });
+  };
+  /** Take what names the rows out; its button goes, and who pressed it comes to where that is undone. */
+  const leaveOut = (name: string) => {
+    roles.current.get(name)?.focus();
+    assign(name, "unused");
   };
   const notes = dataset.columns.filter((column) => column.note);
   const identifiers = dataset.columns.filter((column) => role(column.name) === "feature" && looksLikeIdentifier(column, dataset.rows));
@@ -294,6 +309,7 @@ function Columns({ setup, update, dataset, recast }: ColumnsProps) {
                 <td>
                   {column.kind === "text" ? texts.unused : (
                     <select
+                      ref={(select) => void (select ? roles.current.set(column.name, select) : roles.current.delete(column.name))}
                       aria-label={`${texts.role}: ${column.name}`}
                       value={role(column.name)}
                       disabled={role(column.name) === "target"}
@@ -315,7 +331,7 @@ function Columns({ setup, update, dataset, recast }: ColumnsProps) {
       {identifiers.map(({ name }) => (
         <p class="small bad">
           {name}: {texts.identifier}{" "}
-          <button type="button" class="quiet" onClick={() => assign(name, "unused")}>{texts.leaveOut(name)}</button>
+          <button type="button" class="quiet" onClick={() => leaveOut(name)}>{texts.leaveOut(name)}</button>
         </p>
       ))}
       {!recast && !dataset.built_in && setup.dataset && <p class="small soft">{texts.kindsByFile}</p>}
@@ -350,15 +366,20 @@ export function usable(setup: Setup, dataset: Dataset): string[] {
     .map((column) => column.name);
 }
 
+/** The features of which inputs are derived: those that are a number each. */
+function numbers(setup: Setup, dataset: Dataset): Set<string> {
+  const isCategory = (name: string) => dataset.columns.some((column) => column.name === name && column.kind === "categorical");
+  return new Set(usable(setup, dataset).filter((name) => !isCategory(name)));
+}
 
-/** What can be derived from two features, where there are no more, and both are numbers. */
+/** What can be derived from one feature or two, where there are no more, and they are numbers. */
 function derivable(setup: Setup, dataset: Dataset): Derived[] {
-  const [one, two, ...more] = usable(setup, dataset);
-  const isCategorical = (name: string) => dataset.columns.some((column) => column.name === name && column.kind === "categorical");
-  if (!one || !two || more.length || isCategorical(one) || isCategorical(two)) return [];
+  const names = usable(setup, dataset);
+  if (names.length > 2 || numbers(setup, dataset).size < names.length) return [];
   return [
-    { function: "square", of: [one] }, { function: "square", of: [two] }, { function: "product", of: [one, two] },
-    { function: "sine", of: [one] }, { function: "sine", of: [two] },
+    ...names.map((name): Derived => ({ function: "square", of: [name] })),
+    ...(names.length === 2 ? [{ function: "product" as const, of: names }] : []),
+    ...names.map((name): Derived => ({ function: "sine", of: [name] })),
   ];
 }
 
@@ -371,6 +392,12 @@ export function offered(setup: Setup, dataset: Dataset): Derived[] {
 
 /** What is derived from the features that are in, in the order that it was chosen. */
 export function chosenDerived(setup: Setup, dataset: Dataset): Derived[] {
-  const known = new Set(usable(setup, dataset));
+  const known = numbers(setup, dataset);
   return setup.derived.filter(({ of }) => of.every((name) => known.has(name)));
+}
+
+/** What the table cannot give, whichever of its features are in. */
+export function impossibleDerived(setup: Setup, dataset: Dataset): Derived[] {
+  const known = numbers({ ...setup, without: [] }, dataset);
+  return setup.derived.filter(({ of }) => !of.every((name) => known.has(name)));
 }

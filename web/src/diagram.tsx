@@ -24,13 +24,32 @@ export interface DiagramProps {
   layers: Layer[] | null;
   /** Where pictures of the units' answers can be drawn. */
   plane: { inputs: Inputs; x: Axis; y: Axis } | null;
-  /** Told of the unit that is pointed at, and of none. */
+  /** Told of the unit that is pointed at or focused, and of none. */
   onPoint?: (unit: Unit | null) => void;
+  /** The unit that is held; where one can be, units are buttons. */
+  pinned?: Unit | null;
+  /** Told of the unit that is to be held, and of none; of an edge, its input too. */
+  onPin?: (unit: Unit | null, input?: number) => void;
 }
+
+/** A unit, or with an input the edge from there to it. */
+interface Spot {
+  layer: number;
+  unit: number;
+  input?: number;
+}
+
+/** Steps of the arrow keys: layers, units. */
+const ARROWS: Record<string, [number, number]> = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 interface Place {
   x: number;
   y: number;
+}
+
+/** Names of the units of a hidden layer; layer 0 is the inputs. */
+export function unitNames(layer: number, count: number): string[] {
+  return Array.from({ length: count }, (_, unit) => `h${layer}.${unit + 1}`);
 }
 
 function places(units: number[], width: number, height: number): Place[][] {
@@ -61,9 +80,12 @@ function draw(canvas: HTMLCanvasElement, at: Place[][], layers: Layer[], plane: 
   });
 }
 
-export function Diagram({ units, inputs, outputs, layers, plane, onPoint }: DiagramProps) {
+export function Diagram({ units, inputs, outputs, layers, plane, onPoint, pinned = null, onPin }: DiagramProps) {
   const texts = useTexts();
-  const [told, setTold] = useState("");
+  const [spot, setSpot] = useState<Spot | null>(null);
+  /** The unit that Tab comes to: arrows lead to the others. */
+  const [stop, setStop] = useState<Spot>({ layer: 0, unit: 0 });
+  const drawing = useRef<SVGSVGElement>(null);
   const fits = layers !== null && layers.length === units.length - 1 && layers.every((layer, at) => layer.outputs === units[at + 1]);
   const known = fits ? layers : null;
   const most = Math.min(SHOWN, Math.max(...units));
@@ -77,11 +99,60 @@ export function Diagram({ units, inputs, outputs, layers, plane, onPoint }: Diag
   }, [known, plane, found]);
   const name = (layer: number, unit: number) =>
     layer === 0 ? (inputs[unit] ?? `x${unit + 1}`) : layer === units.length - 1 ? (outputs[unit] ?? "y") : `h${layer}.${unit + 1}`;
+  const tell = ({ layer, unit, input }: Spot) => {
+    const own = known?.[layer - 1];
+    if (!own) return name(layer, unit);
+    if (input === undefined) return `${name(layer, unit)} · ${texts.bias} ${short(own.bias[unit], 5)}`;
+    return `${texts.weight} ${name(layer - 1, input)} → ${name(layer, unit)}: ${short(own.weight[unit * own.inputs + input], 5)}`;
+  };
+  const point = (unit: Unit | null) => {
+    setSpot(unit);
+    if (known) onPoint?.(unit);
+  };
+  const last = found.length - 1;
+  const within = ({ layer, unit }: Spot): Spot => {
+    const column = Math.min(last, Math.max(0, layer));
+    return { layer: column, unit: Math.min(found[column]!.length - 1, Math.max(0, unit)) };
+  };
+  const reached = within(stop);
+  /** What makes a unit a button, where it can be held. */
+  const button = (own: Unit) => {
+    if (!known || !onPin) return {};
+    const { layer, unit } = own;
+    const isPinned = pinned?.layer === layer && pinned.unit === unit;
+    const toggle = () => onPin(isPinned ? null : own);
+    return {
+      role: "button" as const,
+      class: `unit-button ${isPinned ? "pinned" : ""}`,
+      tabIndex: reached.layer === layer && reached.unit === unit ? 0 : -1,
+      "aria-label": own.name,
+      "aria-pressed": isPinned,
+      "data-unit": `${layer}.${unit}`,
+      onClick: () => {
+        setStop({ layer, unit });
+        toggle();
+      },
+      // Pointers point by themselves.
+      onFocus: (event: FocusEvent) => (event.currentTarget as Element).matches(":focus-visible") && point(own),
+      onBlur: () => point(null),
+      onKeyDown: (event: KeyboardEvent) => {
+        const arrow = ARROWS[event.key];
+        if (arrow) {
+          const next = within({ layer: layer + arrow[0], unit: unit + arrow[1] });
+          setStop(next);
+          drawing.current?.querySelector<SVGElement>(`[data-unit="${next.layer}.${next.unit}"]`)?.focus();
+        } else if (event.key === "Enter" || event.key === " ") toggle();
+        else if (event.key === "Escape" && pinned) onPin(null);
+        else return;
+        event.preventDefault();
+      },
+    };
+  };
   return (
     <div class="diagram">
       <div class="scroll-x" tabIndex={0} role="group" aria-label={texts.network}>
         <div class="drawing" style={{ aspectRatio: `${width} / ${height}`, maxWidth: `${(430 * width) / height}px`, minWidth: `${Math.min(width, 82 * units.length)}px` }}>
-        <svg viewBox={`0 0 ${width} ${height}`} role="img" aria-label={`${texts.network}: ${units.join("–")}`}>
+        <svg ref={drawing} viewBox={`0 0 ${width} ${height}`} role={known && onPin ? "toolbar" : "img"} aria-label={`${texts.network}: ${units.join("–")}`}>
           {found.slice(1).map((targets, at) =>
             targets.map((to, unit) =>
               found[at]!.map((from, input) => {
@@ -95,7 +166,10 @@ export function Diagram({ units, inputs, outputs, layers, plane, onPoint }: Diag
                     stroke={weight === null ? "var(--line)" : weight < 0 ? "var(--negative)" : "var(--positive)"}
                     stroke-width={weight === null ? 1 : Math.min(9, 0.5 + 1.6 * Math.abs(weight))}
                     stroke-opacity={weight === null ? 1 : 0.8}
-                    onPointerEnter={() => weight !== null && setTold(`${texts.weight} ${name(at, input)} → ${name(at + 1, unit)}: ${short(weight, 5)}`)}
+                    class={known && onPin ? "edge" : ""}
+                    onPointerEnter={() => weight !== null && setSpot({ layer: at + 1, unit, input })}
+                    onPointerLeave={() => setSpot(null)}
+                    onClick={() => known && onPin?.({ layer: at + 1, unit, name: name(at + 1, unit) }, input)}
                   />
                 );
               }),
@@ -104,15 +178,13 @@ export function Diagram({ units, inputs, outputs, layers, plane, onPoint }: Diag
           {found.map((column, layer) => (
             <g>
               {column.map(({ x, y }, unit) => {
-                const bias = layer > 0 ? (known?.[layer - 1]?.bias[unit] ?? null) : null;
+                const own = { layer, unit, name: name(layer, unit) };
                 return (
                   <g
                     transform={`translate(${x - UNIT / 2} ${y - UNIT / 2})`}
-                    onPointerEnter={() => {
-                      setTold(`${name(layer, unit)}${bias === null ? "" : ` · ${texts.bias} ${short(bias, 5)}`}`);
-                      if (known) onPoint?.({ layer, unit, name: name(layer, unit) });
-                    }}
-                    onPointerLeave={() => onPoint?.(null)}
+                    {...button(own)}
+                    onPointerEnter={() => point(own)}
+                    onPointerLeave={() => point(null)}
                   >
                     <rect width={UNIT} height={UNIT} rx="5" fill="var(--field)" stroke="var(--soft)" stroke-width="1.5" />
                     {layer === 0 && <text x={-6} y={UNIT / 2 + 4} text-anchor="end" class="unit">{clipped(name(0, unit))}</text>}
@@ -131,7 +203,7 @@ export function Diagram({ units, inputs, outputs, layers, plane, onPoint }: Diag
         <canvas ref={canvas} width={SHARPNESS * width} height={SHARPNESS * height} aria-hidden="true" />
         </div>
       </div>
-      <p class="readout small soft" aria-hidden="true">{told || texts.edgeHint}</p>
+      <p class="readout small soft" aria-hidden="true">{spot ?? pinned ? tell((spot ?? pinned)!) : known && onPin ? texts.unitHint : texts.edgeHint}</p>
       {known && known.every((layer) => layer.weight.length <= 400) && <Numbers layers={known} name={name} />}
     </div>
   );

@@ -28,6 +28,8 @@ export function NumberField(
     whole?: boolean;
     /** What no number means, where there need be none. */
     empty?: string;
+    /** Whether the label is for screen readers only: what it is stands beside. */
+    isNamedBeside?: boolean;
     onChange: (value: number | null) => void;
   },
 ) {
@@ -43,7 +45,7 @@ export function NumberField(
   };
   return (
     <label class="field">
-      <span>{props.label}</span>
+      <span class={props.isNamedBeside ? "hidden" : ""}>{props.label}</span>
       <input
         inputMode={props.whole ? "numeric" : "decimal"}
         value={text}

@@ -84,6 +84,29 @@ export function fromParameters(layers: LayerParameters[]): Layer[] {
   }));
 }
 
+/** One number of a network that is another than the trained one: of no input, the unit's bias. */
+export interface Edit {
+  /** Place of the layer: 0 is the first behind the inputs. */
+  layer: number;
+  unit: number;
+  input: number | null;
+  value: number;
+}
+
+/** Give the network with some numbers changed; the layers that it was made of stay as they are. */
+export function edited(layers: Layer[], edits: Edit[]): Layer[] {
+  return layers.map((layer, at) => {
+    const own = edits.filter((edit) => edit.layer === at);
+    if (!own.length) return layer;
+    const [weight, bias] = [layer.weight.slice(), layer.bias.slice()];
+    for (const { unit, input, value } of own) {
+      if (input === null) bias[unit] = value;
+      else weight[unit * layer.inputs + input] = value;
+    }
+    return { ...layer, weight, bias };
+  });
+}
+
 const OUTPUT_ACTIVATIONS: Record<Task, Activation> = { binary: "sigmoid", multiclass: "softmax", regression: "identity" };
 
 /** Units of every layer from the input to the output. */
@@ -287,6 +310,16 @@ export function confusions(outputs: Float32Array, actual: number[], classes: num
     if (line) line[answers.indexOf(Math.max(...answers))]! += 1;
   });
   return matrix;
+}
+
+/** Mean absolute error, root of the mean squared one, and R²: null where all targets are the same. */
+export function errors(answers: number[], targets: number[]) {
+  const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const missed = answers.map((answer, row) => answer - targets[row]!);
+  const squared = mean(missed.map((by) => by * by));
+  const middle = mean(targets);
+  const variance = mean(targets.map((target) => (target - middle) ** 2));
+  return { mae: mean(missed.map(Math.abs)), rmse: Math.sqrt(squared), r2: variance ? 1 - squared / variance : null };
 }
 
 /** Write a class as the table spells it. */

@@ -6,16 +6,17 @@ import { Confusion } from "./confusion";
 import { Controls, guessedInputs, isRunning, type Parts } from "./controls";
 import { short } from "./curves";
 import { chosenDerived, DataPanel, storeSample, usable } from "./data";
-import { Diagram } from "./diagram";
+import { Diagram, unitNames } from "./diagram";
 import { Check, Choice } from "./fields";
 import { CurvesCard } from "./history";
 import { Lacking } from "./jobs";
 import { explained, fromParameters as layersOf, fromSnapshot, inputNames, inputWidth, type Layer, padded, spelled, widths } from "./network";
-import { asNumber, type Axis, classColour, between, PartKeys, type Point, Region, type Scale, type Unit } from "./region";
+import { asNumber, type Axis, classColour, between, PartKeys, type Point, Region, type Scale, ScaleKey, type Unit } from "./region";
 import { type Run, useRun } from "./run";
-import { datasetName, fromParameters, type Setup, toAddress } from "./setup";
+import { datasetName, fromParameters, type Setup, toAddress, unreadDerived } from "./setup";
 import { type Address, Failure, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
 import { Staged } from "./staged";
+import { useWhatIf, WhatIf } from "./whatif";
 
 const REPLAY_SECONDS = 5;
 
@@ -23,30 +24,52 @@ export function Playground({ parameters }: Address) {
   const { texts, language } = useChoices();
   const setup = useMemo(() => fromParameters(parameters), [parameters.toString()]);
   const update = useCallback((part: Partial<Setup>) => navigate(toAddress({ ...setup, ...part }), true), [setup]);
-  const name = datasetName(setup);
-  const dataset = useLoaded<Dataset>(async () => {
-    if (!setup.dataset) await storeSample(setup.sample);
-    return get<Dataset>(`/datasets/${encodeURIComponent(name)}`);
-  }, [name]);
-  const current = dataset.value?.name === name ? dataset.value : null;
+  const { found, again } = useDataset(setup);
   const run = useRun(setup.job, language);
   const running = isRunning(setup, run);
+  const now: Parts = { setup, update, dataset: found?.dataset ?? null, run };
+  /** What stays on the page while another dataset is loaded. */
+  const last = useRef<Parts | null>(null);
+  if (found) last.current = found.dataset && now;
+  const shown = last.current ?? now;
+  const stale = shown !== now;
   return (
     <>
       <h1 class="hidden">{texts.playground}</h1>
       <div class="playground">
         <div class="side">
           <fieldset class="plain" disabled={running}>
-            <Staged><DataPanel setup={setup} update={update} dataset={{ ...dataset, value: current }} /></Staged>
+            <Staged><DataPanel setup={setup} update={update} dataset={shown.dataset} loading={!found} problem={found?.problem ?? null} again={again} /></Staged>
           </fieldset>
         </div>
         <div class="middle">
-          <Controls setup={setup} update={update} dataset={current} run={run} />
-          <Results setup={setup} update={update} dataset={current} run={run} />
+          <Controls {...now} last={shown.dataset} unread={unreadDerived(parameters)} />
+          <div class={stale ? "stale" : ""} inert={stale} aria-busy={stale}><Results {...shown} /></div>
         </div>
       </div>
     </>
   );
+}
+
+/** What came of loading a dataset. */
+interface Found {
+  name: string;
+  dataset: Dataset | null;
+  problem: unknown;
+}
+
+/** The dataset that is set; null while it is loaded. */
+function useDataset(setup: Setup): { found: Found | null; again: () => void } {
+  const name = datasetName(setup);
+  const { value, again } = useLoaded<Found>(async () => {
+    try {
+      if (!setup.dataset) await storeSample(setup.sample);
+      return { name, dataset: await get<Dataset>(`/datasets/${encodeURIComponent(name)}`), problem: null };
+    } catch (problem) {
+      return { name, dataset: null, problem };
+    }
+  }, [name]);
+  return { found: value?.name === name ? value : null, again };
 }
 
 /** Which record is shown: the last one, or another while the slider or the replay says so. */
@@ -89,7 +112,9 @@ function useReplay(run: Run, jobId: string) {
     setPlaying(false);
     setAt(place >= last ? null : Math.max(0, place));
   };
-  return { shown, playing, setPlaying, go, last };
+  /** One record back or on, where there is one. */
+  const step = (by: 1 | -1) => shown + by >= 0 && shown + by <= last && go(shown + by);
+  return { shown, playing, setPlaying, go, step, last };
 }
 
 /** The preprocessing of a job; before there is one, as the whole table would have it. */
@@ -203,13 +228,27 @@ function usePoints(rows: Rows | null, axes: { x: Axis; y: Axis } | null, scale: 
   }, [rows, axes, scale]);
 }
 
+/** The unit that is held, and whether the plane shows what it gives; none of another network. */
+function usePin(network: string) {
+  const [state, setState] = useState<{ network: string; unit: Unit; input: number | null; isShown: boolean } | null>(null);
+  const current = state?.network === network ? state : null;
+  return {
+    unit: current?.unit ?? null,
+    input: current?.input ?? null,
+    isShown: current?.isShown ?? false,
+    set: (unit: Unit | null, input?: number) => setState(unit && { network, unit, input: input ?? null, isShown: input === undefined }),
+    show: (isShown: boolean) => setState((last) => last && { ...last, isShown }),
+  };
+}
+
 function Results(parts: Parts) {
   const { setup, update, dataset, run } = parts;
   const texts = useTexts();
   const replay = useReplay(run, setup.job);
   const rows = useRows(parts);
   const record = run.records[replay.shown];
-  const layers = useLayers(run, rows, record?.epoch);
+  const trained = useLayers(run, rows, record?.epoch);
+  const { layers, edits, change, restore } = useWhatIf(trained);
   const scale = useScale(rows);
   const axes = useAxes(setup, dataset, rows);
   const points = usePoints(rows, axes, scale);
@@ -219,8 +258,13 @@ function Results(parts: Parts) {
     ? widths(rows.exact || !dataset ? inputWidth(rows.preprocessing) : guessedInputs(setup, dataset).length, network?.hidden_layers ?? setup.layers, rows.preprocessing.target)
     : null;
   const inputs = rows?.preprocessing;
+  /** What a number of the network is in the target's own unit. */
+  const told = (output: number) => output * (rows?.scale ?? 1) + (rows?.mean ?? 0);
   const plane = useMemo(() => (axes && inputs ? { inputs, x: axes.x, y: axes.y } : null), [axes, inputs]);
-  const [unit, setUnit] = useState<Unit | null>(null);
+  const names = rows?.exact || !dataset ? rows && inputNames(rows.preprocessing) : guessedInputs(setup, dataset);
+  const [pointed, setPointed] = useState<Unit | null>(null);
+  const pin = usePin([names, units].join());
+  const held = layers ? pin.unit : null;
   const outputs = scale.task === "multiclass" ? (scale.classes ?? []).map(spelled) : [rows?.preprocessing.target.name ?? "y"];
   return (
     <>
@@ -232,26 +276,51 @@ function Results(parts: Parts) {
             <Staged>
               <Diagram
                 units={units}
-                inputs={rows!.exact || !dataset ? inputNames(rows!.preprocessing) : guessedInputs(setup, dataset)}
+                inputs={names!}
                 outputs={outputs}
                 layers={layers}
                 plane={plane}
-                onPoint={setUnit}
+                onPoint={setPointed}
+                pinned={held}
+                onPin={pin.set}
               />
             </Staged>
+          )}
+          {held && held.layer > 0 && (
+            <WhatIf
+              unit={held}
+              inputs={held.layer === 1 ? names! : unitNames(held.layer - 1, units![held.layer - 1]!)}
+              trained={trained!}
+              layers={layers!}
+              edits={edits}
+              focus={pin.input}
+              onChange={(edit) => {
+                // What the network answers is what is asked; who wants to see the unit says so.
+                if (!edits.length) pin.show(false);
+                change(edit);
+              }}
+              onRestore={restore}
+              onClose={() => pin.set(null)}
+            />
           )}
         </div>
         <CurvesCard setup={setup} update={update} run={run} shown={record?.epoch ?? null} onPick={(epoch) => replay.go(run.records.findIndex((one) => one.epoch === epoch))} />
         </div>
         <div class="column">
         <section class="card output" aria-labelledby="region-title">
-          <h2 id="region-title">{texts.region}</h2>
+          <h2 id="region-title">{texts.region}{edits.length > 0 && <> <span class="badge">{texts.whatIf}</span></>}</h2>
           {axes && plane && rows ? (
             <>
               {axes.names.length > 2 && (
                 <div class="fields axes">
                   <Choice label={texts.horizontal} value={axes.x.name} among={axes.names.map((name) => [name, name] as const)} onChoose={(x) => update({ x })} />
                   <Choice label={texts.vertical} value={axes.y.name} among={axes.names.filter((name) => name !== axes.x.name).map((name) => [name, name] as const)} onChoose={(y) => update({ y })} />
+                </div>
+              )}
+              {held && (
+                <div class="row small" role="group" aria-label={texts.shownInRegion}>
+                  <button type="button" aria-pressed={!pin.isShown} onClick={() => pin.show(false)}>{texts.networkAnswer}</button>
+                  <button type="button" aria-pressed={pin.isShown} onClick={() => pin.show(true)}>{texts.unitShown(held.name)}</button>
                 </div>
               )}
               <Staged>
@@ -264,12 +333,16 @@ function Results(parts: Parts) {
                   scale={scale}
                   hard={setup.hard}
                   threshold={threshold}
-                  told={(output) => output * rows.scale + rows.mean}
-                  unit={unit}
+                  told={told}
+                  unit={pointed ?? (pin.isShown ? held : null)}
                 />
               </Staged>
               <div class="row small">
-                <ClassKeys scale={scale} />
+                {scale.task === "regression" ? (
+                  <ScaleKey title={rows.preprocessing.target.name} values={{ low: told(scale.values.low), high: told(scale.values.high) }} />
+                ) : (
+                  <ClassKeys scale={scale} />
+                )}
                 <PartKeys parts={new Set(rows.rows.map((row) => row.part))} />
                 {scale.task !== "regression" && <Check label={texts.hard} checked={setup.hard} onChange={(hard) => update({ hard })} />}
               </div>
@@ -278,7 +351,7 @@ function Results(parts: Parts) {
             </>
           ) : rows && <p class="soft">{texts.noRegion}</p>}
         </section>
-        {run.rows && <Staged><Confusion run={run} rows={run.rows} layers={layers} threshold={threshold} onThreshold={setThreshold} /></Staged>}
+        {run.rows && <Staged><Confusion rows={run.rows} layers={layers} told={told} isWhatIf={edits.length > 0} threshold={threshold} onThreshold={setThreshold} /></Staged>}
         <Verdict run={run} />
         </div>
       </div>
@@ -287,7 +360,6 @@ function Results(parts: Parts) {
 }
 
 function ClassKeys({ scale }: { scale: Scale }) {
-  if (scale.task === "regression") return null;
   return (
     <>
       {(scale.classes ?? []).slice(0, 10).map((label, at) => (
@@ -314,8 +386,8 @@ function Progress({ setup, run, replay }: { setup: Setup; run: Run; replay: Retu
         <button type="button" aria-label={replay.playing ? texts.pause : texts.play} onClick={() => replay.setPlaying(!replay.playing)} disabled={replay.last < 1}>
           {replay.playing ? "❚❚" : "▶"}
         </button>
-        <button type="button" aria-label={texts.stepBack} onClick={() => replay.go(replay.shown - 1)} disabled={replay.shown < 1}>◂</button>
-        <button type="button" aria-label={texts.stepOn} onClick={() => replay.go(replay.shown + 1)} disabled={replay.shown >= replay.last}>▸</button>
+        <button type="button" aria-label={texts.stepBack} onClick={() => replay.step(-1)} aria-disabled={replay.shown < 1}>◂</button>
+        <button type="button" aria-label={texts.stepOn} onClick={() => replay.step(1)} aria-disabled={replay.shown >= replay.last}>▸</button>
         <input
           class="grow"
           type="range"

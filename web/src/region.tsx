@@ -47,7 +47,11 @@ function table(colour: (share: number) => Colour): Uint32Array {
 }
 
 /** Paler than the rows, which are seen on them. */
-const SHARES = table((share) => between(0.1 + 0.8 * share));
+function pale(share: number): Colour {
+  return between(0.1 + 0.8 * share);
+}
+
+const SHARES = table(pale);
 const SURE = CLASSES.map((colour) => table((share) => mixed(MIDDLE, colour, 0.8 * share)));
 
 function step(share: number): number {
@@ -225,6 +229,24 @@ function Points({ points, x, y }: { points: Point[]; x: Range; y: Range }) {
       </svg>
     );
   }, [points, x, y]);
+}
+
+/** Which colour of the plane is which number. */
+export function ScaleKey({ title, values }: { title: string; values: Range }) {
+  const texts = useTexts();
+  const [low, high] = [short(values.low, 3), short(values.high, 3)];
+  return (
+    <span class="key scale-key">
+      {title} <span class="number">{low}</span>
+      <svg width="90" height="12" role="img" aria-label={texts.coloursFrom(title, low, high)}>
+        <linearGradient id="plane-colours">
+          {[0, 0.5, 1].map((share) => <stop offset={share} stop-color={`rgb(${pale(share).map(Math.round).join(" ")})`} />)}
+        </linearGradient>
+        <rect width="90" height="12" rx="2" fill="url(#plane-colours)" />
+      </svg>
+      <span class="number">{high}</span>
+    </span>
+  );
 }
 
 export function PartKeys({ parts }: { parts: Set<Part> }) {

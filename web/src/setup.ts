@@ -112,7 +112,7 @@ export function toParameters(setup: Setup): URLSearchParams {
   const parameters = new URLSearchParams(Object.entries(written(setup)).filter(([name, value]) => value !== usual[name]));
   // Names of columns may hold any sign: each has a parameter of its own.
   for (const name of setup.without) parameters.append("without", name);
-  for (const { function: kind, of } of setup.derived) parameters.append("derived", [kind, ...of.map(encodeURIComponent)].join("/"));
+  for (const input of setup.derived) parameters.append("derived", writtenDerived(input));
   return parameters;
 }
 
@@ -139,11 +139,30 @@ export function hasClasses(kind: SampleKind): boolean {
 
 const OPERANDS: Record<Derived["function"], number> = { square: 1, product: 2, sine: 1 };
 
-function readDerived(text: string): Derived[] {
-  const [kind = "", ...names] = text.split("/");
+/** Write a derived input for the address: `product.x1.x2`; a star stands before a name's own dots and stars. */
+function writtenDerived({ function: kind, of }: Derived): string {
+  return [kind, ...of.map((name) => name.replace(/[.*]/g, "*$&"))].join(".");
+}
+
+/** Read a derived input; null: it is none. Older addresses have it as `product/x1/x2`, each name escaped. */
+function readDerived(text: string): Derived | null {
+  const [kind, ...names] = /^[a-z]+\//.test(text)
+    ? text.split("/").map(unescaped)
+    : (text.match(/(?:\*.|[^.*])+/gsu) ?? []).map((part) => part.replace(/\*(.)/gsu, "$1"));
   const known = (["square", "product", "sine"] as const).find((one) => one === kind);
-  const of = names.map(unescaped).filter(Boolean);
-  return known && of.length === OPERANDS[known] && new Set(of).size === of.length ? [{ function: known, of }] : [];
+  const of = names.filter(Boolean);
+  return known && of.length === OPERANDS[known] && new Set(of).size === of.length ? { function: known, of } : null;
+}
+
+/** The derived inputs of an address, each once. */
+function allDerived(parameters: URLSearchParams): Derived[] {
+  const found = parameters.getAll("derived").flatMap((text) => readDerived(text) ?? []);
+  return [...new Map(found.map((input) => [writtenDerived(input), input])).values()];
+}
+
+/** What the address says of derived inputs and cannot be read. */
+export function unreadDerived(parameters: URLSearchParams): string[] {
+  return parameters.getAll("derived").filter((text) => !readDerived(text));
 }
 
 function readSample(text: string): Sample | null {
@@ -172,7 +191,7 @@ export function fromParameters(parameters: URLSearchParams): Setup {
     sample: sample ?? DEFAULTS.sample,
     target: text("target"),
     without: parameters.getAll("without").filter(Boolean),
-    derived: parameters.getAll("derived").flatMap(readDerived),
+    derived: allDerived(parameters),
     layers: layers.slice(0, 32),
     activation: among(text("activation"), ACTIVATIONS, DEFAULTS.activation),
     optimizer: among(text("optimizer"), OPTIMIZERS, DEFAULTS.optimizer),

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Feature, Inputs } from "../src/api";
 import {
-  confusion, confusions, encode, explained, forward, fromParameters, fromSnapshot, grid, inputNames, inputWidth, padded, ratios, widths,
+  confusion, confusions, edited, encode, errors, explained, forward, fromParameters, fromSnapshot, grid, inputNames, inputWidth, padded, ratios, widths,
 } from "../src/network";
 
 const XOR = fromParameters([
@@ -29,6 +29,19 @@ test("a snapshot is weights by row, then biases, layer by layer", () => {
   assert.deepEqual([[...first!.weight], [...first!.bias], first!.activation], [[1, 2, 3, 4], [5, 6], "tanh"]);
   assert.deepEqual([[...last!.weight], [...last!.bias], last!.activation], [[7, 8], [9], "sigmoid"]);
   assert.deepEqual(widths(4, [3], { name: "y", task: "multiclass", classes: ["a", "b", "c"] }), [4, 3, 3]);
+});
+
+test("what if: numbers are changed in a copy, weights by input and the bias by none", () => {
+  const changed = edited(XOR, [
+    { layer: 0, unit: 1, input: 0, value: 9 },
+    { layer: 0, unit: 0, input: null, value: -1 },
+  ]);
+  const rounded = (values: Float32Array) => [...values].map((value) => Number(value.toFixed(3)));
+  assert.deepEqual(rounded(changed[0]!.weight), [-0.5, -0.5, 9, 0.6]);
+  assert.deepEqual(rounded(changed[0]!.bias), [-1, -0.5]);
+  assert.equal(changed[1], XOR[1]);
+  assert.deepEqual(rounded(XOR[0]!.weight), [-0.5, -0.5, 0.6, 0.6]);
+  assert.deepEqual([...forward(changed, Float32Array.from([0, 0, 1, 0]))], [0, 0]);
 });
 
 const FEATURES: Feature[] = [
@@ -87,6 +100,12 @@ test("a threshold divides rows as the confusion matrix says", () => {
   const none = ratios(confusion([0.1], [false], 0.5));
   assert.deepEqual([none.precision, none.recall, none.f1], [null, null, null]);
   assert.deepEqual(confusion([0.5], [true], 0.5).false_negative, 1);
+});
+
+test("errors of a regression, and the share of the variance that it explains", () => {
+  assert.deepEqual(errors([1, 4, 1], [1, 1, 4]), { mae: 2, rmse: Math.sqrt(6), r2: -2 });
+  assert.deepEqual(errors([1, 2], [1, 2]), { mae: 0, rmse: 0, r2: 1 });
+  assert.equal(errors([1, 2], [3, 3]).r2, null);
 });
 
 test("several classes are counted by actual and largest answer", () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { nameOf } from "../src/data";
 import { best, follow } from "../src/run";
-import { DEFAULTS, fromDatasetName, fromParameters, recordEvery, recordsWeights, sampleName, type Setup, toAddress, trainCall } from "../src/setup";
+import { DEFAULTS, fromDatasetName, fromParameters, recordEvery, recordsWeights, sampleName, type Setup, toAddress, trainCall, unreadDerived } from "../src/setup";
 import { parseAddress } from "../src/shell";
 
 const OTHER: Setup = {
@@ -10,7 +10,7 @@ const OTHER: Setup = {
   sample: { kind: "spirals", rows: 300, noise: 0.05, classes: 3, seed: 4 },
   target: "the label",
   without: ["a b", "c&d", "e~f"],
-  derived: [{ function: "square", of: ["a/b"] }, { function: "product", of: ["x%2F1", "x 2"] }, { function: "sine", of: ["x1"] }],
+  derived: [{ function: "square", of: ["a/b"] }, { function: "product", of: ["x%2F1", "x 2"] }, { function: "product", of: ["*a.", ".b*"] }, { function: "sine", of: ["열\n1"] }],
   layers: [8, 4, 2],
   activation: "relu",
   optimizer: "sgd",
@@ -37,6 +37,20 @@ test("everything that is set comes back from the address", () => {
   assert.deepEqual(read(toAddress(DEFAULTS)), DEFAULTS);
   assert.equal(toAddress(DEFAULTS), "#/playground");
   assert.deepEqual(read(toAddress({ ...DEFAULTS, layers: [] })).layers, []);
+});
+
+test("derived inputs are spelled so that people can read them; an older spelling is understood", () => {
+  const derived = [{ function: "product" as const, of: ["sepal.length", "petal width"] }, { function: "square" as const, of: ["x1"] }];
+  const address = toAddress({ ...DEFAULTS, derived });
+  assert.equal(address, "#/playground?derived=product.sepal*.length.petal+width&derived=square.x1");
+  assert.deepEqual(read(address).derived, derived);
+  assert.deepEqual(read("#/playground?derived=product%2Fsepal.length%2Fpetal%2520width&derived=square/x1").derived, derived);
+});
+
+test("what an address says of derived inputs and is none is told", () => {
+  const { parameters } = parseAddress("#/playground?derived=cube.x&derived=square&derived=square.x1&derived=product.a.a&derived=square/x1&derived=square.x1");
+  assert.deepEqual(unreadDerived(parameters), ["cube.x", "square", "product.a.a"]);
+  assert.deepEqual(fromParameters(parameters).derived, [{ function: "square", of: ["x1"] }]);
 });
 
 test("an address that nobody wrote is read as the defaults", () => {

@@ -184,6 +184,18 @@ def test_rows_without_a_target_are_left_out() -> None:
             r"sin\(π age\) repeats",
         ),
         (
+            {
+                "preprocessing": {
+                    "derived": [
+                        {"function": "product", "of": ["age", "price"]},
+                        {"function": "product", "of": ["price", "age"]},
+                    ]
+                }
+            },
+            ("preprocessing", "derived", 1),
+            "price · age repeats",
+        ),
+        (
             {"preprocessing": {"missing": {"town": "zero"}}},
             ("preprocessing", "missing", "town"),
             "'zero' does not suit the categorical column 'town'",
