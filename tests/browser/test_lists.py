@@ -68,6 +68,10 @@ def test_jobs_are_compared_and_opened(
     differing = page.locator("tr.differs th").all_inner_texts()
     assert "Seed" in differing
     assert "Epochs" not in differing
+    page.go_back()
+    for job in jobs:
+        expect(page.get_by_label(f"Choose job {job}")).to_be_checked()
+    page.go_forward()
     page.locator("th a").first.click()
     page.get_by_role("link", name="Open in the playground").click()
     page.wait_for_selector(".status.succeeded")
@@ -107,6 +111,34 @@ def test_jobs_of_different_tables_are_compared(
     view.picture("compare-three")
 
 
+COLUMNS = """(canvas, colour) => {
+    const { width, height } = canvas;
+    const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+    const found = new Set();
+    for (let at = 0; at < data.length; at += 4)
+        if (colour.every((value, part) => Math.abs(data[at + part] - value) < 8))
+            found.add((at / 4) % width);
+    return found.size / width;
+}"""
+"""The share of a picture's columns that a colour is in."""
+
+
+def test_each_compared_line_is_whole(opened: Callable[..., Opened], deployment: Deployment) -> None:
+    """A line whose records are far apart is drawn through, where another's lie between them."""
+    jobs = [
+        deployment.submit(dataset="xor", training={"epochs": 200, "record_every": every, "seed": 1})
+        for every in (1, 40)
+    ]
+    for job in jobs:
+        deployment.finished(job)
+    view = opened(color_scheme="light")
+    page = view.go(f"#/jobs?compare={'~'.join(jobs)}")
+    plot = page.locator(".curves canvas").first
+    plot.wait_for()
+    orange = [0xB8, 0x5C, 0x00]
+    eventually(lambda: plot.evaluate(COLUMNS, orange) > 0.5)
+
+
 def test_several_classes_have_their_figures(
     opened: Callable[..., Opened], deployment: Deployment
 ) -> None:
@@ -127,9 +159,10 @@ def test_several_classes_have_their_figures(
             f"{job['metrics'][part]['macro']['f1']:.4g}" for part in ("train", "validation")
         ]
         assert [f"{float(t):.4g}" for t in figures.locator("td").all_inner_texts()] == expected
-    page = view.go(f"#/models/{pair['id']}")
-    page.get_by_text("Confusion matrix: training").click()
-    expect(page.locator("svg.matrix, table.matrix").first).to_contain_text("coffee")
+    for address in (f"#/models/{pair['id']}", f"#/jobs/{pair['id']}"):
+        page = view.go(address)
+        page.get_by_text("Confusion matrix: training").click()
+        expect(page.locator("svg.matrix").first).to_contain_text("coffee")
 
 
 def test_a_failed_job_says_why(opened: Callable[..., Opened], deployment: Deployment) -> None:
@@ -185,6 +218,29 @@ def test_an_alias_is_moved_after_a_confirmation(
     assert deployment.get(alias).status_code == 404
 
 
+def test_a_version_is_deleted_from_its_page(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """With the version that is shown its aliases go; the newest is shown then, and at last none."""
+    for _ in range(2):
+        deployment.finished(deployment.submit(**QUICK, model="deleted"))
+    assert deployment.client.put("/models/deleted/aliases/used", json={"version": 2}).is_success
+    view = opened()
+    page = view.go("#/models/deleted/2")
+    for left in ([1], []):
+        row = page.locator("tr", has=page.locator("[aria-current=true]"))
+        row.get_by_role("button", name="Delete", exact=True).click()
+        page.get_by_role("button", name="Confirm").click()
+        if left:
+            expect(page.locator("tr [aria-current=true]")).to_have_text("Version 1")
+            expect(page.get_by_text("used")).to_have_count(0)
+            assert deployment.get("/models/deleted").json()["versions"] == left
+    expect(page).to_have_url(re.compile("#/models$"))
+    expect(page.get_by_role("link", name="deleted")).to_have_count(0)
+    expect(page.get_by_role("alert")).to_have_count(0)
+    assert deployment.get("/models/deleted").status_code == 404
+
+
 def test_a_model_predicts_and_is_taken_away(
     opened: Callable[..., Opened], deployment: Deployment
 ) -> None:
@@ -213,6 +269,7 @@ def test_a_model_predicts_and_is_taken_away(
         assert download.value.path().read_bytes() == expected
     view.refusals.add(422)
     page.get_by_label("petal width (cm)").fill("wide")
+    expect(page.locator(".answer")).to_have_count(0)
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.locator(".trouble code")).to_contain_text("#/inputs/0")
 
@@ -258,6 +315,11 @@ def heat(page: Page) -> list[str]:
     return page.locator(".heat a").all_inner_texts()
 
 
+def shows(page: Page, expected: list[float]) -> Callable[[], bool]:
+    """Whether the cells of the heat map are these numbers, as it rounds them."""
+    return lambda: [float(text) for text in heat(page)] == pytest.approx(expected, rel=1e-2)
+
+
 def results(page: Page, deployment: Deployment) -> list[dict[str, Any]]:
     """The results of the sweep that the address names."""
     found = re.search(r"job=(job_\w+)", page.url)
@@ -282,9 +344,7 @@ def test_a_sweep_of_a_regression_shows_its_score(
         measure.select_option(name)
         column = "score" if name == "r2" else "valid_loss"
         best = [pick(m[column] for m in found if m["learning_rate"] == r) for r in (0.01, 0.1)]
-        eventually(
-            lambda best=best: [float(text) for text in heat(page)] == pytest.approx(best, rel=1e-2)
-        )
+        eventually(shows(page, best))
     view.accessible()
     view.picture("sweep-regression")
 
@@ -335,7 +395,7 @@ def test_a_cell_opens_with_the_columns_of_its_sweep(
     deployment.finished(job)
     view = opened()
     page = view.go(f"#/jobs/{job}")
-    page.get_by_role("link", name="Sweep", exact=True).last.click()
+    page.locator("main").get_by_role("link", name="Sweep", exact=True).click()
     expect(page.get_by_label("Dataset")).to_have_value("iris")
     expect(page.get_by_label("Learning rates")).to_have_value("0.02 0.05")
     expect(page.get_by_label("Seeds per cell")).to_have_value("1")

@@ -82,6 +82,7 @@ export function Curves(props: CurveProps) {
             stroke: line.colour,
             width: 2,
             points: { show: false },
+            spanGaps: true, // other lines may have records at other epochs
             ...(line.dashed ? { dash: [6, 4] } : {}),
           })),
         ],

@@ -1,7 +1,7 @@
 /** Jobs: a table that the streams keep fresh, and a job's page. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type Dataset, get, isFinal, type Job, type JobColumns, type JobEvent, type Page, send, watch } from "./api";
+import { type Dataset, get, isFinal, type Job, type JobColumns, type JobEvent, type ModelVersion, type Page, send, watch } from "./api";
 import { Compare } from "./compare";
 import { short } from "./curves";
 import { columnsOf, Facts, MetricsCard, settingsOf } from "./facts";
@@ -22,7 +22,7 @@ export function Jobs(address: Address) {
   const compared = address.parameters.get("compare");
   if (address.rest[0]) return <JobPage key={address.rest[0]} id={address.rest[0]} />;
   if (compared) return <Compare ids={compared.split("~").filter(Boolean)} />;
-  return <JobList />;
+  return <JobList chosen={(address.parameters.get("chosen") ?? "").split("~").filter(Boolean)} />;
 }
 
 /** The moment in the reader's own way. */
@@ -83,12 +83,15 @@ function useJobs() {
   return { ...state, again: load, showMore };
 }
 
-function JobList() {
+function JobList({ chosen }: { chosen: string[] }) {
   const texts = useTexts();
   const moment = useMoment();
   const { jobs, more, problem, again, showMore } = useJobs();
-  const [chosen, setChosen] = useState<string[]>([]);
-  const toggle = (id: string, is: boolean) => setChosen((last) => (is ? [...last, id] : last.filter((other) => other !== id)));
+  // In the address, so that they are chosen yet when one comes back from what they are compared in.
+  const toggle = (id: string, is: boolean) => {
+    const now = is ? [...chosen, id] : chosen.filter((other) => other !== id);
+    navigate(`#/jobs${now.length ? `?chosen=${now.join("~")}` : ""}`, true);
+  };
   return (
     <>
       <div class="row between">
@@ -127,7 +130,13 @@ function JobList() {
                   <td class="number">{short(job.metrics?.train.loss)}</td>
                   <td class="number">{short(job.metrics?.train.accuracy, 3)}</td>
                   <td class="nowrap">{moment(job.created_at)}</td>
-                  <td><Actions job={job} onDone={again} /></td>
+                  <td><Actions
+                      job={job}
+                      onDone={() => {
+                        if (isFinal(job.status) && chosen.includes(job.id)) toggle(job.id, false); // it is deleted
+                        void again();
+                      }}
+                    /></td>
                 </tr>
               ))}
             </tbody>
@@ -256,6 +265,8 @@ function JobPage({ id }: { id: string }) {
   const job = run.job;
   const isOpened = job?.kind === "train" && job.dataset !== "inline" && !run.deleted;
   const dataset = useTableOf(isOpened ? job : null);
+  const modelPath = job?.columns?.task === "binary" && job.kind !== "predict" ? job.links.model : null;
+  const model = useLoaded(async () => (modelPath ? get<ModelVersion>(modelPath) : null), [modelPath]);
   if (!job) return run.problem ? <><h1>{texts.jobs}</h1><Trouble of={run.problem} /></> : <p role="status">{texts.loading}</p>;
   const seconds = job.started_at && job.finished_at ? (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000 : null;
   return (
@@ -301,7 +312,7 @@ function JobPage({ id }: { id: string }) {
         </div>
         <div>
           <CurvesCard setup={{ log }} update={(part) => setLog(part.log)} run={run} shown={null} />
-          {job.metrics && <MetricsCard metrics={job.metrics} />}
+          {job.metrics && <MetricsCard metrics={job.metrics} classes={model.value?.card.preprocessing?.target.classes} />}
         </div>
       </div>
     </>

@@ -82,6 +82,8 @@ function ModelPage({ name, chosen }: { name: string; chosen: string }) {
 interface Asking {
   question: string;
   call: Call;
+  /** The version that is deleted. */
+  removes?: number;
 }
 
 /** The part of an alias's traffic that a version answers. */
@@ -130,8 +132,13 @@ function Versions({ summary, shown, again }: { summary: ModelSummary; shown: num
     guarded(async () => {
       await send(asking!.call);
       setAlias("");
-      if (summary.versions.length === 1 && asking!.call.path.includes("/versions/")) navigate("#/models");
-      else again();
+      const gone = asking!.removes;
+      if (gone !== undefined && summary.versions.length === 1) {
+        navigate("#/models", true);
+        return;
+      }
+      if (gone !== undefined && gone === shown) navigate(`#/models/${encodeURIComponent(summary.name)}`, true);
+      again();
     });
   return (
     <section class="card" aria-labelledby="versions-title">
@@ -160,7 +167,7 @@ function Versions({ summary, shown, again }: { summary: ModelSummary; shown: num
                 <div class="row end">
                 {alias && <button type="button" onClick={() => move(alias, version)}>{texts.setAlias}</button>}
                 {!summary.built_in && (
-                  <button type="button" class="quiet danger" onClick={() => setAsking({ question: texts.removeVersion(version), call: { method: "DELETE", path: pathOf(summary.name, `/versions/${version}`) } })}>
+                  <button type="button" class="quiet danger" onClick={() => setAsking({ question: texts.removeVersion(version), call: { method: "DELETE", path: pathOf(summary.name, `/versions/${version}`) }, removes: version })}>
                     {texts.remove}
                   </button>
                 )}
@@ -283,7 +290,10 @@ function PredictForm({ version }: { version: ModelVersion }) {
     path: "/predict",
     body: { model: version.name, version: version.version, inputs: [features.map((feature, at) => cellOf(feature, values[at]!))] },
   };
-  const set = (at: number, value: string) => setValues((last) => last.map((old, other) => (other === at ? value : old)));
+  const set = (at: number, value: string) => {
+    setValues((last) => last.map((old, other) => (other === at ? value : old)));
+    setAnswer(null); // it was to other inputs
+  };
   const predict = async (event: Event) => {
     event.preventDefault();
     setProblem(null);

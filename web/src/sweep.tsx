@@ -260,7 +260,7 @@ export function Sweep({ parameters }: Address) {
             low={0}
             high={Math.max(0.5, plan.validation)}
             step={0.05}
-            spell={(part) => `${Math.round(100 * part)} %`}
+            spell={(part) => (part ? `${Math.round(100 * part)} %` : texts.none)}
             onChange={(validation) => update({ validation })}
           />
           <Choice label={texts.measure} value={measure} among={suited.map((one) => [one, texts.measures[one]] as const)} onChoose={(measure) => update({ measure })} />
