@@ -18,6 +18,9 @@ TURNS = 1.5
 INNER_RADIUS = 0.5
 """Radius of the inner circle; the outer one's is 1."""
 
+GAP = 0.05
+"""Distance of the quadrants' points from the axes, at least, before the noise."""
+
 HILLS = tuple(
     (x, y, (-1) ** (i + j))
     for i, x in enumerate((-0.65, 0, 0.65))
@@ -87,6 +90,15 @@ def _gaussians(
     return np.column_stack((np.cos(angles), np.sin(angles)))
 
 
+def _quadrants(
+    labels: npt.NDArray[np.int64], _config: SampleConfig, random: np.random.Generator
+) -> Points:
+    """Draw points in the square from −1 to 1; in class 1 the features' signs differ: XOR."""
+    points = random.uniform(GAP, 1, (len(labels), 2)) * random.choice((-1, 1), (len(labels), 1))
+    points[labels == 1, 1] *= -1
+    return points
+
+
 def _plane(points: Points) -> npt.NDArray[np.float64]:
     """Rise from −1 at (−1, −1) to 1 at (1, 1)."""
     return np.asarray(points.mean(axis=1))
@@ -107,4 +119,10 @@ _SURFACES: Mapping[str, Callable[[Points], npt.NDArray[np.float64]]] = {
 }
 _SHAPES: Mapping[
     str, Callable[[npt.NDArray[np.int64], SampleConfig, np.random.Generator], Points]
-] = {"moons": _moons, "circles": _circles, "spirals": _spirals, "gaussians": _gaussians}
+] = {
+    "moons": _moons,
+    "circles": _circles,
+    "spirals": _spirals,
+    "gaussians": _gaussians,
+    "quadrants": _quadrants,
+}

@@ -68,7 +68,7 @@ class SampleConfig(Body):
     target is a number, are plane and hills.
     """
 
-    kind: Literal["moons", "circles", "spirals", "gaussians", "plane", "hills"]
+    kind: Literal["moons", "circles", "spirals", "gaussians", "quadrants", "plane", "hills"]
     rows: Annotated[int, Field(ge=2, le=100_000)] = 200
     noise: Annotated[float, Field(ge=0, le=10)] = 0.1
     """Standard deviation of the Gaussian noise on each feature, or on a surface's number."""
@@ -78,7 +78,7 @@ class SampleConfig(Body):
 
     @model_validator(mode="after")
     def _two_classes(self) -> Self:
-        if self.kind in ("moons", "circles") and self.classes != 2:
+        if self.kind in ("moons", "circles", "quadrants") and self.classes != 2:
             raise invalid(f"{self.kind} have 2 classes", "classes")
         if self.kind in ("plane", "hills") and self.classes != 2:
             raise invalid("a surface has no classes", "classes")

@@ -9,7 +9,7 @@ export const DEFAULT_RATES: Record<Optimizer, number> = {
   sgd: 1, momentum: 0.1, nesterov: 0.1, adam: 0.01, adamw: 0.01, rmsprop: 0.01,
 };
 /** Points in shapes, whose number is to be told, and surfaces, whose height is. */
-export const SHAPES = ["moons", "circles", "spirals", "gaussians"] as const;
+export const SHAPES = ["moons", "circles", "spirals", "gaussians", "quadrants"] as const;
 export const SURFACES = ["plane", "hills"] as const;
 export const SAMPLES = [...SHAPES, ...SURFACES] as const;
 export type SampleKind = (typeof SAMPLES)[number];

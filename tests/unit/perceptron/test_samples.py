@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perceptron.datasets import describe
-from perceptron.samples import INNER_RADIUS, TURNS, sample
+from perceptron.samples import GAP, INNER_RADIUS, TURNS, sample
 from schemas.dataset import DatasetOptions, SampleConfig
 
-KINDS = ["moons", "circles", "spirals", "gaussians"]
+KINDS = ["moons", "circles", "spirals", "gaussians", "quadrants"]
 
 
 def _points(**fields: Any) -> tuple[Any, Any, Any]:
@@ -84,6 +84,16 @@ def test_gaussians(classes: int) -> None:
         for values, mean in ((x1, centre.real), (x2, centre.imag)):
             assert values[labels == label].mean() == pytest.approx(mean, abs=0.02)
             assert values[labels == label].std() == pytest.approx(0.25, abs=0.01)
+
+
+def test_quadrants() -> None:
+    """All four quadrants have as many points, and a class is the XOR of the signs."""
+    x1, x2, labels = _points(kind="quadrants", noise=0, rows=20_000)
+    assert ((x1 > 0) ^ (x2 > 0)).astype(int).tolist() == labels.tolist()
+    for values in (x1, x2):
+        assert GAP <= np.abs(values).min() < np.abs(values).max() <= 1
+        assert values.mean() == pytest.approx(0, abs=0.02)
+    assert np.mean(x1 > 0) == pytest.approx(0.5, abs=0.02)
 
 
 def test_noise_is_gaussian_around_the_shape() -> None:
