@@ -1,6 +1,6 @@
 """`perceptron jobs`: list, show, watch, stop and forget jobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def _list(server: Server, limit: int) -> None:
         Column("!made", lambda job: _time(job["created_at"]), 120),
     )
     listed(server.console, found, "jobs", columns)
-    for message in _lacking(server, found["data"]):
+    for message in _lacking(found["data"]):
         server.console.print(f"Queued jobs wait for {message}.", style="yellow")
 
 
@@ -72,14 +72,10 @@ def _model(job: Mapping[str, Any]) -> str:
     return f"{model['name']} v{model['version']}"
 
 
-def _lacking(server: Server, found: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say what queued jobs wait for that is not there: of each queue, one job is asked."""
-    queued = (job for job in reversed(found) if job["status"] == "queued")
-    by_device = {
-        str((job["training"] or {}).get("device")).partition(":")[0]: job for job in queued
-    }
-    asked = [server.get(path_of("jobs", job["id"]))["waiting_for"] for job in by_device.values()]
-    return list(dict.fromkeys(lacking["message"] for lacking in asked if lacking))
+def _lacking(found: Sequence[Mapping[str, Any]]) -> Collection[str]:
+    """Say what queued jobs wait for that is not there, the newest job's first."""
+    lacks = (job["waiting_for"] for job in found)
+    return dict.fromkeys(lack["message"] for lack in lacks if lack)
 
 
 @jobs.command()

@@ -232,7 +232,7 @@ def export(
 def figure(
     server: Server, model: str, *, figure: str, version: str, output: Path | None, **options: Any
 ) -> None:
-    """Draw what a model answers, its network, its curves or its confusion matrices into a file."""
+    """Draw what a model answers, its network, its curves or its confusion matrices."""
     path = path_of("models", model, "versions", version)
     axes = {axis: options[axis] for axis in ("x", "y") if options[axis] is not None}
     if output is not None:

@@ -4,6 +4,7 @@ What a model answers over its two features, drawn in a terminal, with rows of th
 With colours each letter shows two places, one above the other; without them, one.
 """
 
+import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ PALE: Colour = (245, 246, 247)
 INK: Colour = (21, 32, 43)
 SHADES, ASCII_SHADES = " ░▒▓█", " .:+#"
 """Two classes, and numbers, without colours."""
-LETTERS = "abcdefghij"
+LETTERS = string.ascii_letters
 """Several classes without colours."""
 WIDTH, HEIGHT = 40, 14
 """Letters."""
@@ -157,7 +158,7 @@ class Region:
     def _legend(self, shades: str) -> Text:
         made = _line(f"{'':{LABEL}} {plain(self._target)}:")
         ends = self._classes or (self._low, self._high)
-        marks = (shades[0], shades[-1]) if len(ends) == 2 else LETTERS
+        marks = LETTERS if isinstance(self._told[0][0], list) else (shades[0], shades[-1])
         for place, name in enumerate(ends):
             if self._is_coloured:
                 made.append(" ■ ", _style(COLOURS[place % len(COLOURS)]))
@@ -182,7 +183,8 @@ def region(server: Server, model: Mapping[str, Any], card: Mapping[str, Any]) ->
     x = _axis(names[0], features[0], [row.x for row in rows])
     y = _axis(names[1], features[1], [row.y for row in rows])
     console = server.console
-    is_coloured = console.color_system is not None and not console.no_color
+    has_blocks = not console.options.ascii_only
+    is_coloured = has_blocks and console.color_system is not None and not console.no_color
     columns = max(8, min(WIDTH, console.width - LABEL - 2))
     up, across = y.centres(HEIGHT * (2 if is_coloured else 1)), x.centres(columns)
     places = [[at_x, at_y] for at_y in reversed(up) for at_x in across]

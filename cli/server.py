@@ -222,7 +222,8 @@ class Server:
         """Give the id that a name stands for: `last`, or how the id of one recent job begins."""
         if name != LAST and not JOB_ID_START.fullmatch(name):
             return name
-        recent = [str(job["id"]) for job in self.get("/jobs", limit=PAGE)["data"]]
+        limit = 1 if name == LAST else PAGE
+        recent = [str(job["id"]) for job in self.get("/jobs", limit=limit)["data"]]
         if name == LAST:
             if not recent:
                 raise click.ClickException("there is no job yet: `perceptron train xor` makes one")

@@ -94,7 +94,8 @@ def _quadrants(
     labels: npt.NDArray[np.int64], _config: SampleConfig, random: np.random.Generator
 ) -> Points:
     """Draw points in the square from −1 to 1; in class 1 the features' signs differ: XOR."""
-    points = random.uniform(GAP, 1, (len(labels), 2)) * random.choice((-1, 1), (len(labels), 1))
+    points: Points = random.uniform(GAP, 1, (len(labels), 2))
+    points *= random.choice((-1, 1), (len(labels), 1))
     points[labels == 1, 1] *= -1
     return points
 

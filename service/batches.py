@@ -24,7 +24,7 @@ from service.responses import file_response
 from service.shadowing import TableComparison
 from service.uploads import MEDIA_TYPES
 from storage import Storage
-from storage.jobs import Pinned
+from storage.jobs import Subject
 
 ANSWER_TYPES = (JSON, CSV, NDJSON, PARQUET)
 """What predictions are told as; JSON where the client does not say."""
@@ -146,11 +146,10 @@ def _check_kept(keep: Sequence[str], answers: Sequence[str], wanted: str) -> Non
             raise InvalidField(detail, parameter="keep")
 
 
-def check_job(asked: PredictionRequest, stored: Storage) -> tuple[Pinned, str | None]:
+def check_job(asked: PredictionRequest, stored: Storage) -> Subject:
     """
     See that a job can predict its dataset with its model, as far as columns tell.
 
-    Returns what is pinned, and the digest of the dataset where it is a stored one.
     Raises: InvalidField.
     """
     version, preprocessing = _found(asked, stored)
@@ -161,7 +160,7 @@ def check_job(asked: PredictionRequest, stored: Storage) -> tuple[Pinned, str | 
     check_kinds(preprocessing, kinds, "dataset")
     check_size(preprocessing.target, dataset.rows, "dataset")
     sha256 = None if dataset.created_at is None else dataset.sha256
-    return Pinned(version, dataset.rows), sha256
+    return Subject(sha256, version=version, rows=dataset.rows)
 
 
 def _found(asked: PredictionRequest, stored: Storage) -> tuple[int, Preprocessing]:

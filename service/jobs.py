@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 from flask import Response
@@ -46,7 +46,7 @@ from service.problems import documented
 from service.requests import EventHeaders, LanguageHeaders, SubmitHeaders, wants_event_stream
 from service.responses import json_response, no_content, page_response
 from storage import Storage
-from storage.jobs import JobRecord, Pinned, queue_of
+from storage.jobs import JobRecord, Subject, queue_of
 
 blueprint = Blueprint("jobs", __name__, abp_tags=[Tag(name="jobs", description="Trainings")])
 
@@ -72,15 +72,8 @@ def create_job(header: SubmitHeaders, body: JobSubmission) -> Response:
 
     `Idempotency-Key` makes it safe to repeat; `Prefer: wait=N` waits up to N seconds for the end.
     """
-    found = check_request(body.root, settings(), storage())
-    record = storage().jobs.submit(
-        found.request,
-        header.idempotency_key,
-        found.dataset_sha256,
-        found.pinned,
-        columns=found.columns,
-        origin=origin(),
-    )
+    request, subject = check_request(body.root, settings(), storage())
+    record = storage().jobs.submit(request, header.idempotency_key, subject, origin())
     _ring(storage(), queue_of(record.training))
     return _accepted(record, header)
 
@@ -156,30 +149,17 @@ def list_events(path: JobPath, query: EventQuery, header: EventHeaders) -> Respo
     return page_response(EventPage.of(found, lambda event: event.id, has_more=has_more))
 
 
-class Checked(NamedTuple):
-    """A request that can be accepted, and what is known of it by now."""
-
-    request: JobRequest | SweepRequest | PredictionRequest
-    """With what follows from the data filled in."""
-    dataset_sha256: str | None
-    """Of the dataset that the job is about, where it is a stored one."""
-    pinned: Pinned | None = None
-    """Of a prediction."""
-    columns: JobColumns | None = None
-    """Of a training."""
-
-
 def check_request(
     body: JobRequest | SweepRequest | PredictionRequest, limits: Settings, stored: Storage
-) -> Checked:
+) -> tuple[JobRequest | SweepRequest | PredictionRequest, Subject]:
     """
     Refuse what the vocabulary allows and this deployment or the data cannot do.
 
+    Returns the request, with what follows from the data filled in, and what it is about.
     Raises: InvalidField.
     """
     if isinstance(body, PredictionRequest):
-        pinned, sha256 = batches.check_job(body, stored)
-        return Checked(body, sha256, pinned)
+        return body, batches.check_job(body, stored)
     training = body.training_request if isinstance(body, SweepRequest) else body
     outline, sha256 = _outline(training, stored)
     count = body.network.parameter_count(outline.inputs, outline.outputs)
@@ -196,7 +176,7 @@ def check_request(
     columns = JobColumns(
         target=outline.target, task=outline.task, features=outline.features, derived=derived
     )
-    return Checked(body, sha256, columns=columns)
+    return body, Subject(sha256, columns)
 
 
 def _outline(body: JobRequest, stored: Storage) -> tuple[Outline, str | None]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from pydantic import BaseModel
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, null, select, update
 from sqlalchemy.exc import IntegrityError
 
 from schemas.batch import PredictionReport, PredictionRequest
@@ -51,20 +51,27 @@ class JobRecord(NamedTuple):
     search: Search | None
     """Of a sweep."""
     columns: JobColumns | None
-    """Null for a prediction, and for jobs from before they were kept."""
+    """Null in a page of jobs, for a prediction, and for jobs from before they were kept."""
     report: PredictionReport | None
     """Of a prediction that succeeded."""
     request_id: str | None
     """Of the request that made it."""
 
 
-class Pinned(NamedTuple):
-    """What a prediction is to predict, as it was when it was accepted."""
+class Subject(NamedTuple):
+    """What a job is about, as it was when it was accepted."""
 
-    version: int
-    """Of the model."""
-    rows: int
-    """Of the dataset."""
+    dataset_sha256: str | None = None
+    """Of the dataset, where it is a stored one."""
+    columns: JobColumns | None = None
+    """Those that a training takes."""
+    version: int | None = None
+    """Of the model that predicts."""
+    rows: int = 0
+    """To predict."""
+
+
+NOTHING_STORED = Subject()
 
 
 class Origin(NamedTuple):
@@ -80,6 +87,10 @@ UNKNOWN = Origin()
 """That of a job that no request makes."""
 
 _RECORD_COLUMNS = tuple(jobs.c[name] for name in JobRecord._fields)
+_PAGE_COLUMNS = tuple(
+    null().label("columns") if column is jobs.c.columns else column for column in _RECORD_COLUMNS
+)
+"""Thousands of names in each job of a page would be read for nothing."""
 
 
 class JobStore:
@@ -92,18 +103,14 @@ class JobStore:
         self,
         request: JobRequest | SweepRequest | PredictionRequest,
         idempotency_key: str | None = None,
-        dataset_sha256: str | None = None,
-        pinned: Pinned | None = None,
-        *,
-        columns: JobColumns | None = None,
+        subject: Subject = NOTHING_STORED,
         origin: Origin = UNKNOWN,
     ) -> JobRecord:
         """
         Accept a job; the same key with the same request answers with the job accepted first.
 
-        `dataset_sha256` is the digest of the stored dataset that it is to train on, or to predict,
-        `columns` those of it that a training takes; the origin is told in logs and traces, and
-        makes no other request of it.
+        What it is about is that of the first; the origin is told in logs and traces, and makes no
+        other request of it.
 
         Raises: IdempotencyMismatch when the key was used with another request.
         """
@@ -112,20 +119,16 @@ class JobStore:
         digest = hashlib.sha256(told.encode()).hexdigest()
         try:
             with self._database.write() as connection:
-                values = {
+                values = _own_values(request, subject) | {
                     "idempotency_key": idempotency_key,
-                    "dataset_sha256": dataset_sha256,
-                    "columns": None if columns is None else columns.model_dump_json(),
+                    "dataset_sha256": subject.dataset_sha256,
                     **origin._asdict(),
                 }
-                own = _own_values(request, pinned)
-                return _record(self._insert(connection, request, body, digest, values | own))
+                return _record(self._insert(connection, request, body, digest, values))
         except IntegrityError:
             accepted = self._accepted_before(idempotency_key, digest)
         # A job that was deleted in between has given its key back.
-        return accepted or self.submit(
-            request, idempotency_key, dataset_sha256, pinned, columns=columns, origin=origin
-        )
+        return accepted or self.submit(request, idempotency_key, subject, origin)
 
     def _insert(
         self,
@@ -183,7 +186,7 @@ class JobStore:
 
     def page(self, after: str | None, limit: int) -> tuple[list[JobRecord], bool]:
         """Read up to `limit` jobs, newest first, and whether more follow. Raises: NotFound."""
-        query = select(*_RECORD_COLUMNS).where(_IS_OWN).order_by(jobs.c.seq.desc())
+        query = select(*_PAGE_COLUMNS).where(_IS_OWN).order_by(jobs.c.seq.desc())
         query = query.limit(limit + 1)
         with self._database.read() as connection:
             if after is not None:
@@ -260,15 +263,20 @@ def queue_of(training: TrainingConfig | None) -> str:
 
 
 def _own_values(
-    request: JobRequest | SweepRequest | PredictionRequest, pinned: Pinned | None
+    request: JobRequest | SweepRequest | PredictionRequest, subject: Subject
 ) -> dict[str, str | int | None]:
     """Give the values of the columns that only one kind of job has, or that differ by kind."""
     if isinstance(request, PredictionRequest):
-        version, rows = pinned or Pinned(0, 0)
-        nothing = {"network": "null", "training": "null"}
-        return {"queue": queue_of(None), "epochs": rows, "model_version": version, **nothing}
+        return {
+            "queue": queue_of(None),
+            "network": "null",
+            "training": "null",
+            "epochs": subject.rows,
+            "model_version": subject.version,
+        }
     search = request.search if isinstance(request, SweepRequest) else None
     return {
+        "columns": None if subject.columns is None else subject.columns.model_dump_json(),
         "queue": queue_of(request.training),
         "network": request.network.model_dump_json(),
         "training": request.training.model_dump_json(),

@@ -398,8 +398,12 @@ def test_a_line_for_each_job(
     assert "Queued jobs wait for a worker of the queue `gpu`: none is running." in told
     short = ids[0][:12]
     assert perceptron("jobs", "show", short, "--json", **away).json["id"] == ids[0]
-    several = perceptron("jobs", "show", "job_", **away)
-    assert several.status == 1  # and not a job of the server's choice
+    while len({one[:5] for one in ids}) == len(ids):  # after 17 jobs at most
+        ids.append(alone.submit(dataset="xor", training={"device": "cuda"}))
+    shared = ids[-1][:5]
+    several = perceptron("jobs", "show", shared, **away)
+    assert several.status == 1
+    assert f"the ids of several jobs begin with {shared}" in several.messages
     one = perceptron("jobs", "cancel", short, **away)
     assert (one.status, one.messages) == (0, f"{ids[0]} is cancelled\n")
     watched = perceptron("jobs", "watch", short, **away)
@@ -581,6 +585,8 @@ def test_regions_of_other_tasks(perceptron: Run, deployment: Deployment) -> None
     iris = ("train", "iris", *features, "--hidden", 5, "--epochs", 500, "--model", "petals-2")
     shown = perceptron(*iris).output
     assert "species: 'a' setosa 'b' versicolor 'c' virginica" in shown
+    two = perceptron("train", "xor", "--task", "multiclass", "--hidden", 4, "--epochs", 5).output
+    assert "y: 'a' 0 'b' 1" in two
     figure = perceptron("models", "figure", "petals-2").output.splitlines()[1:15]
     spans = [(1.0, 6.9), (0.1, 2.5)]
     x, y = ((low - 0.12 * (high - low), 1.24 * (high - low)) for low, high in spans)

@@ -15,6 +15,7 @@ from schemas.job import JobRequest
 from schemas.settings import Settings
 from storage import Storage, open_storage
 from storage.database import Database
+from storage.jobs import Subject
 from storage.leases import Claim, Progress
 from storage.migrations import migrate, upgrade
 from storage.tables import datasets
@@ -46,7 +47,7 @@ def dataset(name: str, data: bytes) -> Dataset:
 
 def claimed(stored: Storage, name: str, sha256: str | None = None) -> Claim:
     """Submit a job and claim it."""
-    stored.jobs.submit(JobRequest(dataset=name), dataset_sha256=sha256)
+    stored.jobs.submit(JobRequest(dataset=name), subject=Subject(sha256))
     claim = stored.leases.claim("train", "tester")
     assert claim is not None
     return claim

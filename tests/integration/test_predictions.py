@@ -11,14 +11,14 @@ from schemas.errors import LeaseLost
 from schemas.job import JobError, JobStatus
 from schemas.preprocessing import Target
 from storage import Storage, predictions
-from storage.jobs import Pinned
+from storage.jobs import Subject
 from storage.leases import Claim, Progress
 from storage.predictions import Outputs
 from storage.tables import predictions as table
 from tests.deployment import eventually
 
 REQUEST = PredictionRequest(kind="predict", model="m", version="best", dataset="rows")
-PINNED = Pinned(version=4, rows=10)
+SUBJECT = Subject("digest", version=4, rows=10)
 TARGET = Target(name="y", task="multiclass", classes=("a", "b", "c"))
 REPORT = PredictionReport(target=TARGET, dtype="float32", evaluation=None)
 OUTPUTS = np.arange(30, dtype=np.float32).reshape(10, 3)
@@ -26,7 +26,7 @@ OUTPUTS = np.arange(30, dtype=np.float32).reshape(10, 3)
 
 def claimed(stored: Storage, key: str | None = None) -> Claim:
     """Submit a prediction and claim it."""
-    stored.jobs.submit(REQUEST, key, "digest", PINNED)
+    stored.jobs.submit(REQUEST, key, SUBJECT)
     return again(stored)
 
 
@@ -67,7 +67,7 @@ def test_what_is_pinned(stored: Storage) -> None:
 def test_the_same_key_is_the_same_job(stored: Storage) -> None:
     """A repeated request finds its job, whatever its alias stands for by now."""
     claim = claimed(stored, "key")
-    repeated = stored.jobs.submit(REQUEST, "key", "digest", PINNED._replace(version=5))
+    repeated = stored.jobs.submit(REQUEST, "key", SUBJECT._replace(version=5))
     assert (repeated.id, repeated.model_version) == (claim.job_id, 4)
 
 
