@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 
 PAGES := service/static/index.en.html
 
-.PHONY: demo test ui check lock compose-test clean
+.PHONY: demo test ui check kernels lock compose-test clean
 
 # The service works without its pages, and says so at `/`.
 demo: $(VENV)/ready
@@ -16,6 +16,10 @@ demo: $(VENV)/ready
 TEST_PROCESSES ?= 4
 
 ui: $(PAGES)
+
+# Compiled once for all processes; tests that meet none compile them first.
+kernels: $(VENV)/ready-to-test
+	$(BIN)/python -c "from perceptron import engines; engines.warm_up('fused')"
 
 test: $(VENV)/ready-to-test $(PAGES)
 	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadgroup --no-loadscope-reorder

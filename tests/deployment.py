@@ -153,7 +153,7 @@ class Deployment:
                 return None
             return dict(response.json()) if response.status_code == 200 else None
 
-        return eventually(look, 30)
+        return eventually(look)
 
     def finished(self, job_id: str, seconds: float = END_SECONDS) -> dict[str, Any]:
         """Wait for a job's end."""

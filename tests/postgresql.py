@@ -50,7 +50,7 @@ class PostgreSQL:
             self.process = subprocess.Popen(
                 command, user=self._user, stderr=log, stdout=log, cwd=self._directory
             )
-        eventually(self._answers, 30)
+        eventually(self._answers)
 
     def _answers(self) -> bool:
         """Whether it takes connections: its socket is there a moment before."""

@@ -53,7 +53,7 @@ def test_resumed_training_equals_the_uninterrupted_one(
     assert whole["status"] == "succeeded"
     job_id = deployment.submit(**long_training(engine, epochs, "killed"))
     kill_after_checkpoint(deployment, job_id, epochs // 2)
-    eventually(lambda: deployment.job(job_id)["attempt"] == 2, 10)
+    eventually(lambda: deployment.job(job_id)["attempt"] == 2)
     resumed = deployment.running(job_id, after_epoch=0)
     assert resumed["progress"]["epoch"] > epochs // 10
     killed = deployment.finished(job_id)
@@ -72,7 +72,7 @@ def test_shut_down_training_goes_on_where_it_was(new_deployment: Start) -> None:
     job_id = deployment.submit(**long_training("torch", 30_000, "moved"))
     reached = deployment.running(job_id, after_epoch=1_000)["progress"]["epoch"]
     os.kill(deployment.worker, signal.SIGTERM)
-    eventually(lambda: deployment.job(job_id)["attempt"] == 2, 40)
+    eventually(lambda: deployment.job(job_id)["attempt"] == 2)
     assert deployment.running(job_id, after_epoch=0)["progress"]["epoch"] >= reached
     assert deployment.finished(job_id)["status"] == "succeeded"
 

@@ -78,7 +78,7 @@ def deployment(place: tuple[Deployment, Path]) -> Iterator[Deployment]:
     """The deployment, which has no file of an upload left after the test."""
     started, temporary = place
     yield started
-    eventually(lambda: not list(temporary.glob("perceptron-*")), 10)
+    eventually(lambda: not list(temporary.glob("perceptron-*")))
 
 
 @pytest.fixture
@@ -413,7 +413,7 @@ def test_bomb(deployment: Deployment, kind: str) -> None:
     response = upload(deployment, bomb(kind), PARQUET, name="bomb")
     assert response.status_code == 422, response.text
     assert response.json()["errors"][0]["pointer"] == "#"
-    eventually(lambda: psutil.Process(api_process(deployment)).memory_info().rss < API_BYTES, 10)
+    eventually(lambda: psutil.Process(api_process(deployment)).memory_info().rss < API_BYTES)
 
 
 def api_process(deployment: Deployment) -> int:
@@ -640,4 +640,4 @@ def test_memory_of_the_api_process(new_deployment: Callable[..., Deployment]) ->
     assert response.json()["size_bytes"] >= 300_000 * 20 * 8
     for column, values in zip(response.json()["columns"], columns.values(), strict=True):
         assert (column["minimum"], column["maximum"]) == (values.min(), values.max())
-    eventually(lambda: psutil.Process(api_process(deployment)).memory_info().rss < API_BYTES, 10)
+    eventually(lambda: psutil.Process(api_process(deployment)).memory_info().rss < API_BYTES)

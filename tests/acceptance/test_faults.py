@@ -39,28 +39,28 @@ def assert_succeeded_once(deployment: Deployment, job_id: str) -> dict[str, Any]
 
 
 def test_killed_work_horse(new_deployment: Start) -> None:
-    """A killed work-horse's job runs again within 5 s and succeeds once."""
-    deployment = new_deployment()
+    """A killed work-horse's job runs again, long before its lease ends, and succeeds once."""
+    deployment = new_deployment(PERCEPTRON_LEASE_SECONDS="300")
     job_id = deployment.submit(**TRAINING)
     deployment.running(job_id, after_epoch=100)
     horse = deployment.horse
     assert horse is not None
     os.kill(horse, signal.SIGKILL)
-    eventually(lambda: deployment.job(job_id)["attempt"] == 2, 5)
+    eventually(lambda: deployment.job(job_id)["attempt"] == 2)
     job = assert_succeeded_once(deployment, job_id)
     assert job["attempt"] == 2
 
 
 def test_killed_worker(new_deployment: Start) -> None:
-    """A killed worker takes its work-horse along; the job runs again within 40 s, succeeds once."""
+    """A killed worker takes its work-horse along; the job runs again and succeeds once."""
     deployment = new_deployment()
     job_id = deployment.submit(**TRAINING)
     deployment.running(job_id, after_epoch=100)
     horse = deployment.horse
     assert horse is not None
     os.kill(deployment.worker, signal.SIGKILL)
-    eventually(lambda: not is_alive(horse), 10)
-    eventually(lambda: deployment.job(job_id)["attempt"] == 2, 40)
+    eventually(lambda: not is_alive(horse))
+    eventually(lambda: deployment.job(job_id)["attempt"] == 2)
     assert_succeeded_once(deployment, job_id)
 
 
@@ -86,7 +86,7 @@ def test_killed_api_master(new_deployment: Start) -> None:
     deployment.running(job_id, after_epoch=100)
     master = deployment.api_master
     os.kill(master, signal.SIGKILL)
-    eventually(lambda: (now := deployment.pids("service")) and master not in now, 20)
+    eventually(lambda: (now := deployment.pids("service")) and master not in now)
     job = assert_succeeded_once(deployment, job_id)
     assert job["attempt"] == 1
 
@@ -120,7 +120,7 @@ def test_supervisor_killed_leaves_a_stale_valkey(new_deployment: Start) -> None:
     first.process.kill()
     first.process.wait()
     first.close()
-    eventually(lambda: not any(is_alive(pid) for pid in others), 10)
+    eventually(lambda: not any(is_alive(pid) for pid in others))
     assert is_alive(valkey)
     second = new_deployment(PERCEPTRON_LEASE_SECONDS="4")
     assert not is_alive(valkey)
@@ -183,10 +183,10 @@ def test_frozen_work_horse_cannot_write(new_deployment: Start) -> None:
     assert frozen is not None
     os.kill(frozen, signal.SIGSTOP)
     try:
-        eventually(lambda: deployment.job(job_id)["attempt"] == 2, 20)
+        eventually(lambda: deployment.job(job_id)["attempt"] == 2)
     finally:
         os.kill(frozen, signal.SIGCONT)
-    eventually(lambda: not is_alive(frozen), 20)
+    eventually(lambda: not is_alive(frozen))
     job = assert_succeeded_once(deployment, job_id)
     assert job["attempt"] == 2
 
@@ -213,7 +213,7 @@ def test_cancel(new_deployment: Start, state: str) -> None:
         deployment.running(job_id, after_epoch=100)
     response = deployment.post(f"/jobs/{job_id}/cancel")
     assert response.status_code == (202 if state == "running" else 200)
-    job = deployment.finished(job_id, 6)
+    job = deployment.finished(job_id)
     assert job["status"] == "cancelled"
     assert deployment.post(f"/jobs/{job_id}/cancel").status_code == 200
     assert deployment.get("/models/survivor").status_code == 404
@@ -236,7 +236,7 @@ def test_deadline(new_deployment: Start) -> None:
     deployment = new_deployment(PERCEPTRON_MAX_JOB_SECONDS="2")
     training = {"epochs": 500_000, "record_every": 100, "engine": "torch"}
     job_id = deployment.submit(dataset="xor", training=training)
-    job = deployment.finished(job_id, 20)
+    job = deployment.finished(job_id)
     assert job["status"] == "failed"
     assert job["error"]["code"] == "deadline_exceeded"
     assert job["history"]
@@ -249,7 +249,7 @@ def test_cancel_between_records(new_deployment: Start) -> None:
     job_id = deployment.submit(dataset="xor", training=training)
     deployment.running(job_id, after_epoch=1_000)
     assert deployment.post(f"/jobs/{job_id}/cancel").status_code == 202
-    job = deployment.finished(job_id, 5)
+    job = deployment.finished(job_id)
     assert job["status"] == "cancelled"
     assert [record["epoch"] for record in job["history"]] == [0]
     assert job["progress"]["epoch"] < 900_000

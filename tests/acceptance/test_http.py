@@ -346,7 +346,7 @@ def test_memory_is_given_back(new_deployment: Any) -> None:
     for _ in range(6):
         assert deployment.client.post("/predict", content=body, headers=headers).is_success
     (api,) = [pid for pid in deployment.pids("service") if pid != deployment.api_master]
-    eventually(lambda: psutil.Process(api).memory_info().rss < 110 * 2**20, 10)
+    eventually(lambda: psutil.Process(api).memory_info().rss < 110 * 2**20)
 
 
 @pytest.mark.parametrize(

@@ -397,7 +397,7 @@ def test_spans_of_one_trace(
         found = {span.name: span for span in receiver.spans if span.trace_id == trace}  # type: ignore[attr-defined]
         return found if len(found) == 2 else None
 
-    found = eventually(both, 30)
+    found = eventually(both)
     request, job = found["POST /jobs"], found["job train"]
     assert request.parent_span_id.hex() == SPAN_ID
     assert job.parent_span_id == request.span_id
@@ -429,7 +429,7 @@ def test_a_killed_attempt_has_a_span(
     assert horse is not None
     os.kill(horse if victim == "work-horse" else deployment.worker, signal.SIGKILL)
     deployment.running(job["id"], after_epoch=10)
-    eventually(lambda: deployment.job(job["id"])["attempt"] == 2, 40)
+    eventually(lambda: deployment.job(job["id"])["attempt"] == 2)
     deployment.client.post(f"/jobs/{job['id']}/cancel")
     trace = bytes.fromhex(TRACE_ID)
 
@@ -438,7 +438,7 @@ def test_a_killed_attempt_has_a_span(
         found = [span for span in of_trace if span.name in ("POST /jobs", "job train")]
         return found if len(found) >= 3 else None
 
-    request, *attempts = sorted(eventually(spans, 30), key=lambda span: span.start_time_unix_nano)
+    request, *attempts = sorted(eventually(spans), key=lambda span: span.start_time_unix_nano)
     assert (request.name, len(attempts)) == ("POST /jobs", 2)
     lost, ended = attempts
     assert [told_by(span)["job.attempt"] for span in attempts] == [1, 2]

@@ -188,7 +188,7 @@ def test_a_prediction_is_cancelled(wide: Deployment) -> None:
     job_id = wide.submit(kind="predict", model="wide", dataset="many")
     under_way(wide, job_id)
     assert wide.post(f"/jobs/{job_id}/cancel").status_code == 202
-    job = wide.finished(job_id, 20)
+    job = wide.finished(job_id)
     assert job["status"] == "cancelled"
     assert job["progress"]["rows_done"] < WIDE_ROWS
     assert wide.get(f"/jobs/{job_id}/predictions").status_code == 409

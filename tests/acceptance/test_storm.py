@@ -75,7 +75,7 @@ def test_storm(
     def kept() -> list[int]:
         return [process.memory_info().rss - before[process.pid] for process in processes]
 
-    eventually(lambda: max(kept()) <= KEPT_BYTES, 60)
+    eventually(lambda: max(kept()) <= KEPT_BYTES)
     print(f"kept: {[round(value / 2**20, 1) for value in kept()]} MB")  # noqa: T201
     for _ in range(HEALTHY):
         predict(address)

@@ -269,7 +269,7 @@ def test_killed_worker(new_deployment: Start) -> None:
     started_shards(deployment, job_id)
     worker = deployment.worker
     os.kill(worker, signal.SIGKILL)
-    eventually(lambda: not is_alive(worker), 10)
+    eventually(lambda: not is_alive(worker))
     assert_complete(deployment, job_id)
 
 
@@ -295,7 +295,7 @@ def test_end_of_a_running_sweep(new_deployment: Start, end: str) -> None:
         assert 0 < response.json()["sweep"]["done"] < 600
     else:
         assert deployment.client.delete(f"/jobs/{job_id}").status_code == 204
-    eventually(lambda: deployment.horse is None, 5)
+    eventually(lambda: deployment.horse is None)
     following = deployment.submit(dataset="and", training={"epochs": 10})
     assert deployment.finished(following)["status"] == "succeeded"
     assert deployment.get("/models/survivor").status_code == 404

@@ -106,7 +106,7 @@ def test_each_job_is_claimed_once(stored: Storage) -> None:
 def test_an_expired_lease_fences_its_old_holder(stored: Storage) -> None:
     """After the lease ran out another attempt owns the job, and the first can write nothing."""
     first = claimed(stored)
-    eventually(stored.leases.expire_leases, 10)
+    eventually(stored.leases.expire_leases)
     second = stored.leases.claim("train", "other")
     assert second is not None
     assert (second.job_id, second.attempt) == (first.job_id, 2)

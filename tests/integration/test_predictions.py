@@ -108,7 +108,7 @@ def test_a_lost_attempt_stores_nothing_more(stored: Storage) -> None:
     """The next attempt finds what was stored; the lost one's writes are refused, all of them."""
     lost = claimed(stored)
     stored.leases.record(lost, progress(0, 4))
-    (found,) = eventually(stored.leases.expire_leases, 10)
+    (found,) = eventually(stored.leases.expire_leases)
     assert found.job_id == lost.job_id
     claim = again(stored)
     assert (claim.job_id, claim.attempt) == (lost.job_id, 2)

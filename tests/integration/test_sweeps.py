@@ -142,7 +142,7 @@ def test_an_expired_shard_is_done_once(stored: Storage) -> None:
     """A shard whose lease ran out belongs to the next attempt, its sweep to nobody."""
     job_id, _ = planned(stored)
     first = claimed(stored)
-    (found,) = eventually(stored.leases.expire_leases, 10)
+    (found,) = eventually(stored.leases.expire_leases)
     assert found.job_id == first.job_id
     assert claimed(stored).job_id == first.job_id
     with pytest.raises(LeaseLost):
