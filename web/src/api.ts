@@ -100,6 +100,7 @@ export interface Training {
   batch_size: number | null;
   seed: number;
   validation_fraction: number;
+  early_stopping: { patience: number } | null;
   record_every: number | null;
 }
 

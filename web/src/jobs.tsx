@@ -1,15 +1,16 @@
 /** Jobs: a table that the streams keep fresh, and a job's page. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type Dataset, get, isFinal, type Job, type JobColumns, type JobEvent, type ModelVersion, type Page, send, watch } from "./api";
+import { get, isFinal, type Job, type JobEvent, type ModelVersion, type Page, send, watch } from "./api";
 import { Compare } from "./compare";
 import { short } from "./curves";
 import { columnsOf, Facts, MetricsCard, settingsOf } from "./facts";
 import { Scroll } from "./fields";
 import { CurvesCard } from "./history";
+import { setupOf, useTableOf } from "./opening";
 import { useRun } from "./run";
-import { DEFAULTS, fromDatasetName, type Setup, toAddress } from "./setup";
-import { type Address, CopyCurl, Dialog, Failure, type Loaded, navigate, Trouble, useChoices, useLoaded, useTexts, Waiting } from "./shell";
+import { toAddress } from "./setup";
+import { type Address, CopyCurl, Dialog, Failure, navigate, Trouble, useChoices, useLoaded, useTexts, Waiting } from "./shell";
 import { sweepAddress } from "./sweep";
 import type { Texts } from "./texts";
 
@@ -216,45 +217,6 @@ function Actions({ job, onDone }: { job: Job; onDone: () => void }) {
       <Trouble of={problem} />
     </>
   );
-}
-
-/** The columns of a job, as the playground chooses them from its table. */
-function chosen({ target, features, derived }: JobColumns, dataset: Dataset): Pick<Setup, "target" | "without" | "derived"> {
-  const known = new Set([target, ...features]);
-  return {
-    target: target === dataset.target ? "" : target,
-    without: dataset.columns.filter(({ name, kind }) => kind !== "text" && !known.has(name)).map(({ name }) => name),
-    derived,
-  };
-}
-
-/** The playground's setting that makes this job again; its table, where it is there yet, tells what was left out. */
-export function setupOf(job: Job, dataset: Dataset | null): Setup {
-  const training = job.training;
-  if (!training || !job.network) return DEFAULTS;
-  const stopping = (training as { early_stopping?: { patience: number } | null }).early_stopping;
-  return {
-    ...DEFAULTS,
-    ...fromDatasetName(job.dataset),
-    ...(dataset && job.columns && chosen(job.columns, dataset)),
-    layers: job.network.hidden_layers,
-    activation: job.network.activation,
-    optimizer: training.optimizer,
-    rate: training.learning_rate,
-    epochs: training.epochs,
-    batch: training.batch_size,
-    seed: training.seed,
-    validation: training.validation_fraction,
-    decay: training.weight_decay,
-    l1: training.l1_penalty,
-    patience: stopping?.patience ?? null,
-    job: job.id,
-  };
-}
-
-/** The table that a job is about; null: of none. */
-export function useTableOf(job: Job | null): Loaded<Dataset | null> {
-  return useLoaded(async () => (job ? get<Dataset>(`/datasets/${encodeURIComponent(job.dataset)}`) : null), [job?.dataset]);
 }
 
 function JobPage({ id }: { id: string }) {

@@ -4,7 +4,7 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { all, type Call, type Dataset, type DatasetSummary, get, isFinal, type Job, type Page, type Score, send, type SweepRow, type Task, watch } from "./api";
 import { short } from "./curves";
 import { Choice, NumberField, Slider } from "./fields";
-import { setupOf, useTableOf } from "./jobs";
+import { setupOf, useTableOf } from "./opening";
 import { between } from "./region";
 import { ACTIVATIONS, OPTIMIZERS, type Setup, toAddress } from "./setup";
 import { type Address, CopyCurl, Failure, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
