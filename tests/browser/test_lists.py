@@ -417,6 +417,44 @@ def test_a_cell_opens_with_the_columns_of_its_sweep(
     expect(page.get_by_label("Early stopping")).to_have_value("7")
 
 
+SMALL: dict[str, Any] = {"hidden_layers": [[2], [3]], "learning_rate": [0.1]}
+INLINE: dict[str, Any] = {"features": [[0, 0], [0, 1], [1, 0], [1, 1]], "targets": [0, 1, 1, 0]}
+
+
+def swept(deployment: Deployment, **body: Any) -> str:
+    """A small sweep that has ended."""
+    asked = {"kind": "sweep", "training": {"epochs": 20}, "search": {"space": SMALL}, **body}
+    job = deployment.submit(**asked, refit=False)
+    assert deployment.finished(job)["status"] == "succeeded"
+    return job
+
+
+def test_cells_are_links_once_their_table_is_here(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """Before, nobody knows what was left out of it; rows that came in the request open nowhere."""
+    job = swept(deployment, dataset="iris", features=["sepal width (cm)"])
+    inline = swept(deployment, dataset=INLINE)
+    view = opened()
+    held: list[Route] = []
+    view.page.route("**/datasets/iris", lambda route: held.append(route))  # noqa: PLW0108  # needs attributes
+    with view.page.expect_request("**/datasets/iris"):
+        page = view.go(f"#/sweep?job={job}")
+    expect(page.locator(".heat td span")).to_have_count(2)
+    expect(page.locator(".heat a")).to_have_count(0)
+    held[0].continue_()
+    expect(page.locator(".heat a")).to_have_count(2)
+    expect(page.locator(".heat a").first).to_have_attribute("href", re.compile("without=petal"))
+    page = view.go(f"#/sweep?job={inline}")
+    expect(page.locator("main").get_by_role("link", name="The job’s page")).to_have_attribute(
+        "href", f"#/jobs/{inline}"
+    )
+    expect(page.locator(".heat td span")).to_have_count(2)
+    expect(page.locator(".heat a")).to_have_count(0)
+    expect(page.get_by_text("A click opens")).to_have_count(0)
+    assert not any(sent.url.endswith("/datasets/inline") for sent in view.requests)
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_long_names_leave_the_page_as_wide_as_it_is(
     opened: Callable[..., Opened], deployment: Deployment, width: int

@@ -7,7 +7,7 @@ import { Choice, NumberField, Slider } from "./fields";
 import { setupOf, useTableOf } from "./opening";
 import { between } from "./region";
 import { ACTIVATIONS, OPTIMIZERS, type Setup, toAddress } from "./setup";
-import { type Address, CopyCurl, Failure, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
+import { type Address, CopyCurl, Failure, type Loaded, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
 
 interface Plan {
   dataset: string;
@@ -219,7 +219,7 @@ export function Sweep({ parameters }: Address) {
   };
   const datasets = useLoaded(() => all<DatasetSummary>("/datasets"), []);
   const { job, rows, problem: failed } = useSweep(jobId);
-  const dataset = useTableOf(job && job.dataset !== "inline" ? job : null);
+  const table = useTableOf(job && job.dataset !== "inline" ? job : null);
   const [problem, setProblem] = useState<unknown>(null);
   const suited = measures(datasets.value?.find((one) => one.name === plan.dataset)?.task);
   const measure = suited.find((one) => one === plan.measure) ?? suited[0]!;
@@ -281,21 +281,25 @@ export function Sweep({ parameters }: Address) {
         <Trouble of={problem ?? failed} />
         {job?.error && <Failure of={job.error} />}
       </section>
-      {job && rows.length > 0 && <HeatMap job={job} dataset={dataset.value} rows={rows} measure={shownMeasure(job, plan.measure)} />}
+      {job && rows.length > 0 && <HeatMap job={job} table={table} rows={rows} measure={shownMeasure(job, plan.measure)} />}
     </>
   );
 }
 
-function HeatMap({ job, dataset, rows, measure }: { job: Job; dataset: Dataset | null; rows: SweepRow[]; measure: Measure }) {
+function HeatMap({ job, table, rows, measure }: { job: Job; table: Loaded<Dataset | null>; rows: SweepRow[]; measure: Measure }) {
   const texts = useTexts();
   const found = useMemo(() => cells(rows, measure, job.sweep?.search.score ?? null), [rows, measure]);
   const good = useMemo(() => goodness(found, measure), [found, measure]);
   const rates = [...new Set(found.map((cell) => cell.rate))].sort((a, b) => a - b);
   const units = [...new Set(found.map((cell) => cell.units))].sort((a, b) => b - a);
   const told = ({ value }: Cell) => (value === null ? "–" : measure === "loss" || measure === "r2" ? short(value, 3) : `${Number((100 * value).toFixed(measure === "converged" ? 0 : 1))} %`);
+  const lossOf = ({ best }: Cell) => `${texts.loss} ${short(best.train_loss)}`;
   const title = texts.measures[measure];
   const judged = job.training?.validation_fraction ? texts.validPoints : texts.trainPoints;
   const hint = measure === "converged" ? texts.convergedHint : texts.bestHint(judged);
+  const dataset = table.value?.name === job.dataset ? table.value : null;
+  /** Rows that came in the request can be opened nowhere; before the table is here, what was left out of it is not known. */
+  const isOpened = job.dataset !== "inline" && (dataset !== null || table.problem !== null);
   const base = setupOf(job, dataset);
   const open = ({ best }: Cell): string =>
     toAddress({
@@ -313,7 +317,7 @@ function HeatMap({ job, dataset, rows, measure }: { job: Job; dataset: Dataset |
   return (
     <section class="card" aria-labelledby="heat-title">
       <h2 id="heat-title">{title}</h2>
-      <p class="small soft">{hint}. {texts.openMember}</p>
+      <p class="small soft">{hint}. {job.dataset !== "inline" && texts.openMember}</p>
       <div class="scroll-x" tabIndex={0} role="group" aria-label={title}>
         <table class="heat" aria-labelledby="heat-title">
           <tbody>
@@ -326,7 +330,11 @@ function HeatMap({ job, dataset, rows, measure }: { job: Job; dataset: Dataset |
                   const [red, green, blue] = between(0.15 + 0.7 * good(cell)).map(Math.round);
                   return (
                     <td style={{ background: `rgb(${red} ${green} ${blue})` }}>
-                      <a href={open(cell)} aria-label={texts.cell(String(rate), String(count), `${title} ${told(cell)}`)} title={`${texts.loss} ${short(cell.best.train_loss)}`}>{told(cell)}</a>
+                      {isOpened ? (
+                        <a href={open(cell)} aria-label={texts.cell(String(rate), String(count), `${title} ${told(cell)}`)} title={lossOf(cell)}>{told(cell)}</a>
+                      ) : (
+                        <span title={lossOf(cell)}>{told(cell)}</span>
+                      )}
                     </td>
                   );
                 })}
