@@ -33,10 +33,15 @@ export function measures(task: Task | null | undefined): Measure[] {
   return task === "regression" ? ["r2", "loss"] : ["converged", "accuracy", "loss"];
 }
 
+/** What a sweep learns; undefined: jobs of earlier versions do not name it, and their score tells no regression. */
+function taskOf({ sweep, columns }: Pick<Job, "sweep" | "columns">): Task | undefined {
+  return columns?.task ?? (sweep?.search.score === "r2" ? "regression" : undefined);
+}
+
 /** What the cells of a sweep show: what is asked for, where its members have it. */
 export function shownMeasure(job: Pick<Job, "sweep" | "columns">, asked: Measure | ""): Measure {
   const score = job.sweep?.search.score;
-  const known = measures(job.columns?.task).filter((one) => one !== "r2" || score === "r2");
+  const known = measures(taskOf(job)).filter((one) => one !== "r2" || score === "r2");
   return known.find((one) => one === asked) ?? (score === "loss" ? score : known[0]!);
 }
 

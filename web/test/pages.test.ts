@@ -113,6 +113,8 @@ test("what the cells show suits the table, and what the sweep has", () => {
   assert.equal(shownMeasure(sweep("binary", "loss"), ""), "loss");
   assert.equal(shownMeasure(sweep("regression", "r2"), "converged"), "r2");
   assert.equal(shownMeasure(sweep("regression", "loss"), "r2"), "loss");
+  const old = { columns: null, sweep: { search: { score: "r2" } } } as Parameters<typeof shownMeasure>[0];
+  assert.equal(shownMeasure(old, "converged"), "r2");
 });
 
 test("a sweep's address says what it was planned with", () => {
