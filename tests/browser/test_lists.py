@@ -455,6 +455,34 @@ def test_cells_are_links_once_their_table_is_here(
     assert not any(sent.url.endswith("/datasets/inline") for sent in view.requests)
 
 
+@pytest.mark.parametrize(
+    ("language", "held_out", "everywhere"),
+    [
+        ("en", "the mean over 3 folds, each judged on the rows that it keeps out", "each of 3"),
+        ("ko", "폴드 3개에서 각각 남겨 둔 행", "폴드 3개 모두"),
+    ],
+)
+def test_a_cross_validation_is_told_from_its_training_rows(
+    opened: Callable[..., Opened],
+    deployment: Deployment,
+    language: str,
+    held_out: str,
+    everywhere: str,
+) -> None:
+    """The score is of the rows that each fold keeps out; a network converges on the others."""
+    search = {"space": SMALL, "folds": 3}
+    job = swept(deployment, dataset="iris", search=search)
+    page = opened(language).go(f"#/sweep?dataset=iris&job={job}")
+    hint = page.locator("section", has=page.locator(".heat")).locator("p")
+    expect(hint).to_contain_text(everywhere)
+    page.get_by_label(re.compile("Cells show|칸에 보일 것")).select_option("accuracy")
+    expect(hint).to_contain_text(held_out)
+    best = max(
+        member["score"] for member in results(page, deployment) if member["hidden_layers"] == [3]
+    )
+    expect(page.locator(".heat a").first).to_have_text(f"{round(100 * best, 1):g} %")
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_long_names_leave_the_page_as_wide_as_it_is(
     opened: Callable[..., Opened], deployment: Deployment, width: int

@@ -131,6 +131,8 @@ export type Score = "accuracy" | "loss" | "r2";
 export interface SweepReport {
   search: {
     score: Score | null;
+    /** Parts of a cross-validation. */
+    folds: number | null;
     space: { hidden_layers: number[][] | null; learning_rate: number[] | { low: number; high: number } | null; seed: number[] | { first: number; count: number } | null };
   };
   members: number;

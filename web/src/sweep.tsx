@@ -300,8 +300,10 @@ function HeatMap({ job, table, rows, measure }: { job: Job; table: Loaded<Datase
   const told = ({ value }: Cell) => (value === null ? "–" : measure === "loss" || measure === "r2" ? short(value, 3) : `${Number((100 * value).toFixed(measure === "converged" ? 0 : 1))} %`);
   const lossOf = ({ best }: Cell) => `${texts.loss} ${short(best.train_loss)}`;
   const title = texts.measures[measure];
+  const folds = job.sweep?.search.folds;
   const judged = job.training?.validation_fraction ? texts.validPoints : texts.trainPoints;
-  const hint = measure === "converged" ? texts.convergedHint : texts.bestHint(judged);
+  const best = folds ? texts.bestOfFoldsHint(folds) : texts.bestHint(judged);
+  const hint = measure !== "converged" ? best : folds ? texts.convergedInFoldsHint(folds) : texts.convergedHint;
   const dataset = table.value?.name === job.dataset ? table.value : null;
   /** Rows that came in the request can be opened nowhere; before the table is here, what was left out of it is not known. */
   const isOpened = job.dataset !== "inline" && (dataset !== null || table.problem !== null);
