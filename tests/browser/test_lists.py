@@ -455,6 +455,46 @@ def test_cells_are_links_once_their_table_is_here(
     assert not any(sent.url.endswith("/datasets/inline") for sent in view.requests)
 
 
+def test_the_choice_of_what_cells_show_is_theirs(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """It goes by what the sweep learned and was judged by, whatever its dataset's own target is."""
+    number = "petal width (cm)"
+    by_loss = {"space": SMALL, "score": "loss"}
+    told = {
+        swept(deployment, dataset="iris", target=number): ("r2", "R²", ["r2", "loss"]),
+        swept(deployment, dataset="iris", target=number, search=by_loss): (
+            "loss",
+            "Loss",
+            ["r2", "loss"],
+        ),
+        swept(deployment, dataset="iris", search=by_loss): (
+            "loss",
+            "Loss",
+            ["converged", "accuracy", "loss"],
+        ),
+    }
+    view = opened()
+    choice = view.page.get_by_label("Cells show")
+    title = view.page.locator("section", has=view.page.locator(".heat")).locator("h2")
+    for job, (value, heading, options) in told.items():
+        page = view.go(f"#/jobs/{job}")
+        page.locator("main").get_by_role("link", name="Sweep", exact=True).click()
+        expect(page.locator("main a", has_text="The job’s page")).to_have_attribute(
+            "href", f"#/jobs/{job}"
+        )
+        expect(title).to_have_text(heading)
+        expect(choice).to_have_value(value)
+        shown = choice.locator("option").evaluate_all("all => all.map(one => one.value)")
+        assert shown == options
+    choice.select_option("accuracy")
+    expect(title).to_have_text("Accuracy")
+    page = view.go(f"#/sweep?dataset=iris&measure=r2&job={list(told)[1]}")
+    expect(page.get_by_text("not judged by R²")).to_be_visible()
+    expect(choice).to_have_value("r2")
+    expect(title).to_have_text("Loss")
+
+
 @pytest.mark.parametrize(
     ("language", "held_out", "everywhere"),
     [

@@ -226,9 +226,13 @@ export function Sweep({ parameters }: Address) {
   const { job, rows, problem: failed } = useSweep(jobId);
   const table = useTableOf(job && job.dataset !== "inline" ? job : null);
   const [problem, setProblem] = useState<unknown>(null);
-  const suited = measures(datasets.value?.find((one) => one.name === plan.dataset)?.task);
-  const measure = suited.find((one) => one === plan.measure) ?? suited[0]!;
+  const planned = measures(datasets.value?.find((one) => one.name === plan.dataset)?.task);
+  const measure = planned.find((one) => one === plan.measure) ?? planned[0]!;
   const call = callOf(plan, measure);
+  /** The sweep whose cells are below: what they can show, and do, is its own, which may learn another column. */
+  const below = job?.kind === "sweep" && job.dataset === plan.dataset ? job : null;
+  const suited = below ? measures(taskOf(below)) : planned;
+  const chosen = below ? (suited.find((one) => one === plan.measure) ?? shownMeasure(below, plan.measure)) : measure;
   const running = job !== null && !isFinal(job.status);
   const run = async () => {
     setProblem(null);
@@ -268,7 +272,7 @@ export function Sweep({ parameters }: Address) {
             spell={(part) => (part ? `${Math.round(100 * part)} %` : texts.none)}
             onChange={(validation) => update({ validation })}
           />
-          <Choice label={texts.measure} value={measure} among={suited.map((one) => [one, texts.measures[one]] as const)} onChoose={(measure) => update({ measure })} />
+          <Choice label={texts.measure} value={chosen} among={suited.map((one) => [one, texts.measures[one]] as const)} onChoose={(measure) => update({ measure })} />
         </div>
         <div class="row actions">
           {running ? (
@@ -286,12 +290,12 @@ export function Sweep({ parameters }: Address) {
         <Trouble of={problem ?? failed} />
         {job?.error && <Failure of={job.error} />}
       </section>
-      {job && rows.length > 0 && <HeatMap job={job} table={table} rows={rows} measure={shownMeasure(job, plan.measure)} />}
+      {job && rows.length > 0 && <HeatMap job={job} table={table} rows={rows} measure={shownMeasure(job, plan.measure)} asked={below && chosen} />}
     </>
   );
 }
 
-function HeatMap({ job, table, rows, measure }: { job: Job; table: Loaded<Dataset | null>; rows: SweepRow[]; measure: Measure }) {
+function HeatMap({ job, table, rows, measure, asked }: { job: Job; table: Loaded<Dataset | null>; rows: SweepRow[]; measure: Measure; asked: Measure | null }) {
   const texts = useTexts();
   const found = useMemo(() => cells(rows, measure, job.sweep?.search.score ?? null), [rows, measure]);
   const good = useMemo(() => goodness(found, measure), [found, measure]);
@@ -324,6 +328,7 @@ function HeatMap({ job, table, rows, measure }: { job: Job; table: Loaded<Datase
   return (
     <section class="card" aria-labelledby="heat-title">
       <h2 id="heat-title">{title}</h2>
+      {asked && asked !== measure && <p class="small bad">{texts.notMeasured(texts.measures[asked])}</p>}
       <p class="small soft">{hint}. {job.dataset !== "inline" && texts.openMember}</p>
       <div class="scroll-x" tabIndex={0} role="group" aria-label={title}>
         <table class="heat" aria-labelledby="heat-title">
