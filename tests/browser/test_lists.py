@@ -299,6 +299,7 @@ def test_a_sweep_becomes_a_heat_map(
             assert len(cell) == 5
             expected.append(f"{100 * sum(cell) / 5:.0f} %")
     assert page.locator(".heat a").all_inner_texts() == expected
+    expect(page.get_by_text(re.compile("cannot say|적을 수 없는"))).to_have_count(0)
     view.accessible()
     view.picture("sweep-done")
     page.locator(".heat a").nth(1).click()
@@ -399,6 +400,9 @@ def test_a_cell_opens_with_the_columns_of_its_sweep(
     expect(page.get_by_label("Dataset")).to_have_value("iris")
     expect(page.get_by_label("Learning rates")).to_have_value("0.02 0.05")
     expect(page.get_by_label("Seeds per cell")).to_have_value("1")
+    expect(page.get_by_role("status").filter(has_text="They cannot say")).to_contain_text(
+        "Target, Features, More inputs, Seeds per cell, Early stopping"
+    )
     page.locator(".heat a").nth(1).click()
     page.get_by_text("Columns and rows").click()
     for name, role in (
