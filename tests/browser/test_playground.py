@@ -515,6 +515,30 @@ def test_derived_inputs_of_more_than_two_features(opened: Callable[..., Opened])
     assert "derived" not in page.url
 
 
+def test_a_product_is_the_same_in_either_order(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """A job that was asked for the other one has its button pressed, and a press drops it."""
+    derived = [{"function": "product", "of": ["x2", "x1"]}]
+    job = deployment.submit(
+        dataset="xor", preprocessing={"derived": derived}, training={"epochs": 20}
+    )
+    deployment.finished(job)
+    view = opened()
+    page = view.go(f"#/jobs/{job}")
+    page.get_by_role("link", name="Open in the playground").click()
+    buttons = page.locator(".layers button", has_text="·")
+    expect(buttons).to_have_text("x1 · x2")
+    expect(buttons).to_have_attribute("aria-pressed", "true")
+    buttons.click()
+    expect(buttons).to_have_attribute("aria-pressed", "false")
+    buttons.click()
+    train(page)
+    page.wait_for_selector(".status.succeeded")
+    told = deployment.get(f"/jobs/{job_of(page, deployment)['id']}/rows").json()["preprocessing"]
+    assert told["derived"] == [{"function": "product", "of": ["x1", "x2"]}]
+
+
 @pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ko", 390)])
 def test_features_are_switched_off_in_their_place(
     opened: Callable[..., Opened], deployment: Deployment, language: str, width: int

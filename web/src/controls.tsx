@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { type Dataset, isFinal, type Job, send } from "./api";
 import { chosenDerived, chosenFeatures, impossibleDerived, offered, storeSample, usable } from "./data";
 import { Choice, NumberField, Slider, TextField } from "./fields";
-import { derivedName } from "./network";
+import { derivedName, sameDerived } from "./network";
 import type { Run } from "./run";
 import { ACTIVATIONS, DEFAULT_RATES, OPTIMIZERS, recordsWeights, type Setup, trainCall } from "./setup";
 import { CopyCurl, navigate, Trouble, useTexts } from "./shell";
@@ -143,7 +143,6 @@ function InputToggles({ setup, dataset, onChange }: { setup: Setup; dataset: Dat
   const features = usable({ ...setup, without: [] }, dataset);
   const used = usable(setup, dataset);
   const derivable = offered(setup, dataset);
-  const chosen = setup.derived.map(derivedName);
   const isFew = features.length > 1 && features.length <= MOST_TOGGLES;
   if (!isFew && !derivable.length) return null;
   return (
@@ -160,11 +159,11 @@ function InputToggles({ setup, dataset, onChange }: { setup: Setup; dataset: Dat
         );
       })}
       {derivable.map((input) => {
-        const name = derivedName(input);
-        const is = chosen.includes(name);
+        const others = setup.derived.filter((other) => !sameDerived(other, input));
+        const is = others.length < setup.derived.length;
         return (
-          <button type="button" aria-pressed={is} onClick={() => onChange({ derived: is ? setup.derived.filter((other) => derivedName(other) !== name) : [...setup.derived, input] })}>
-            {name}
+          <button type="button" aria-pressed={is} onClick={() => onChange({ derived: is ? others : [...others, input] })}>
+            {derivedName(input)}
           </button>
         );
       })}

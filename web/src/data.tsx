@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { all, type Call, type Column, type Dataset, type DatasetSummary, type Derived, get, type Page, Problem, send } from "./api";
 import { NumberField, Scroll, Slider } from "./fields";
-import { derivedName, spelled } from "./network";
+import { sameDerived, spelled } from "./network";
 import { datasetName, hasClasses, SAMPLES, sampleCall, sampleName, type Sample, SHAPES, SURFACES, type Setup } from "./setup";
 import { CopyCurl, Trouble, useLoaded, useTexts } from "./shell";
 
@@ -386,8 +386,7 @@ function derivable(setup: Setup, dataset: Dataset): Derived[] {
 /** What can be derived, and what is derived already, whatever has become of its features since. */
 export function offered(setup: Setup, dataset: Dataset): Derived[] {
   const possible = derivable(setup, dataset);
-  const names = new Set(possible.map(derivedName));
-  return [...possible, ...chosenDerived(setup, dataset).filter((one) => !names.has(derivedName(one)))];
+  return [...possible, ...chosenDerived(setup, dataset).filter((one) => !possible.some((other) => sameDerived(one, other)))];
 }
 
 /** What is derived from the features that are in, in the order that it was chosen. */
