@@ -79,6 +79,45 @@ def test_jobs_are_compared_and_opened(
     page.wait_for_selector(".matrix")
 
 
+@pytest.mark.parametrize(
+    ("language", "none", "compare", "gone"),
+    [
+        ("en", "Choose none", "Compare (3)", "not there any more"),
+        ("ko", "모두 고르지 않기", "비교 (3)", "지워져서"),
+    ],
+)
+def test_chosen_jobs_that_are_gone(
+    opened: Callable[..., Opened],
+    deployment: Deployment,
+    language: str,
+    none: str,
+    compare: str,
+    gone: str,
+) -> None:
+    """Those that are left are compared, the others named; all of them can be let go of at once."""
+    jobs = [deployment.submit(**QUICK) for _ in range(3)]
+    for job in jobs:
+        deployment.finished(job)
+    view = opened(language)
+    page = view.go(f"#/jobs?chosen={'~'.join(jobs)}")
+    row(page, jobs[0]).wait_for()
+    assert deployment.client.delete(f"/jobs/{jobs[1]}").is_success
+    expect(row(page, jobs[1])).to_have_count(0)
+    view.refusals.add(404)
+    page.get_by_role("button", name=compare).click()
+    told = page.get_by_role("alert")
+    expect(told).to_contain_text(gone)
+    expect(told).to_contain_text(jobs[1])
+    expect(page.locator(".compared thead th")).to_have_count(2)
+    view.accessible()
+    page.go_back()
+    page.get_by_role("button", name=none).click()
+    expect(page).to_have_url(re.compile("#/jobs$"))
+    expect(page.get_by_role("button", name=none)).to_have_count(0)
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    expect(page.get_by_role("checkbox", checked=True)).to_have_count(0)
+
+
 def test_jobs_of_different_tables_are_compared(
     opened: Callable[..., Opened], deployment: Deployment
 ) -> None:

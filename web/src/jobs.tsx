@@ -88,17 +88,28 @@ function JobList({ chosen }: { chosen: string[] }) {
   const texts = useTexts();
   const moment = useMoment();
   const { jobs, more, problem, again, showMore } = useJobs();
+  const heading = useRef<HTMLHeadingElement>(null);
   // In the address, so that they are chosen yet when one comes back from what they are compared in.
-  const toggle = (id: string, is: boolean) => {
-    const now = is ? [...chosen, id] : chosen.filter((other) => other !== id);
-    navigate(`#/jobs${now.length ? `?chosen=${now.join("~")}` : ""}`, true);
-  };
+  const choose = (ids: string[]) => navigate(`#/jobs${ids.length ? `?chosen=${ids.join("~")}` : ""}`, true);
+  const toggle = (id: string, is: boolean) => choose(is ? [...chosen, id] : chosen.filter((other) => other !== id));
   return (
     <>
       <div class="row between">
-        <h1>{texts.jobs}</h1>
+        <h1 ref={heading} tabIndex={-1}>{texts.jobs}</h1>
         <div class="row">
           <span class="small soft">{texts.compareHint}</span>
+          {chosen.length > 0 && (
+            <button
+              type="button"
+              class="quiet"
+              onClick={() => {
+                heading.current?.focus(); // the button goes
+                choose([]);
+              }}
+            >
+              {texts.chooseNone}
+            </button>
+          )}
           <button type="button" class="primary" disabled={chosen.length < 2} onClick={() => navigate(`#/jobs?compare=${chosen.join("~")}`)}>
             {texts.compare} ({chosen.length})
           </button>
