@@ -49,6 +49,25 @@ def test_jobs_change_as_they_go(
     assert deployment.get(f"/jobs/{job}").status_code == 404
 
 
+def test_keys_that_delete_a_job_stay_in_the_list(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """Deleted from its own page or from its row: its button goes, the list's heading is focused."""
+    jobs = [deployment.submit(**QUICK) for _ in range(2)]
+    for job in jobs:
+        deployment.finished(job)
+    view = opened()
+    page = view.go(f"#/jobs/{jobs[0]}")
+    heading = page.get_by_role("heading", name="Jobs", exact=True)
+    page.get_by_role("button", name="Delete", exact=True).press("Enter")
+    page.get_by_role("button", name="Confirm").press("Enter")
+    expect(heading).to_be_focused()
+    row(page, jobs[1]).get_by_role("button", name="Delete", exact=True).press("Enter")
+    page.get_by_role("button", name="Confirm").press("Enter")
+    expect(row(page, jobs[1])).to_have_count(0)
+    expect(heading).to_be_focused()
+
+
 def test_jobs_are_compared_and_opened(
     opened: Callable[..., Opened], deployment: Deployment
 ) -> None:

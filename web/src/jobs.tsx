@@ -1,5 +1,6 @@
 /** Jobs: a table that the streams keep fresh, and a job's page. */
 
+import type { RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get, isFinal, type Job, type JobEvent, type ModelVersion, type Page, send, watch } from "./api";
 import { Compare } from "./compare";
@@ -20,10 +21,19 @@ const WATCHED = 3;
 export const REFRESH_MILLISECONDS = 5_000;
 
 export function Jobs(address: Address) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  const id = address.rest[0];
   const compared = address.parameters.get("compare");
-  if (address.rest[0]) return <JobPage key={address.rest[0]} id={address.rest[0]} />;
+  const isList = !id && !compared;
+  const wasList = useRef(isList);
+  useEffect(() => {
+    // What had the focus went with its page.
+    if (isList && !wasList.current && document.activeElement === document.body) heading.current?.focus();
+    wasList.current = isList;
+  }, [isList]);
+  if (id) return <JobPage key={id} id={id} />;
   if (compared) return <Compare ids={compared.split("~").filter(Boolean)} />;
-  return <JobList chosen={(address.parameters.get("chosen") ?? "").split("~").filter(Boolean)} />;
+  return <JobList heading={heading} chosen={(address.parameters.get("chosen") ?? "").split("~").filter(Boolean)} />;
 }
 
 /** The moment in the reader's own way. */
@@ -84,11 +94,10 @@ function useJobs() {
   return { ...state, again: load, showMore };
 }
 
-function JobList({ chosen }: { chosen: string[] }) {
+function JobList({ heading, chosen }: { heading: RefObject<HTMLHeadingElement | null>; chosen: string[] }) {
   const texts = useTexts();
   const moment = useMoment();
   const { jobs, more, problem, again, showMore } = useJobs();
-  const heading = useRef<HTMLHeadingElement>(null);
   // In the address, so that they are chosen yet when one comes back from what they are compared in.
   const choose = (ids: string[]) => navigate(`#/jobs${ids.length ? `?chosen=${ids.join("~")}` : ""}`, true);
   const toggle = (id: string, is: boolean) => choose(is ? [...chosen, id] : chosen.filter((other) => other !== id));
@@ -145,7 +154,10 @@ function JobList({ chosen }: { chosen: string[] }) {
                   <td><Actions
                       job={job}
                       onDone={() => {
-                        if (isFinal(job.status) && chosen.includes(job.id)) toggle(job.id, false); // it is deleted
+                        if (isFinal(job.status)) {
+                          heading.current?.focus(); // it is deleted: its row goes
+                          if (chosen.includes(job.id)) toggle(job.id, false);
+                        }
                         void again();
                       }}
                     /></td>
