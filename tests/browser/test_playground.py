@@ -554,7 +554,11 @@ def test_features_are_switched_off_in_their_place(
     expect(two).to_have_attribute("aria-pressed", "false")
     expect(two).to_be_focused()
     expect(one).to_be_disabled()
-    expect(one).to_have_attribute("title", re.compile("At least one|하나는"))
+    expect(one).to_have_accessible_description(re.compile("At least one|하나는"))
+    expect(page.get_by_text(re.compile("At least one input|입력이 하나는"))).to_be_visible()
+    one.press("Enter")
+    expect(one).to_be_focused()
+    expect(one).to_have_attribute("aria-pressed", "true")
     expect(page.get_by_role("combobox", name=re.compile("(Role|역할): x2$"))).to_have_value(
         "unused"
     )

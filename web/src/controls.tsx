@@ -153,7 +153,13 @@ function InputToggles({ setup, dataset, onChange }: { setup: Setup; dataset: Dat
         const isLast = isUsed && used.length === 1;
         const others = setup.without.filter((other) => other !== name);
         return (
-          <button type="button" aria-pressed={isUsed} disabled={isLast} title={isLast ? texts.oneInputStays : undefined} onClick={() => onChange({ without: isUsed ? [...others, name] : others })}>
+          <button
+            type="button"
+            aria-pressed={isUsed}
+            aria-disabled={isLast}
+            aria-describedby={isLast ? "one-input-stays" : undefined}
+            onClick={() => !isLast && onChange({ without: isUsed ? [...others, name] : others })}
+          >
             {name}
           </button>
         );
@@ -167,6 +173,7 @@ function InputToggles({ setup, dataset, onChange }: { setup: Setup; dataset: Dat
           </button>
         );
       })}
+      {isFew && used.length === 1 && <span id="one-input-stays" class="small soft">{texts.oneInputStays}</span>}
     </fieldset>
   );
 }
