@@ -639,6 +639,27 @@ def test_a_unit_that_is_pointed_at_is_shown_over_the_plane(opened: Callable[...,
     expect(page.locator(".diagram .readout")).to_contain_text("Point at an edge")
 
 
+def test_what_is_pointed_at_goes_with_its_network(opened: Callable[..., Opened]) -> None:
+    """A unit that another network has not is not shown, though nothing was pointed at since."""
+    view = opened()
+    page = view.go("#/playground?data=xor&epochs=50")
+    page.wait_for_selector(".diagram")
+    train(page)
+    page.wait_for_selector(".verdict")
+    page.mouse.move(2, 2)
+    page.locator(".unit-button[data-unit='3.0']").evaluate(
+        "unit => unit.parentElement.dispatchEvent(new PointerEvent('pointerenter'))"
+    )
+    expect(page.locator(".region .readout")).to_have_text("What y gives")
+    page.get_by_role("button", name="Remove the last layer").press("Enter")
+    expect(page.locator(".diagram rect")).to_have_count(2 + 4 + 1)
+    page.get_by_role("button", name="Train").press("Enter")
+    page.wait_for_selector(".verdict")
+    expect(page.locator(".unit-button")).to_have_count(2 + 4 + 1)
+    expect(page.locator(".region .readout")).not_to_contain_text("gives")
+    assert colours(page, ".plane canvas") > 20
+
+
 def test_units_are_reached_and_held_by_keys(opened: Callable[..., Opened]) -> None:
     """One stop of Tab, arrows between units, Enter and Space hold one, Escape lets it go."""
     view = opened()
