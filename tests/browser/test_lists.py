@@ -28,6 +28,15 @@ def row(page: Page, job_id: str) -> Any:
     return page.locator("tr", has_text=job_id[:12])
 
 
+def visit(view: Opened, address: str) -> Page:
+    """Open the page of a job or a model, `jobs/<id>` or `models/<name>`, in place of another."""
+    page = view.go(f"#/{address}")
+    kind, name = address.split("/")
+    expect(page.locator(f"nav a[href='#/{kind}']")).to_have_attribute("aria-current", "page")
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    return page
+
+
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_jobs_change_as_they_go(
     opened: Callable[..., Opened], deployment: Deployment, language: str
@@ -209,16 +218,16 @@ def test_several_classes_have_their_figures(
     assert deployment.post("/datasets", {"name": "drinks", "records": table}).is_success
     pair = deployment.finished(deployment.submit(dataset="drinks", training={"epochs": 5}))
     view = opened()
-    for address in (f"#/jobs/{job['id']}", f"#/models/{job['id']}"):
-        page = view.go(address)
+    for address in (f"jobs/{job['id']}", f"models/{job['id']}"):
+        page = visit(view, address)
         figures = page.get_by_role("table", name="Metrics").locator("tr", has_text="F1")
         expect(figures.get_by_role("rowheader")).to_have_text("F1 (mean of the classes)")
         expected = [
             f"{job['metrics'][part]['macro']['f1']:.4g}" for part in ("train", "validation")
         ]
         assert [f"{float(t):.4g}" for t in figures.locator("td").all_inner_texts()] == expected
-    for address in (f"#/models/{pair['id']}", f"#/jobs/{pair['id']}"):
-        page = view.go(address)
+    for address in (f"models/{pair['id']}", f"jobs/{pair['id']}"):
+        page = visit(view, address)
         page.get_by_text("Confusion matrix: training").click()
         expect(page.locator("svg.matrix").first).to_contain_text("coffee")
 
@@ -686,8 +695,8 @@ def test_a_page_names_what_is_learned_from_what(
     waiting = deployment.submit(**asked, training={"device": "cuda"})
     done = deployment.finished(deployment.submit(**asked, training={"epochs": 5}))["id"]
     view = opened(language)
-    for address in (f"#/jobs/{waiting}", f"#/jobs/{done}", f"#/models/{done}"):
-        page = view.go(address)
+    for address in (f"jobs/{waiting}", f"jobs/{done}", f"models/{done}"):
+        page = visit(view, address)
         for name, told in zip(names, expected, strict=True):
             expect(fact(page, name)).to_have_text(told)
     deployment.post(f"/jobs/{waiting}/cancel")

@@ -607,7 +607,7 @@ def test_a_slider_that_keys_move(opened: Callable[..., Opened], deployment: Depl
     page.wait_for_selector(".diagram")
     noise = page.get_by_label("Noise")
     noise.focus()
-    page.clock.pause_at(page.evaluate("Date.now() + 1000") / 1_000)  # however long a press takes
+    page.clock.pause_at(page.evaluate("Date.now() + 60_000") / 1_000)  # however long a press takes
     for _ in range(6):
         noise.press("ArrowRight")
     page.clock.resume()
