@@ -711,6 +711,7 @@ def test_what_if_a_weight_were_another(
         "en": ("weight h2.1 → y", "bias y", "Put the trained weights back", "One record"),
         "ko": ("가중치 h2.1 → y", "편향 y", "학습한 가중치로 되돌리기", "한 기록"),
     }[language]
+    unchanged = {"en": "stay those of the training", "ko": "학습할 때의 값 그대로"}[language]
     view = opened(language, width)
     page = view.go("#/playground?data=xor&epochs=200&seed=1")
     page.wait_for_selector(".diagram")
@@ -733,7 +734,9 @@ def test_what_if_a_weight_were_another(
     page.wait_for_function(f"widths => {edges} !== widths", arg=widths)
     page.wait_for_function(f"last => {pictures}.every((one, at) => one !== last[at])", arg=trained)
     expect(page.locator("h2 .badge")).to_have_count(2)
-    expect(page.locator(".what-if [role=status]")).to_contain_text("2")
+    note = page.locator(".what-if [role=status]")
+    expect(note).to_contain_text("2")
+    expect(note).to_contain_text(unchanged)
     view.accessible()
     view.picture("playground-what-if")
     back = page.get_by_role("button", name=words[2])

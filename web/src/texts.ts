@@ -137,7 +137,7 @@ const en = {
   whatIfOf: (name: string) => `What if: weights into ${name}`,
   whatIfHint: "Change a number: the network shown here follows at once. The job and its model stay as they are.",
   whatIfNote: (count: number) =>
-    `What if: ${count === 1 ? "one number is" : `${count} numbers are`} not as trained. Region, units and matrix show the changed network, in this page only.`,
+    `What if: ${count === 1 ? "one number is" : `${count} numbers are`} not as trained. Region, units and matrix show the changed network, in this page only; loss and accuracy beside the replay, and the curves, stay those of the training.`,
   restore: "Put the trained weights back",
   unpin: "Let go",
   weight: "weight",
@@ -416,7 +416,7 @@ const ko: Texts = {
   whatIf: "만약에",
   whatIfOf: (name) => `만약에: ${name}(으)로 들어오는 가중치`,
   whatIfHint: "수를 바꾸면 여기 보이는 신경망이 바로 따라 바뀝니다. 작업과 모델은 그대로입니다.",
-  whatIfNote: (count) => `만약에: 수 ${count}개가 학습한 값과 다릅니다. 영역, 뉴런, 행렬은 바꾼 신경망을 보여 주며, 이 페이지에서만 그렇습니다.`,
+  whatIfNote: (count) => `만약에: 수 ${count}개가 학습한 값과 다릅니다. 영역, 뉴런, 행렬은 바꾼 신경망을 보여 주며, 이 페이지에서만 그렇습니다. 재생 옆의 손실과 정확도, 그리고 곡선은 학습할 때의 값 그대로입니다.`,
   restore: "학습한 가중치로 되돌리기",
   unpin: "놓기",
   weight: "가중치",
