@@ -28,6 +28,15 @@ def row(page: Page, job_id: str) -> Any:
     return page.locator("tr", has_text=job_id[:12])
 
 
+def visit(view: Opened, address: str) -> Page:
+    """Open the page of a job or a model, `jobs/<id>` or `models/<name>`, in place of another."""
+    page = view.go(f"#/{address}")
+    kind, name = address.split("/")
+    expect(page.locator(f"nav a[href='#/{kind}']")).to_have_attribute("aria-current", "page")
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    return page
+
+
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_jobs_change_as_they_go(
     opened: Callable[..., Opened], deployment: Deployment, language: str
@@ -47,6 +56,25 @@ def test_jobs_change_as_they_go(
     page.get_by_role("button", name=confirm).click()
     expect(row(page, job)).to_have_count(0)
     assert deployment.get(f"/jobs/{job}").status_code == 404
+
+
+def test_keys_that_delete_a_job_stay_in_the_list(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """Deleted from its own page or from its row: its button goes, the list's heading is focused."""
+    jobs = [deployment.submit(**QUICK) for _ in range(2)]
+    for job in jobs:
+        deployment.finished(job)
+    view = opened()
+    page = view.go(f"#/jobs/{jobs[0]}")
+    heading = page.get_by_role("heading", name="Jobs", exact=True)
+    page.get_by_role("button", name="Delete", exact=True).press("Enter")
+    page.get_by_role("button", name="Confirm").press("Enter")
+    expect(heading).to_be_focused()
+    row(page, jobs[1]).get_by_role("button", name="Delete", exact=True).press("Enter")
+    page.get_by_role("button", name="Confirm").press("Enter")
+    expect(row(page, jobs[1])).to_have_count(0)
+    expect(heading).to_be_focused()
 
 
 def test_jobs_are_compared_and_opened(
@@ -77,6 +105,38 @@ def test_jobs_are_compared_and_opened(
     page.wait_for_selector(".status.succeeded")
     assert page.get_by_label("Seed", exact=True).input_value() in ("1", "2")
     page.wait_for_selector(".matrix")
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_chosen_jobs_that_are_gone(
+    opened: Callable[..., Opened], deployment: Deployment, language: str
+) -> None:
+    """Those that are left are compared, the others named; all of them can be let go of at once."""
+    none, compare, gone = {
+        "en": ("Choose none", "Compare (3)", "not there any more"),
+        "ko": ("모두 고르지 않기", "비교 (3)", "지워져서"),
+    }[language]
+    jobs = [deployment.submit(**QUICK) for _ in range(3)]
+    for job in jobs:
+        deployment.finished(job)
+    view = opened(language)
+    page = view.go(f"#/jobs?chosen={'~'.join(jobs)}")
+    row(page, jobs[0]).wait_for()
+    assert deployment.client.delete(f"/jobs/{jobs[1]}").is_success
+    expect(row(page, jobs[1])).to_have_count(0)
+    view.refusals.add(404)
+    page.get_by_role("button", name=compare).click()
+    told = page.get_by_role("alert")
+    expect(told).to_contain_text(gone)
+    expect(told).to_contain_text(jobs[1])
+    expect(page.locator(".compared thead th")).to_have_count(2)
+    view.accessible()
+    page.go_back()
+    page.get_by_role("button", name=none).click()
+    expect(page).to_have_url(re.compile("#/jobs$"))
+    expect(page.get_by_role("button", name=none)).to_have_count(0)
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    expect(page.get_by_role("checkbox", checked=True)).to_have_count(0)
 
 
 def test_jobs_of_different_tables_are_compared(
@@ -151,16 +211,16 @@ def test_several_classes_have_their_figures(
     assert deployment.post("/datasets", {"name": "drinks", "records": table}).is_success
     pair = deployment.finished(deployment.submit(dataset="drinks", training={"epochs": 5}))
     view = opened()
-    for address in (f"#/jobs/{job['id']}", f"#/models/{job['id']}"):
-        page = view.go(address)
+    for address in (f"jobs/{job['id']}", f"models/{job['id']}"):
+        page = visit(view, address)
         figures = page.get_by_role("table", name="Metrics").locator("tr", has_text="F1")
         expect(figures.get_by_role("rowheader")).to_have_text("F1 (mean of the classes)")
         expected = [
             f"{job['metrics'][part]['macro']['f1']:.4g}" for part in ("train", "validation")
         ]
         assert [f"{float(t):.4g}" for t in figures.locator("td").all_inner_texts()] == expected
-    for address in (f"#/models/{pair['id']}", f"#/jobs/{pair['id']}"):
-        page = view.go(address)
+    for address in (f"models/{pair['id']}", f"jobs/{pair['id']}"):
+        page = visit(view, address)
         page.get_by_text("Confusion matrix: training").click()
         expect(page.locator("svg.matrix").first).to_contain_text("coffee")
 
@@ -299,6 +359,7 @@ def test_a_sweep_becomes_a_heat_map(
             assert len(cell) == 5
             expected.append(f"{100 * sum(cell) / 5:.0f} %")
     assert page.locator(".heat a").all_inner_texts() == expected
+    expect(page.get_by_text(re.compile("cannot say|적을 수 없는"))).to_have_count(0)
     view.accessible()
     view.picture("sweep-done")
     page.locator(".heat a").nth(1).click()
@@ -399,6 +460,9 @@ def test_a_cell_opens_with_the_columns_of_its_sweep(
     expect(page.get_by_label("Dataset")).to_have_value("iris")
     expect(page.get_by_label("Learning rates")).to_have_value("0.02 0.05")
     expect(page.get_by_label("Seeds per cell")).to_have_value("1")
+    expect(page.get_by_role("status").filter(has_text="They cannot say")).to_contain_text(
+        "Target, Features, More inputs, Seeds per cell, Early stopping"
+    )
     page.locator(".heat a").nth(1).click()
     page.get_by_text("Columns and rows").click()
     for name, role in (
@@ -415,6 +479,112 @@ def test_a_cell_opens_with_the_columns_of_its_sweep(
     expect(page.get_by_label("Validation rows")).to_have_value("0.2")
     page.get_by_text("More settings").click()
     expect(page.get_by_label("Early stopping")).to_have_value("7")
+
+
+SMALL: dict[str, Any] = {"hidden_layers": [[2], [3]], "learning_rate": [0.1]}
+INLINE: dict[str, Any] = {"features": [[0, 0], [0, 1], [1, 0], [1, 1]], "targets": [0, 1, 1, 0]}
+
+
+def swept(deployment: Deployment, **body: Any) -> str:
+    """A small sweep that has ended."""
+    asked = {"kind": "sweep", "training": {"epochs": 20}, "search": {"space": SMALL}, **body}
+    job = deployment.submit(**asked, refit=False)
+    assert deployment.finished(job)["status"] == "succeeded"
+    return job
+
+
+def test_cells_are_links_once_their_table_is_here(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """Before, nobody knows what was left out of it; rows that came in the request open nowhere."""
+    job = swept(deployment, dataset="iris", features=["sepal width (cm)"])
+    inline = swept(deployment, dataset=INLINE)
+    view = opened()
+    held: list[Route] = []
+    view.page.route("**/datasets/iris", lambda route: held.append(route))  # noqa: PLW0108  # needs attributes
+    with view.page.expect_request("**/datasets/iris"):
+        page = view.go(f"#/sweep?job={job}")
+    expect(page.locator(".heat td span")).to_have_count(2)
+    expect(page.locator(".heat a")).to_have_count(0)
+    held[0].continue_()
+    expect(page.locator(".heat a")).to_have_count(2)
+    expect(page.locator(".heat a").first).to_have_attribute("href", re.compile("without=petal"))
+    page = view.go(f"#/sweep?job={inline}")
+    expect(page.locator("main").get_by_role("link", name="The job’s page")).to_have_attribute(
+        "href", f"#/jobs/{inline}"
+    )
+    expect(page.locator(".heat td span")).to_have_count(2)
+    expect(page.locator(".heat a")).to_have_count(0)
+    expect(page.get_by_text("A click opens")).to_have_count(0)
+    assert not any(sent.url.endswith("/datasets/inline") for sent in view.requests)
+
+
+def test_the_choice_of_what_cells_show_is_theirs(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """It goes by what the sweep learned and was judged by, whatever its dataset's own target is."""
+    number = "petal width (cm)"
+    by_loss = {"space": SMALL, "score": "loss"}
+    told = {
+        swept(deployment, dataset="iris", target=number): ("r2", "R²", ["r2", "loss"]),
+        swept(deployment, dataset="iris", target=number, search=by_loss): (
+            "loss",
+            "Loss",
+            ["r2", "loss"],
+        ),
+        swept(deployment, dataset="iris", search=by_loss): (
+            "loss",
+            "Loss",
+            ["converged", "accuracy", "loss"],
+        ),
+    }
+    view = opened()
+    choice = view.page.get_by_label("Cells show")
+    title = view.page.locator("section", has=view.page.locator(".heat")).locator("h2")
+    for job, (value, heading, options) in told.items():
+        page = view.go(f"#/jobs/{job}")
+        page.locator("main").get_by_role("link", name="Sweep", exact=True).click()
+        expect(page.locator("main a", has_text="The job’s page")).to_have_attribute(
+            "href", f"#/jobs/{job}"
+        )
+        expect(title).to_have_text(heading)
+        expect(choice).to_have_value(value)
+        shown = choice.locator("option").evaluate_all("all => all.map(one => one.value)")
+        assert shown == options
+    choice.select_option("accuracy")
+    expect(title).to_have_text("Accuracy")
+    page = view.go(f"#/sweep?dataset=iris&measure=r2&job={list(told)[1]}")
+    expect(page.get_by_text("not judged by R²")).to_be_visible()
+    expect(choice).to_have_value("r2")
+    expect(title).to_have_text("Loss")
+
+
+@pytest.mark.parametrize(
+    ("language", "held_out", "everywhere"),
+    [
+        ("en", "the mean over 3 folds, each judged on the rows that it keeps out", "each of 3"),
+        ("ko", "폴드 3개에서 각각 남겨 둔 행", "폴드 3개 모두"),
+    ],
+)
+def test_a_cross_validation_is_told_from_its_training_rows(
+    opened: Callable[..., Opened],
+    deployment: Deployment,
+    language: str,
+    held_out: str,
+    everywhere: str,
+) -> None:
+    """The score is of the rows that each fold keeps out; a network converges on the others."""
+    search = {"space": SMALL, "folds": 3}
+    job = swept(deployment, dataset="iris", search=search)
+    page = opened(language).go(f"#/sweep?dataset=iris&job={job}")
+    hint = page.locator("section", has=page.locator(".heat")).locator("p")
+    expect(hint).to_contain_text(everywhere)
+    page.get_by_label(re.compile("Cells show|칸에 보일 것")).select_option("accuracy")
+    expect(hint).to_contain_text(held_out)
+    best = max(
+        member["score"] for member in results(page, deployment) if member["hidden_layers"] == [3]
+    )
+    expect(page.locator(".heat a").first).to_have_text(f"{round(100 * best, 1):g} %")
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -518,8 +688,8 @@ def test_a_page_names_what_is_learned_from_what(
     waiting = deployment.submit(**asked, training={"device": "cuda"})
     done = deployment.finished(deployment.submit(**asked, training={"epochs": 5}))["id"]
     view = opened(language)
-    for address in (f"#/jobs/{waiting}", f"#/jobs/{done}", f"#/models/{done}"):
-        page = view.go(address)
+    for address in (f"jobs/{waiting}", f"jobs/{done}", f"models/{done}"):
+        page = visit(view, address)
         for name, told in zip(names, expected, strict=True):
             expect(fact(page, name)).to_have_text(told)
     deployment.post(f"/jobs/{waiting}/cancel")

@@ -515,6 +515,30 @@ def test_derived_inputs_of_more_than_two_features(opened: Callable[..., Opened])
     assert "derived" not in page.url
 
 
+def test_a_product_is_the_same_in_either_order(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """A job that was asked for the other one has its button pressed, and a press drops it."""
+    derived = [{"function": "product", "of": ["x2", "x1"]}]
+    job = deployment.submit(
+        dataset="xor", preprocessing={"derived": derived}, training={"epochs": 20}
+    )
+    deployment.finished(job)
+    view = opened()
+    page = view.go(f"#/jobs/{job}")
+    page.get_by_role("link", name="Open in the playground").click()
+    buttons = page.locator(".layers button", has_text="·")
+    expect(buttons).to_have_text("x1 · x2")
+    expect(buttons).to_have_attribute("aria-pressed", "true")
+    buttons.click()
+    expect(buttons).to_have_attribute("aria-pressed", "false")
+    buttons.click()
+    train(page)
+    page.wait_for_selector(".status.succeeded")
+    told = deployment.get(f"/jobs/{job_of(page, deployment)['id']}/rows").json()["preprocessing"]
+    assert told["derived"] == [{"function": "product", "of": ["x1", "x2"]}]
+
+
 @pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ko", 390)])
 def test_features_are_switched_off_in_their_place(
     opened: Callable[..., Opened], deployment: Deployment, language: str, width: int
@@ -530,7 +554,11 @@ def test_features_are_switched_off_in_their_place(
     expect(two).to_have_attribute("aria-pressed", "false")
     expect(two).to_be_focused()
     expect(one).to_be_disabled()
-    expect(one).to_have_attribute("title", re.compile("At least one|하나는"))
+    expect(one).to_have_accessible_description(re.compile("At least one|하나는"))
+    expect(page.get_by_text(re.compile("At least one input|입력이 하나는"))).to_be_visible()
+    one.press("Enter")
+    expect(one).to_be_focused()
+    expect(one).to_have_attribute("aria-pressed", "true")
     expect(page.get_by_role("combobox", name=re.compile("(Role|역할): x2$"))).to_have_value(
         "unused"
     )
@@ -579,7 +607,7 @@ def test_a_slider_that_keys_move(opened: Callable[..., Opened], deployment: Depl
     page.wait_for_selector(".diagram")
     noise = page.get_by_label("Noise")
     noise.focus()
-    page.clock.pause_at(page.evaluate("Date.now() + 1000") / 1_000)  # however long a press takes
+    page.clock.pause_at(page.evaluate("Date.now() + 60_000") / 1_000)  # however long a press takes
     for _ in range(6):
         noise.press("ArrowRight")
     page.clock.resume()
@@ -609,6 +637,27 @@ def test_a_unit_that_is_pointed_at_is_shown_over_the_plane(opened: Callable[...,
     page.mouse.move(2, 2)
     page.wait_for_function(f"answer => {PLANE} === answer", arg=answer)
     expect(page.locator(".diagram .readout")).to_contain_text("Point at an edge")
+
+
+def test_what_is_pointed_at_goes_with_its_network(opened: Callable[..., Opened]) -> None:
+    """A unit that another network has not is not shown, though nothing was pointed at since."""
+    view = opened()
+    page = view.go("#/playground?data=xor&epochs=50")
+    page.wait_for_selector(".diagram")
+    train(page)
+    page.wait_for_selector(".verdict")
+    page.mouse.move(2, 2)
+    page.locator(".unit-button[data-unit='3.0']").evaluate(
+        "unit => unit.parentElement.dispatchEvent(new PointerEvent('pointerenter'))"
+    )
+    expect(page.locator(".region .readout")).to_have_text("What y gives")
+    page.get_by_role("button", name="Remove the last layer").press("Enter")
+    expect(page.locator(".diagram rect")).to_have_count(2 + 4 + 1)
+    page.get_by_role("button", name="Train").press("Enter")
+    page.wait_for_selector(".verdict")
+    expect(page.locator(".unit-button")).to_have_count(2 + 4 + 1)
+    expect(page.locator(".region .readout")).not_to_contain_text("gives")
+    assert colours(page, ".plane canvas") > 20
 
 
 def test_units_are_reached_and_held_by_keys(opened: Callable[..., Opened]) -> None:
@@ -662,6 +711,7 @@ def test_what_if_a_weight_were_another(
         "en": ("weight h2.1 → y", "bias y", "Put the trained weights back", "One record"),
         "ko": ("가중치 h2.1 → y", "편향 y", "학습한 가중치로 되돌리기", "한 기록"),
     }[language]
+    unchanged = {"en": "stay those of the training", "ko": "학습할 때의 값 그대로"}[language]
     view = opened(language, width)
     page = view.go("#/playground?data=xor&epochs=200&seed=1")
     page.wait_for_selector(".diagram")
@@ -684,7 +734,9 @@ def test_what_if_a_weight_were_another(
     page.wait_for_function(f"widths => {edges} !== widths", arg=widths)
     page.wait_for_function(f"last => {pictures}.every((one, at) => one !== last[at])", arg=trained)
     expect(page.locator("h2 .badge")).to_have_count(2)
-    expect(page.locator(".what-if [role=status]")).to_contain_text("2")
+    note = page.locator(".what-if [role=status]")
+    expect(note).to_contain_text("2")
+    expect(note).to_contain_text(unchanged)
     view.accessible()
     view.picture("playground-what-if")
     back = page.get_by_role("button", name=words[2])
@@ -780,8 +832,11 @@ def test_kinds_of_columns_are_changed_before_training(
     page = view.go("")
     page.wait_for_selector(".diagram")
     page.locator("input[type=file]").set_input_files(file)
-    page.get_by_role("combobox", name=f"{words[0]}: level").select_option("categorical")
-    expect(page.get_by_role("combobox", name=f"{words[0]}: level")).to_have_value("categorical")
+    level = page.get_by_role("combobox", name=f"{words[0]}: level")
+    level.focus()
+    level.select_option("categorical")
+    expect(level).to_have_value("categorical")
+    expect(level).to_be_focused()
     expect(page.locator(".side .good")).to_contain_text(f"“{file.stem}-2”")
     page.get_by_role("button", name=words[1]).click()
     expect(page.get_by_role("button", name=words[1])).to_have_count(0)
@@ -796,6 +851,9 @@ def test_kinds_of_columns_are_changed_before_training(
     names = [one["name"] for one in deployment.get("/datasets?limit=100").json()["data"]]
     assert [name for name in names if name.startswith(file.stem)] == [job["dataset"]]
     view.refusals.add(422)
-    page.get_by_role("combobox", name=f"{words[0]}: sold").select_option("numeric")
+    sold = page.get_by_role("combobox", name=f"{words[0]}: sold")
+    sold.focus()
+    sold.select_option("numeric")
     expect(page.locator(".columns .trouble")).to_be_visible()
-    expect(page.get_by_role("combobox", name=f"{words[0]}: sold")).to_have_value("boolean")
+    expect(sold).to_have_value("boolean")
+    expect(sold).to_be_focused()

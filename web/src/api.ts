@@ -100,6 +100,10 @@ export interface Training {
   batch_size: number | null;
   seed: number;
   validation_fraction: number;
+  test_fraction: number;
+  early_stopping: { patience: number } | null;
+  schedule: { kind: "constant" | "step" | "cosine" };
+  class_weights: "balanced" | Record<string, number> | null;
   record_every: number | null;
 }
 
@@ -127,10 +131,30 @@ export interface SweepRow {
 /** What the service ranks a sweep's members by. */
 export type Score = "accuracy" | "loss" | "r2";
 
+export interface Range {
+  low: number;
+  high: number;
+}
+
+/** What a sweep varies; null: as in its network and training. */
+export interface Space {
+  hidden_layers: number[][] | null;
+  activation: Activation[] | null;
+  optimizer: Optimizer[] | null;
+  batch_size: (number | null)[] | null;
+  epochs: number[] | null;
+  weight_decay: number[] | Range | null;
+  learning_rate: number[] | Range | null;
+  seed: number[] | { first: number; count: number } | null;
+}
+
 export interface SweepReport {
   search: {
+    method: "grid" | "random" | "halving";
     score: Score | null;
-    space: { hidden_layers: number[][] | null; learning_rate: number[] | { low: number; high: number } | null; seed: number[] | { first: number; count: number } | null };
+    /** Parts of a cross-validation. */
+    folds: number | null;
+    space: Space;
   };
   members: number;
   trainings: number;

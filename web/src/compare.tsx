@@ -1,7 +1,7 @@
 /** Jobs side by side: their curves on the same axes, and what differs. */
 
 import { useMemo, useState } from "preact/hooks";
-import { type EpochRecord, get, type Job } from "./api";
+import { type EpochRecord, get, type Job, Problem } from "./api";
 import { Curves, type Line, short } from "./curves";
 import { columnsOf, settingsOf } from "./facts";
 import { Check } from "./fields";
@@ -10,23 +10,41 @@ import { useChoices, useDark, useLoaded, useTexts, Waiting } from "./shell";
 const LIGHT = ["#0a5f96", "#b85c00", "#00754f", "#9b3c78", "#5b5b5b", "#7a6a00"];
 const DARK = ["#63b8ee", "#f5a94e", "#5fd3a8", "#e59ac4", "#b9b9b9", "#e6d75a"];
 
+/** A job; null: it is gone. */
+async function jobOf(id: string): Promise<Job | null> {
+  try {
+    return await get<Job>(`/jobs/${encodeURIComponent(id)}`);
+  } catch (problem) {
+    if (problem instanceof Problem && problem.status === 404) return null;
+    throw problem;
+  }
+}
+
 export function Compare({ ids }: { ids: string[] }) {
   const { texts, language } = useChoices();
   const colours = useDark() ? DARK : LIGHT;
   const [log, setLog] = useState(true);
-  const jobs = useLoaded(() => Promise.all(ids.slice(0, 6).map((id) => get<Job>(`/jobs/${encodeURIComponent(id)}`))), [ids.join(), language]);
+  const loaded = useLoaded(async () => {
+    const known = await Promise.all(ids.slice(0, 6).map(jobOf));
+    return { jobs: known.filter((job) => job !== null), gone: ids.filter((_, at) => known[at] === null) };
+  }, [ids.join(), language]);
   return (
     <>
       <p><a href="#/jobs">← {texts.jobs}</a></p>
       <h1>{texts.compare}</h1>
-      <Waiting on={jobs}>
-        {(found) => (
+      <Waiting on={loaded}>
+        {({ jobs, gone }) => (
           <>
-            <section class="card" aria-label={texts.curves}>
-              <Check label={texts.logScale} checked={log} onChange={setLog} />
-              <Overlaid jobs={found} colours={colours} log={log} />
-            </section>
-            <Differences jobs={found} colours={colours} />
+            {gone.length > 0 && <p class="trouble" role="alert">{texts.goneJobs(gone.join(", "))}</p>}
+            {jobs.length > 0 && (
+              <>
+                <section class="card" aria-label={texts.curves}>
+                  <Check label={texts.logScale} checked={log} onChange={setLog} />
+                  <Overlaid jobs={jobs} colours={colours} log={log} />
+                </section>
+                <Differences jobs={jobs} colours={colours} />
+              </>
+            )}
           </>
         )}
       </Waiting>

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { type Dataset, isFinal, type Job, send } from "./api";
 import { chosenDerived, chosenFeatures, impossibleDerived, offered, storeSample, usable } from "./data";
 import { Choice, NumberField, Slider, TextField } from "./fields";
-import { derivedName } from "./network";
+import { derivedName, sameDerived } from "./network";
 import type { Run } from "./run";
 import { ACTIVATIONS, DEFAULT_RATES, OPTIMIZERS, recordsWeights, type Setup, trainCall } from "./setup";
 import { CopyCurl, navigate, Trouble, useTexts } from "./shell";
@@ -143,7 +143,6 @@ function InputToggles({ setup, dataset, onChange }: { setup: Setup; dataset: Dat
   const features = usable({ ...setup, without: [] }, dataset);
   const used = usable(setup, dataset);
   const derivable = offered(setup, dataset);
-  const chosen = setup.derived.map(derivedName);
   const isFew = features.length > 1 && features.length <= MOST_TOGGLES;
   if (!isFew && !derivable.length) return null;
   return (
@@ -154,20 +153,27 @@ function InputToggles({ setup, dataset, onChange }: { setup: Setup; dataset: Dat
         const isLast = isUsed && used.length === 1;
         const others = setup.without.filter((other) => other !== name);
         return (
-          <button type="button" aria-pressed={isUsed} disabled={isLast} title={isLast ? texts.oneInputStays : undefined} onClick={() => onChange({ without: isUsed ? [...others, name] : others })}>
+          <button
+            type="button"
+            aria-pressed={isUsed}
+            aria-disabled={isLast}
+            aria-describedby={isLast ? "one-input-stays" : undefined}
+            onClick={() => !isLast && onChange({ without: isUsed ? [...others, name] : others })}
+          >
             {name}
           </button>
         );
       })}
       {derivable.map((input) => {
-        const name = derivedName(input);
-        const is = chosen.includes(name);
+        const others = setup.derived.filter((other) => !sameDerived(other, input));
+        const is = others.length < setup.derived.length;
         return (
-          <button type="button" aria-pressed={is} onClick={() => onChange({ derived: is ? setup.derived.filter((other) => derivedName(other) !== name) : [...setup.derived, input] })}>
-            {name}
+          <button type="button" aria-pressed={is} onClick={() => onChange({ derived: is ? others : [...others, input] })}>
+            {derivedName(input)}
           </button>
         );
       })}
+      {isFew && used.length === 1 && <span id="one-input-stays" class="small soft">{texts.oneInputStays}</span>}
     </fieldset>
   );
 }

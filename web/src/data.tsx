@@ -3,7 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { all, type Call, type Column, type Dataset, type DatasetSummary, type Derived, get, type Page, Problem, send } from "./api";
 import { NumberField, Scroll, Slider } from "./fields";
-import { derivedName, spelled } from "./network";
+import { sameDerived, spelled } from "./network";
 import { datasetName, hasClasses, SAMPLES, sampleCall, sampleName, type Sample, SHAPES, SURFACES, type Setup } from "./setup";
 import { CopyCurl, Trouble, useLoaded, useTexts } from "./shell";
 
@@ -138,7 +138,7 @@ export function DataPanel({ setup, update, dataset, loading, problem, again }: P
       <p role="status" class="small soft loading">{loading ? texts.loadingDataset(datasetName(setup)) : ""}</p>
       {dataset && (
         <div class={loading ? "stale" : ""} inert={loading} aria-busy={loading}>
-          <Columns setup={setup} update={update} dataset={dataset} recast={own && ((column, kind) => recast(own, column, kind))} />
+          <Columns setup={setup} update={update} dataset={dataset} loading={loading} recast={own && ((column, kind) => recast(own, column, kind))} />
         </div>
       )}
     </section>
@@ -248,17 +248,30 @@ interface ColumnsProps {
   setup: Setup;
   update: Props["update"];
   dataset: Dataset;
+  loading: boolean;
   /** Stores the table with a column of another kind; null where its file is not here. */
   recast: ((column: string, kind: Column["kind"]) => Promise<void>) | null;
 }
 
-function Columns({ setup, update, dataset, recast }: ColumnsProps) {
+function Columns({ setup, update, dataset, loading, recast }: ColumnsProps) {
   const texts = useTexts();
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
   useEffect(() => setProblem(null), [dataset.name]);
   const roles = useRef(new Map<string, HTMLSelectElement>());
+  const kinds = useRef(new Map<string, HTMLSelectElement>());
+  /** The column whose kind is being changed, and the table that it is changed from. */
+  const changed = useRef<{ column: string; from: string } | null>(null);
+  useEffect(() => {
+    if (busy || loading || !changed.current) return;
+    const { column, from } = changed.current;
+    if (dataset.name === from && !problem) return; // the next table is on its way
+    changed.current = null;
+    // While it was stored and loaded nothing of it could have the focus.
+    if (document.activeElement === document.body) kinds.current.get(column)?.focus();
+  }, [busy, loading, dataset.name, problem]);
   const change = async (name: string, kind: Column["kind"]) => {
+    changed.current = { column: name, from: dataset.name };
     setBusy(true);
     setProblem(null);
     await recast!(name, kind).catch(setProblem);
@@ -293,6 +306,7 @@ function Columns({ setup, update, dataset, recast }: ColumnsProps) {
                 <td>
                   {!recast ? texts.columnKinds[column.kind] : (
                     <select
+                      ref={(select) => void (select ? kinds.current.set(column.name, select) : kinds.current.delete(column.name))}
                       aria-label={`${texts.kind}: ${column.name}`}
                       value={column.kind}
                       disabled={busy}
@@ -386,8 +400,7 @@ function derivable(setup: Setup, dataset: Dataset): Derived[] {
 /** What can be derived, and what is derived already, whatever has become of its features since. */
 export function offered(setup: Setup, dataset: Dataset): Derived[] {
   const possible = derivable(setup, dataset);
-  const names = new Set(possible.map(derivedName));
-  return [...possible, ...chosenDerived(setup, dataset).filter((one) => !names.has(derivedName(one)))];
+  return [...possible, ...chosenDerived(setup, dataset).filter((one) => !possible.some((other) => sameDerived(one, other)))];
 }
 
 /** What is derived from the features that are in, in the order that it was chosen. */

@@ -106,7 +106,7 @@ export function Diagram({ units, inputs, outputs, layers, plane, onPoint, pinned
   };
   const point = (unit: Unit | null) => {
     setSpot(unit);
-    if (known) onPoint?.(unit);
+    if (known || !unit) onPoint?.(unit);
   };
   const last = found.length - 1;
   const within = ({ layer, unit }: Spot): Spot => {
@@ -116,7 +116,8 @@ export function Diagram({ units, inputs, outputs, layers, plane, onPoint, pinned
   const reached = within(stop);
   /** What makes a unit a button, where it can be held. */
   const button = (own: Unit) => {
-    if (!known || !onPin) return {};
+    // One that had the focus loses it when it is no button any more.
+    if (!known || !onPin) return { onBlur: () => point(null) };
     const { layer, unit } = own;
     const isPinned = pinned?.layer === layer && pinned.unit === unit;
     const toggle = () => onPin(isPinned ? null : own);

@@ -63,7 +63,7 @@ export function settingsOf(job: Pick<Job, "network" | "training">, texts: Texts)
 
 const FIGURES = ["loss", "accuracy", "precision", "recall", "f1", "mae", "rmse", "r2"] as const;
 
-export function MetricsCard({ metrics, classes = [0, 1] }: { metrics: NonNullable<Job["metrics"]>; classes?: Label[] | null | undefined }) {
+export function MetricsCard({ metrics, classes }: { metrics: NonNullable<Job["metrics"]>; classes?: Label[] | null | undefined }) {
   const texts = useTexts();
   const parts = ([["train", texts.trainPoints], ["validation", texts.validPoints], ["test", texts.testPoints]] as const)
     .map(([name, title]) => [title, metrics[name]] as const)

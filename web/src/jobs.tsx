@@ -1,15 +1,17 @@
 /** Jobs: a table that the streams keep fresh, and a job's page. */
 
+import type { RefObject } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type Dataset, get, isFinal, type Job, type JobColumns, type JobEvent, type ModelVersion, type Page, send, watch } from "./api";
+import { get, isFinal, type Job, type JobEvent, type ModelVersion, type Page, send, watch } from "./api";
 import { Compare } from "./compare";
 import { short } from "./curves";
 import { columnsOf, Facts, MetricsCard, settingsOf } from "./facts";
 import { Scroll } from "./fields";
 import { CurvesCard } from "./history";
+import { setupOf, useTableOf } from "./opening";
 import { useRun } from "./run";
-import { DEFAULTS, fromDatasetName, type Setup, toAddress } from "./setup";
-import { type Address, CopyCurl, Dialog, Failure, type Loaded, navigate, Trouble, useChoices, useLoaded, useTexts, Waiting } from "./shell";
+import { toAddress } from "./setup";
+import { type Address, CopyCurl, Dialog, Failure, navigate, Trouble, useChoices, useLoaded, useTexts, Waiting } from "./shell";
 import { sweepAddress } from "./sweep";
 import type { Texts } from "./texts";
 
@@ -19,10 +21,19 @@ const WATCHED = 3;
 export const REFRESH_MILLISECONDS = 5_000;
 
 export function Jobs(address: Address) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  const id = address.rest[0];
   const compared = address.parameters.get("compare");
-  if (address.rest[0]) return <JobPage key={address.rest[0]} id={address.rest[0]} />;
+  const isList = !id && !compared;
+  const wasList = useRef(isList);
+  useEffect(() => {
+    // What had the focus went with its page.
+    if (isList && !wasList.current && document.activeElement === document.body) heading.current?.focus();
+    wasList.current = isList;
+  }, [isList]);
+  if (id) return <JobPage key={id} id={id} />;
   if (compared) return <Compare ids={compared.split("~").filter(Boolean)} />;
-  return <JobList chosen={(address.parameters.get("chosen") ?? "").split("~").filter(Boolean)} />;
+  return <JobList heading={heading} chosen={(address.parameters.get("chosen") ?? "").split("~").filter(Boolean)} />;
 }
 
 /** The moment in the reader's own way. */
@@ -83,21 +94,31 @@ function useJobs() {
   return { ...state, again: load, showMore };
 }
 
-function JobList({ chosen }: { chosen: string[] }) {
+function JobList({ heading, chosen }: { heading: RefObject<HTMLHeadingElement | null>; chosen: string[] }) {
   const texts = useTexts();
   const moment = useMoment();
   const { jobs, more, problem, again, showMore } = useJobs();
   // In the address, so that they are chosen yet when one comes back from what they are compared in.
-  const toggle = (id: string, is: boolean) => {
-    const now = is ? [...chosen, id] : chosen.filter((other) => other !== id);
-    navigate(`#/jobs${now.length ? `?chosen=${now.join("~")}` : ""}`, true);
-  };
+  const choose = (ids: string[]) => navigate(`#/jobs${ids.length ? `?chosen=${ids.join("~")}` : ""}`, true);
+  const toggle = (id: string, is: boolean) => choose(is ? [...chosen, id] : chosen.filter((other) => other !== id));
   return (
     <>
       <div class="row between">
-        <h1>{texts.jobs}</h1>
+        <h1 ref={heading} tabIndex={-1}>{texts.jobs}</h1>
         <div class="row">
           <span class="small soft">{texts.compareHint}</span>
+          {chosen.length > 0 && (
+            <button
+              type="button"
+              class="quiet"
+              onClick={() => {
+                heading.current?.focus(); // the button goes
+                choose([]);
+              }}
+            >
+              {texts.chooseNone}
+            </button>
+          )}
           <button type="button" class="primary" disabled={chosen.length < 2} onClick={() => navigate(`#/jobs?compare=${chosen.join("~")}`)}>
             {texts.compare} ({chosen.length})
           </button>
@@ -133,7 +154,10 @@ function JobList({ chosen }: { chosen: string[] }) {
                   <td><Actions
                       job={job}
                       onDone={() => {
-                        if (isFinal(job.status) && chosen.includes(job.id)) toggle(job.id, false); // it is deleted
+                        if (isFinal(job.status)) {
+                          heading.current?.focus(); // it is deleted: its row goes
+                          if (chosen.includes(job.id)) toggle(job.id, false);
+                        }
                         void again();
                       }}
                     /></td>
@@ -216,45 +240,6 @@ function Actions({ job, onDone }: { job: Job; onDone: () => void }) {
       <Trouble of={problem} />
     </>
   );
-}
-
-/** The columns of a job, as the playground chooses them from its table. */
-function chosen({ target, features, derived }: JobColumns, dataset: Dataset): Pick<Setup, "target" | "without" | "derived"> {
-  const known = new Set([target, ...features]);
-  return {
-    target: target === dataset.target ? "" : target,
-    without: dataset.columns.filter(({ name, kind }) => kind !== "text" && !known.has(name)).map(({ name }) => name),
-    derived,
-  };
-}
-
-/** The playground's setting that makes this job again; its table, where it is there yet, tells what was left out. */
-export function setupOf(job: Job, dataset: Dataset | null): Setup {
-  const training = job.training;
-  if (!training || !job.network) return DEFAULTS;
-  const stopping = (training as { early_stopping?: { patience: number } | null }).early_stopping;
-  return {
-    ...DEFAULTS,
-    ...fromDatasetName(job.dataset),
-    ...(dataset && job.columns && chosen(job.columns, dataset)),
-    layers: job.network.hidden_layers,
-    activation: job.network.activation,
-    optimizer: training.optimizer,
-    rate: training.learning_rate,
-    epochs: training.epochs,
-    batch: training.batch_size,
-    seed: training.seed,
-    validation: training.validation_fraction,
-    decay: training.weight_decay,
-    l1: training.l1_penalty,
-    patience: stopping?.patience ?? null,
-    job: job.id,
-  };
-}
-
-/** The table that a job is about; null: of none. */
-export function useTableOf(job: Job | null): Loaded<Dataset | null> {
-  return useLoaded(async () => (job ? get<Dataset>(`/datasets/${encodeURIComponent(job.dataset)}`) : null), [job?.dataset]);
 }
 
 function JobPage({ id }: { id: string }) {

@@ -148,6 +148,11 @@ export function derivedName({ function: kind, of: [first = "", second] }: Derive
   return kind === "product" ? `${first} · ${second}` : kind === "square" ? `${first}²` : `sin(π ${first})`;
 }
 
+/** Whether two derived inputs are one: a product is the same in either order. */
+export function sameDerived(one: Derived, other: Derived): boolean {
+  return one.function === other.function && one.of.length === other.of.length && one.of.every((name) => other.of.includes(name));
+}
+
 /** Names of the network's inputs: a category has one of its own. */
 export function inputNames({ features, derived = [] }: Inputs): string[] {
   const own = features.flatMap((feature) => {

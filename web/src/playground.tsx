@@ -228,11 +228,14 @@ function usePoints(rows: Rows | null, axes: Axes | null, scale: Scale): Point[] 
   }, [rows, axes, scale]);
 }
 
-/** The unit that is held, and whether the plane shows what it gives; none of another network. */
+/** The unit that is pointed at, the one that is held, and whether the plane shows what that gives; none of another network. */
 function usePin(network: string) {
+  const [pointed, setPointed] = useState<{ network: string; unit: Unit } | null>(null);
   const [state, setState] = useState<{ network: string; unit: Unit; input: number | null; isShown: boolean } | null>(null);
   const current = state?.network === network ? state : null;
   return {
+    pointed: pointed?.network === network ? pointed.unit : null,
+    point: (unit: Unit | null) => setPointed(unit && { network, unit }),
     unit: current?.unit ?? null,
     input: current?.input ?? null,
     isShown: current?.isShown ?? false,
@@ -262,11 +265,10 @@ function Results(parts: Parts) {
   const told = (output: number) => output * (rows?.scale ?? 1) + (rows?.mean ?? 0);
   const plane = useMemo(() => (axes && inputs ? { inputs, axes } : null), [axes, inputs]);
   const names = rows?.exact || !dataset ? rows && inputNames(rows.preprocessing) : guessedInputs(setup, dataset);
-  const [pointed, setPointed] = useState<Unit | null>(null);
   const pin = usePin([names, units].join());
   const held = layers ? pin.unit : null;
   /** The unit that the plane shows in place of the answer. */
-  const over = pointed ?? (pin.isShown ? held : null);
+  const over = pin.pointed ?? (pin.isShown ? held : null);
   const outputs = scale.task === "multiclass" ? (scale.classes ?? []).map(spelled) : [rows?.preprocessing.target.name ?? "y"];
   return (
     <>
@@ -282,7 +284,7 @@ function Results(parts: Parts) {
                 outputs={outputs}
                 layers={layers}
                 plane={plane}
-                onPoint={setPointed}
+                onPoint={pin.point}
                 pinned={held}
                 onPin={pin.set}
               />

@@ -1,6 +1,7 @@
 /** What the playground is set to: all of it lives in the address, and makes the job. */
 
 import type { Activation, Call, Derived, Optimizer } from "./api";
+import { sameDerived } from "./network";
 import { unescaped } from "./shell";
 
 export const ACTIVATIONS: Activation[] = ["sigmoid", "tanh", "relu", "leaky_relu", "gelu", "identity"];
@@ -157,7 +158,7 @@ function readDerived(text: string): Derived | null {
 /** The derived inputs of an address, each once. */
 function allDerived(parameters: URLSearchParams): Derived[] {
   const found = parameters.getAll("derived").flatMap((text) => readDerived(text) ?? []);
-  return [...new Map(found.map((input) => [writtenDerived(input), input])).values()];
+  return found.filter((input, at) => found.findIndex((other) => sameDerived(other, input)) === at);
 }
 
 /** What the address says of derived inputs and cannot be read. */

@@ -1,13 +1,14 @@
 /** Sweep: how often training converges, or how well it does, over learning rates and hidden units. */
 
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { all, type Call, type Dataset, type DatasetSummary, get, isFinal, type Job, type Page, type Score, send, type SweepRow, type Task, watch } from "./api";
+import { all, type Call, type Dataset, type DatasetSummary, get, isFinal, type Job, type Page, type Range, type Score, send, type SweepRow, type Task, watch } from "./api";
 import { short } from "./curves";
 import { Choice, NumberField, Slider } from "./fields";
-import { setupOf, useTableOf } from "./jobs";
+import { chosenColumns, setupOf, useTableOf } from "./opening";
 import { between } from "./region";
 import { ACTIVATIONS, OPTIMIZERS, type Setup, toAddress } from "./setup";
 import { type Address, CopyCurl, Failure, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
+import type { Texts } from "./texts";
 
 interface Plan {
   dataset: string;
@@ -22,6 +23,9 @@ interface Plan {
   measure: Measure | "";
 }
 
+const MOST_SEEDS = 1_000;
+const MOST_VALIDATION = 0.9;
+
 /** What a cell shows: the share of its members that converged, or the best member's score. */
 export type Measure = "converged" | Score;
 
@@ -33,30 +37,74 @@ export function measures(task: Task | null | undefined): Measure[] {
   return task === "regression" ? ["r2", "loss"] : ["converged", "accuracy", "loss"];
 }
 
+/** What a sweep learns; undefined: jobs of earlier versions do not name it, and their score tells no regression. */
+function taskOf({ sweep, columns }: Pick<Job, "sweep" | "columns">): Task | undefined {
+  return columns?.task ?? (sweep?.search.score === "r2" ? "regression" : undefined);
+}
+
 /** What the cells of a sweep show: what is asked for, where its members have it. */
 export function shownMeasure(job: Pick<Job, "sweep" | "columns">, asked: Measure | ""): Measure {
   const score = job.sweep?.search.score;
-  const known = measures(job.columns?.task).filter((one) => one !== "r2" || score === "r2");
+  const known = measures(taskOf(job)).filter((one) => one !== "r2" || score === "r2");
   return known.find((one) => one === asked) ?? (score === "loss" ? score : known[0]!);
 }
 
-/** Name the plan of a sweep that ran, as far as the page's fields can say it. */
+/** Name the plan of a sweep that ran, as far as the page's fields can say it: `unsaid` names the rest. */
 export function sweepAddress(job: Job): string {
   const space = job.sweep?.search.space;
   const numbers = (values: unknown) => (Array.isArray(values) ? values.join(" ") : "");
   const seeds = space?.seed;
+  const count = !seeds ? 1 : Array.isArray(seeds) ? seeds.length : seeds.count;
   const told: Record<string, unknown> = {
     dataset: job.dataset,
     rates: numbers(space?.learning_rate ?? [job.training?.learning_rate]),
     units: numbers((space?.hidden_layers ?? [job.network?.hidden_layers ?? []]).filter((layers) => layers.length === 1)),
-    seeds: seeds && (Array.isArray(seeds) ? seeds.length : seeds.count),
+    seeds: Math.min(count, MOST_SEEDS),
     epochs: job.training?.epochs,
     activation: job.network?.activation,
     optimizer: job.training?.optimizer,
     validation: job.training?.validation_fraction,
+    measure: job.sweep?.search.score === "loss" ? "loss" : undefined,
     job: job.id,
   };
   return addressOf(told);
+}
+
+/**
+ * Names of what the page's fields cannot say of a sweep: what they say is another one there.
+ *
+ * Its table, where it is there yet, tells what was left out of it.
+ */
+export function unsaid({ dataset: name, network, training, columns, sweep }: Job, dataset: Dataset | null, texts: Texts): string[] {
+  if (!sweep || !network || !training) return [];
+  const { method, folds, space } = sweep.search;
+  const own = columns && dataset && chosenColumns(columns, dataset);
+  const { seed } = space;
+  const seeds = !seed ? [training.seed] : Array.isArray(seed) ? seed : Array.from({ length: seed.count }, (_, at) => seed.first + at);
+  const differs = <Value,>(tried: Value[] | Range | null, said: Value) => tried !== null && (!Array.isArray(tried) || tried.some((value) => value !== said));
+  const found: [string, boolean | null | undefined][] = [
+    [texts.dataset, name === "inline"],
+    [texts.targetColumn, own && (own.target !== "" || columns.task !== dataset.task)],
+    [texts.features, own && own.without.length > 0],
+    [texts.derivedInputs, columns && columns.derived.length > 0],
+    [texts.rates, space.learning_rate !== null && !Array.isArray(space.learning_rate)],
+    [texts.hiddenUnitCounts, (space.hidden_layers ?? [network.hidden_layers]).some((layers) => layers.length !== 1)],
+    [texts.seeds, seeds.length > MOST_SEEDS || seeds.some((one, at) => one !== at + 1)],
+    [texts.epochs, differs(space.epochs, training.epochs)],
+    [texts.activation, differs(space.activation, network.activation)],
+    [texts.optimizer, differs(space.optimizer, training.optimizer)],
+    [texts.validation, training.validation_fraction > MOST_VALIDATION],
+    [texts.testRows, training.test_fraction > 0],
+    [texts.batchSize, differs(space.batch_size ?? [training.batch_size], null)],
+    [texts.weightDecay, differs(space.weight_decay ?? [training.weight_decay], 0)],
+    [texts.l1Penalty, training.l1_penalty > 0],
+    [texts.stopsEarly, training.early_stopping !== null],
+    [texts.schedule, training.schedule.kind !== "constant"],
+    [texts.classWeights, training.class_weights !== null],
+    [texts.searchMethod, method !== "grid"],
+    [texts.folds, folds !== null],
+  ];
+  return found.filter(([, is]) => is).map(([title]) => title);
 }
 
 function addressOf(all: Record<string, unknown>): string {
@@ -205,11 +253,11 @@ export function Sweep({ parameters }: Address) {
       dataset: own.dataset ?? USUAL.dataset,
       rates: own.rates ?? USUAL.rates,
       units: own.units ?? USUAL.units,
-      seeds: count("seeds", 1_000),
+      seeds: count("seeds", MOST_SEEDS),
       epochs: count("epochs", 1_000_000),
       activation: ACTIVATIONS.find((one) => one === own.activation) ?? USUAL.activation,
       optimizer: OPTIMIZERS.find((one) => one === own.optimizer) ?? USUAL.optimizer,
-      validation: Number(own.validation) > 0 && Number(own.validation) <= 0.9 ? Number(own.validation) : USUAL.validation,
+      validation: Number(own.validation) > 0 && Number(own.validation) <= MOST_VALIDATION ? Number(own.validation) : USUAL.validation,
       measure: (["converged", "accuracy", "loss", "r2"] as const).find((one) => one === own.measure) ?? USUAL.measure,
     };
   }, [parameters.toString()]);
@@ -219,11 +267,17 @@ export function Sweep({ parameters }: Address) {
   };
   const datasets = useLoaded(() => all<DatasetSummary>("/datasets"), []);
   const { job, rows, problem: failed } = useSweep(jobId);
-  const dataset = useTableOf(job && job.dataset !== "inline" ? job : null);
+  const table = useTableOf(job && job.dataset !== "inline" ? job : null);
+  const dataset = table.value?.name === job?.dataset ? table.value : null;
   const [problem, setProblem] = useState<unknown>(null);
-  const suited = measures(datasets.value?.find((one) => one.name === plan.dataset)?.task);
-  const measure = suited.find((one) => one === plan.measure) ?? suited[0]!;
+  const planned = measures(datasets.value?.find((one) => one.name === plan.dataset)?.task);
+  const measure = planned.find((one) => one === plan.measure) ?? planned[0]!;
   const call = callOf(plan, measure);
+  /** The sweep whose cells are below: what they can show, and do, is its own, which may learn another column. */
+  const below = job?.kind === "sweep" && job.dataset === plan.dataset ? job : null;
+  const suited = below ? measures(taskOf(below)) : planned;
+  const chosen = below ? (suited.find((one) => one === plan.measure) ?? shownMeasure(below, plan.measure)) : measure;
+  const lost = job ? unsaid(job, dataset, texts) : [];
   const running = job !== null && !isFinal(job.status);
   const run = async () => {
     setProblem(null);
@@ -250,7 +304,7 @@ export function Sweep({ parameters }: Address) {
           <Choice label={texts.dataset} value={plan.dataset} among={names.map((name) => [name, name] as const)} onChoose={(dataset) => update({ dataset })} />
           <label class="field"><span>{texts.rates}</span><input value={plan.rates} onChange={(event) => update({ rates: event.currentTarget.value })} /></label>
           <label class="field"><span>{texts.hiddenUnitCounts}</span><input value={plan.units} onChange={(event) => update({ units: event.currentTarget.value })} /></label>
-          <NumberField label={texts.seeds} value={plan.seeds} low={1} high={1000} whole onChange={(seeds) => update({ seeds: seeds! })} />
+          <NumberField label={texts.seeds} value={plan.seeds} low={1} high={MOST_SEEDS} whole onChange={(seeds) => update({ seeds: seeds! })} />
           <NumberField label={texts.epochs} value={plan.epochs} low={1} high={1_000_000} whole onChange={(epochs) => update({ epochs: epochs! })} />
           <Choice label={texts.activation} value={plan.activation} among={ACTIVATIONS.map((one) => [one, one] as const)} onChoose={(activation) => update({ activation })} />
           <Choice label={texts.optimizer} value={plan.optimizer} among={OPTIMIZERS.map((one) => [one, one] as const)} onChoose={(optimizer) => update({ optimizer })} />
@@ -263,7 +317,7 @@ export function Sweep({ parameters }: Address) {
             spell={(part) => (part ? `${Math.round(100 * part)} %` : texts.none)}
             onChange={(validation) => update({ validation })}
           />
-          <Choice label={texts.measure} value={measure} among={suited.map((one) => [one, texts.measures[one]] as const)} onChoose={(measure) => update({ measure })} />
+          <Choice label={texts.measure} value={chosen} among={suited.map((one) => [one, texts.measures[one]] as const)} onChoose={(measure) => update({ measure })} />
         </div>
         <div class="row actions">
           {running ? (
@@ -278,24 +332,51 @@ export function Sweep({ parameters }: Address) {
             <a href={`#/jobs/${job.id}`}>{texts.jobPage}</a>
           </span>}
         </div>
+        {lost.length > 0 && <p class="small" role="status">{texts.unsaid(lost.join(", "))}</p>}
         <Trouble of={problem ?? failed} />
         {job?.error && <Failure of={job.error} />}
       </section>
-      {job && rows.length > 0 && <HeatMap job={job} dataset={dataset.value} rows={rows} measure={shownMeasure(job, plan.measure)} />}
+      {job && rows.length > 0 && (
+        <HeatMap
+          job={job}
+          dataset={dataset}
+          isSettled={dataset !== null || table.problem !== null}
+          rows={rows}
+          measure={shownMeasure(job, plan.measure)}
+          asked={below && chosen}
+        />
+      )}
     </>
   );
 }
 
-function HeatMap({ job, dataset, rows, measure }: { job: Job; dataset: Dataset | null; rows: SweepRow[]; measure: Measure }) {
+interface HeatMapProps {
+  job: Job;
+  /** The sweep's own table, where it is there. */
+  dataset: Dataset | null;
+  /** Whether the table is there, or cannot be. */
+  isSettled: boolean;
+  rows: SweepRow[];
+  measure: Measure;
+  /** What the cells were asked to show. */
+  asked: Measure | null;
+}
+
+function HeatMap({ job, dataset, isSettled, rows, measure, asked }: HeatMapProps) {
   const texts = useTexts();
   const found = useMemo(() => cells(rows, measure, job.sweep?.search.score ?? null), [rows, measure]);
   const good = useMemo(() => goodness(found, measure), [found, measure]);
   const rates = [...new Set(found.map((cell) => cell.rate))].sort((a, b) => a - b);
   const units = [...new Set(found.map((cell) => cell.units))].sort((a, b) => b - a);
   const told = ({ value }: Cell) => (value === null ? "–" : measure === "loss" || measure === "r2" ? short(value, 3) : `${Number((100 * value).toFixed(measure === "converged" ? 0 : 1))} %`);
+  const lossOf = ({ best }: Cell) => `${texts.loss} ${short(best.train_loss)}`;
   const title = texts.measures[measure];
+  const folds = job.sweep?.search.folds;
   const judged = job.training?.validation_fraction ? texts.validPoints : texts.trainPoints;
-  const hint = measure === "converged" ? texts.convergedHint : texts.bestHint(judged);
+  const best = folds ? texts.bestOfFoldsHint(folds) : texts.bestHint(judged);
+  const hint = measure !== "converged" ? best : folds ? texts.convergedInFoldsHint(folds) : texts.convergedHint;
+  /** Rows that came in the request can be opened nowhere; before the table is here, what was left out of it is not known. */
+  const isOpened = job.dataset !== "inline" && isSettled;
   const base = setupOf(job, dataset);
   const open = ({ best }: Cell): string =>
     toAddress({
@@ -313,7 +394,8 @@ function HeatMap({ job, dataset, rows, measure }: { job: Job; dataset: Dataset |
   return (
     <section class="card" aria-labelledby="heat-title">
       <h2 id="heat-title">{title}</h2>
-      <p class="small soft">{hint}. {texts.openMember}</p>
+      {asked && asked !== measure && <p class="small bad">{texts.notMeasured(texts.measures[asked])}</p>}
+      <p class="small soft">{hint}. {job.dataset !== "inline" && texts.openMember}</p>
       <div class="scroll-x" tabIndex={0} role="group" aria-label={title}>
         <table class="heat" aria-labelledby="heat-title">
           <tbody>
@@ -326,7 +408,11 @@ function HeatMap({ job, dataset, rows, measure }: { job: Job; dataset: Dataset |
                   const [red, green, blue] = between(0.15 + 0.7 * good(cell)).map(Math.round);
                   return (
                     <td style={{ background: `rgb(${red} ${green} ${blue})` }}>
-                      <a href={open(cell)} aria-label={texts.cell(String(rate), String(count), `${title} ${told(cell)}`)} title={`${texts.loss} ${short(cell.best.train_loss)}`}>{told(cell)}</a>
+                      {isOpened ? (
+                        <a href={open(cell)} aria-label={texts.cell(String(rate), String(count), `${title} ${told(cell)}`)} title={lossOf(cell)}>{told(cell)}</a>
+                      ) : (
+                        <span title={lossOf(cell)}>{told(cell)}</span>
+                      )}
                     </td>
                   );
                 })}

@@ -5,11 +5,11 @@ import { answers, positiveSide } from "../src/gates";
 import { overlay } from "../src/compare";
 import { looksLikeIdentifier } from "../src/data";
 import { columnsOf, columnsOfCard, listed } from "../src/facts";
-import { setupOf } from "../src/jobs";
 import { cellOf, shareOf } from "../src/models";
+import { setupOf } from "../src/opening";
 import { numeral, steps, tex } from "../src/steps";
 import { TEXTS } from "../src/texts";
-import { cells, goodness, measures, numbers, shownMeasure, sweepAddress } from "../src/sweep";
+import { cells, goodness, measures, numbers, shownMeasure, sweepAddress, unsaid } from "../src/sweep";
 
 test("names of the trace are written as formulas", () => {
   assert.equal(tex("z1"), "z_{1}");
@@ -113,13 +113,46 @@ test("what the cells show suits the table, and what the sweep has", () => {
   assert.equal(shownMeasure(sweep("binary", "loss"), ""), "loss");
   assert.equal(shownMeasure(sweep("regression", "r2"), "converged"), "r2");
   assert.equal(shownMeasure(sweep("regression", "loss"), "r2"), "loss");
+  const old = { columns: null, sweep: { search: { score: "r2" } } } as Parameters<typeof shownMeasure>[0];
+  assert.equal(shownMeasure(old, "converged"), "r2");
 });
 
 test("a sweep's address says what it was planned with", () => {
   const space = { hidden_layers: [[2], [4]], learning_rate: [0.1, 1], seed: { first: 1, count: 3 } };
-  const job = { id: "job_1", dataset: "iris", network: { activation: "tanh" }, training: { optimizer: "sgd", epochs: 50, validation_fraction: 0.2 }, sweep: { search: { space } } };
-  const told = new URLSearchParams(sweepAddress(job as never).split("?")[1]);
-  assert.deepEqual(Object.fromEntries(told), { dataset: "iris", rates: "0.1 1", units: "2 4", seeds: "3", epochs: "50", activation: "tanh", validation: "0.2", job: "job_1" });
+  const job = (search: object) =>
+    ({ id: "job_1", dataset: "iris", network: { activation: "tanh" }, training: { optimizer: "sgd", epochs: 50, validation_fraction: 0.2 }, sweep: { search } }) as never;
+  const told = (search: object) => Object.fromEntries(new URLSearchParams(sweepAddress(job(search)).split("?")[1]));
+  const all = { dataset: "iris", rates: "0.1 1", units: "2 4", seeds: "3", epochs: "50", activation: "tanh", validation: "0.2", job: "job_1" };
+  assert.deepEqual(told({ space, score: "accuracy" }), all);
+  assert.deepEqual(told({ space: { ...space, seed: null }, score: "loss" }), { ...all, seeds: "1", measure: "loss" });
+});
+
+test("what the page cannot say of a sweep is named", () => {
+  const space = { hidden_layers: [[2], [4]], learning_rate: [0.1, 1], seed: { first: 1, count: 3 }, activation: null, optimizer: ["sgd"], epochs: null, batch_size: null, weight_decay: null };
+  const training = {
+    optimizer: "sgd", learning_rate: 1, epochs: 50, seed: 777, batch_size: null, weight_decay: 0, l1_penalty: 0,
+    validation_fraction: 0.2, test_fraction: 0, early_stopping: null, schedule: { kind: "constant" }, class_weights: null,
+  };
+  const columns = { target: "d", task: "regression", features: ["a", "b", "c"], derived: [] as object[] };
+  const dataset = { name: "mine", target: "d", task: "regression", columns: ["a", "b", "c", "d"].map((name) => ({ name, kind: "numeric" })) } as Dataset;
+  const told = (other: { space?: object; training?: object; columns?: object | null; method?: string; folds?: number; dataset?: string } = {}) => {
+    const search = { method: other.method ?? "grid", folds: other.folds ?? null, space: { ...space, ...other.space } };
+    const job = {
+      dataset: other.dataset ?? "mine", network: { hidden_layers: [], activation: "tanh" }, training: { ...training, ...other.training },
+      columns: other.columns === null ? null : { ...columns, ...other.columns }, sweep: { search },
+    };
+    return unsaid(job as never, dataset, TEXTS.en);
+  };
+  assert.deepEqual([told(), told({ columns: null }), told({ space: { seed: [1, 2] } })], [[], [], []]);
+  assert.deepEqual(told({ columns: { target: "a", features: ["b", "d"], derived: [{ function: "square", of: ["b"] }] } }), ["Target", "Features", "More inputs"]);
+  assert.deepEqual(told({ columns: { task: "multiclass" } }), ["Target"]);
+  assert.deepEqual(told({ space: { learning_rate: { low: 0.1, high: 1 }, hidden_layers: [[2], [2, 2]], seed: null }, method: "random" }), ["Learning rates", "Hidden units", "Seeds per cell", "Search method"]);
+  assert.deepEqual(told({ space: { hidden_layers: null, seed: { first: 0, count: 2 } } }), ["Hidden units", "Seeds per cell"]);
+  assert.deepEqual(told({ space: { optimizer: ["sgd", "adam"], activation: ["relu"], epochs: [10], batch_size: [null, 8], weight_decay: { low: 0.1, high: 0.2 } } }), ["Epochs", "Activation", "Optimizer", "Batch size", "L2 (weight decay)"]);
+  assert.deepEqual(
+    told({ training: { batch_size: 4, weight_decay: 0.1, l1_penalty: 0.1, test_fraction: 0.1, early_stopping: { patience: 5 }, schedule: { kind: "cosine" }, class_weights: "balanced" }, folds: 3, dataset: "inline" }),
+    ["Dataset", "Test rows", "Batch size", "L2 (weight decay)", "L1 (towards 0)", "Early stopping", "Schedule of the learning rate", "Class weights", "Cross-validation"],
+  );
 });
 
 test("a job and a card name what is learned from what", () => {

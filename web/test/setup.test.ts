@@ -48,9 +48,9 @@ test("derived inputs are spelled so that people can read them; an older spelling
 });
 
 test("what an address says of derived inputs and is none is told", () => {
-  const { parameters } = parseAddress("#/playground?derived=cube.x&derived=square&derived=square.x1&derived=product.a.a&derived=square/x1&derived=square.x1");
+  const { parameters } = parseAddress("#/playground?derived=cube.x&derived=square&derived=square.x1&derived=product.a.a&derived=square/x1&derived=square.x1&derived=product.b.a&derived=product.a.b");
   assert.deepEqual(unreadDerived(parameters), ["cube.x", "square", "product.a.a"]);
-  assert.deepEqual(fromParameters(parameters).derived, [{ function: "square", of: ["x1"] }]);
+  assert.deepEqual(fromParameters(parameters).derived, [{ function: "square", of: ["x1"] }, { function: "product", of: ["b", "a"] }]);
 });
 
 test("an address that nobody wrote is read as the defaults", () => {
