@@ -156,7 +156,7 @@ function InputToggles({ setup, dataset, onChange }: { setup: Setup; dataset: Dat
           <button
             type="button"
             aria-pressed={isUsed}
-            aria-disabled={isLast}
+            aria-disabled={isLast || undefined}
             aria-describedby={isLast ? "one-input-stays" : undefined}
             onClick={() => !isLast && onChange({ without: isUsed ? [...others, name] : others })}
           >
