@@ -713,7 +713,8 @@ def test_a_row_says_what_its_job_waits_for(
     before = row(page, job).evaluate(size)
     deployment.post(f"/jobs/{job}/cancel")
     expect(row(page, job).locator(".status.cancelled")).to_be_visible()
-    assert row(page, job).evaluate(size) == before
+    # "Cancel" and "Delete" are not as wide, and the columns share what is left over.
+    assert row(page, job).evaluate(size) == pytest.approx(before, abs=1)
 
 
 @pytest.mark.parametrize("width", [1280, 390])
