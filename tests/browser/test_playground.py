@@ -857,3 +857,47 @@ def test_kinds_of_columns_are_changed_before_training(
     expect(page.locator(".columns .trouble")).to_be_visible()
     expect(sold).to_have_value("boolean")
     expect(sold).to_be_focused()
+
+
+def test_a_number_that_cannot_be_used_is_said(opened: Callable[..., Opened]) -> None:
+    """The field says what it takes, and what it stays at, until something else is typed."""
+    view = opened()
+    page = view.go("")
+    page.wait_for_selector(".diagram")
+    epochs = page.get_by_label("Epochs")
+    for typed in ("0", "abc", "1.5"):
+        epochs.fill(typed)
+        told = page.get_by_role("alert")
+        expect(told).to_have_text("A whole number from 1 up to 1000000 is needed. It stays at 400.")
+    epochs.blur()
+    expect(epochs).to_have_value("400")
+    expect(told).to_be_visible()
+    view.accessible()
+    epochs.fill("30")
+    expect(told).to_have_count(0)
+
+
+def test_results_of_other_settings_are_said_to_be_so(
+    opened: Callable[..., Opened], deployment: Deployment
+) -> None:
+    """A training's results stay while settings are changed, with a way back to its own."""
+    view = opened("en", 390)
+    page = view.go("#/playground?epochs=60")
+    page.wait_for_selector(".diagram")
+    page.get_by_label("Optimizer").select_option("sgd")
+    expect(page.get_by_label("Learning rate")).to_have_value("1")  # nobody had typed one
+    train(page)
+    page.wait_for_selector(".status.succeeded")
+    expect(page.locator(".replay")).to_be_in_viewport()
+    notice = page.get_by_text("These results are of other settings")
+    expect(notice).to_have_count(0)
+    page.get_by_label("Learning rate").fill("0.25")
+    expect(notice).to_be_visible()
+    page.get_by_label("Optimizer").select_option("momentum")
+    expect(page.get_by_label("Learning rate")).to_have_value("0.25")
+    page.get_by_role("link", name="Show their settings").click()
+    expect(page.get_by_label("Optimizer")).to_have_value("sgd")
+    expect(page.get_by_label("Learning rate")).to_have_value("1")
+    expect(page.get_by_label("Epochs")).to_have_value("60")
+    expect(notice).to_have_count(0)
+    assert job_of(page, deployment)["training"]["optimizer"] == "sgd"

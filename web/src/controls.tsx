@@ -6,7 +6,7 @@ import { chosenDerived, chosenFeatures, impossibleDerived, offered, storeSample,
 import { Choice, NumberField, Slider, TextField } from "./fields";
 import { derivedName, sameDerived } from "./network";
 import type { Run } from "./run";
-import { ACTIVATIONS, DEFAULT_RATES, OPTIMIZERS, recordsWeights, type Setup, trainCall } from "./setup";
+import { ACTIVATIONS, DEFAULT_RATES, DEFAULTS, OPTIMIZERS, recordsWeights, type Setup, trainCall } from "./setup";
 import { CopyCurl, navigate, Trouble, useTexts } from "./shell";
 
 export interface Parts {
@@ -34,6 +34,17 @@ export function guessedInputs(setup: Setup, dataset: Dataset): string[] {
     return Array.from({ length: column.distinct + Number(column.missing > 0) }, (_, at) => `${name}.${at + 1}`);
   });
   return [...own, ...chosenDerived(setup, dataset).map(derivedName)];
+}
+
+/** Bring a training's progress into view, where a narrow page has it further down. */
+function showProgress(): void {
+  const card = document.querySelector(".replay");
+  if (card && card.getBoundingClientRect().bottom > innerHeight) card.scrollIntoView();
+}
+
+/** Whether the rate is one that nobody typed: another optimizer then brings its own. */
+function hasUsualRate({ optimizer, rate }: Setup): boolean {
+  return rate === DEFAULT_RATES[optimizer] || (optimizer === DEFAULTS.optimizer && rate === DEFAULTS.rate);
 }
 
 export function Controls({ setup, update, dataset, run, last, unread }: Parts & {
@@ -67,6 +78,7 @@ export function Controls({ setup, update, dataset, run, last, unread }: Parts & 
       if (!setup.dataset) await storeSample(setup.sample);
       const job = (await send<Job>(call)).body;
       update({ job: job.id });
+      requestAnimationFrame(showProgress);
     });
   const stop = () => guarded(async () => void (await send(cancelCall)));
   const set = (part: Partial<Setup>) => update(part);
@@ -101,7 +113,7 @@ export function Controls({ setup, update, dataset, run, last, unread }: Parts & 
           label={texts.optimizer}
           value={setup.optimizer}
           among={OPTIMIZERS.map((one) => [one, one] as const)}
-          onChoose={(optimizer) => set({ optimizer, rate: DEFAULT_RATES[optimizer] })}
+          onChoose={(optimizer) => set({ optimizer, ...(hasUsualRate(setup) && { rate: DEFAULT_RATES[optimizer] }) })}
         />
         <NumberField label={texts.learningRate} value={setup.rate} low={Number.MIN_VALUE} high={1000} onChange={(rate) => set({ rate: rate! })} />
         <NumberField label={texts.epochs} value={setup.epochs} low={1} high={1_000_000} whole onChange={(epochs) => set({ epochs: epochs! })} />

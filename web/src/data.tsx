@@ -127,6 +127,7 @@ export function DataPanel({ setup, update, dataset, loading, problem, again }: P
       </label>
       {!setup.dataset && <SampleFields sample={setup.sample} onChange={(sample) => update({ sample, job: "" })} />}
       <Upload
+        chosen={datasetName(setup)}
         uploaded={uploaded}
         onStored={(file, dataset) => {
           stored(file, {}, dataset);
@@ -175,11 +176,13 @@ function SampleFields({ sample, onChange }: { sample: Sample; onChange: (sample:
   );
 }
 
-function Upload({ uploaded, onStored }: { uploaded: Uploaded | null; onStored: (file: File, dataset: Dataset) => void }) {
+function Upload({ chosen, uploaded, onStored }: { chosen: string; uploaded: Uploaded | null; onStored: (file: File, dataset: Dataset) => void }) {
   const texts = useTexts();
   const [over, setOver] = useState(false);
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
+  // A refusal is of the file, not of what is chosen next.
+  useEffect(() => setProblem(null), [chosen]);
   const take = async (file: File | undefined) => {
     if (!file) return;
     if (file.size > mostBytes()) {

@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { useTexts } from "./shell";
 
 interface Named {
   label: string;
@@ -33,8 +34,11 @@ export function NumberField(
     onChange: (value: number | null) => void;
   },
 ) {
+  const texts = useTexts();
   const written = props.value === null ? "" : String(props.value);
   const [text, setText] = useState(written);
+  /** What was typed last could not be used: it is said until something else is typed. */
+  const [isRefused, setRefused] = useState(false);
   // What is being typed stays as it is ("0.") while it means the same.
   useEffect(() => setText((last) => (last.trim() !== "" && Number(last) === props.value ? last : written)), [written]);
   const valid = (value: string) => {
@@ -44,21 +48,25 @@ export function NumberField(
     return Number.isFinite(number) && fits && (!props.whole || Number.isInteger(number));
   };
   return (
-    <label class="field">
-      <span class={props.isNamedBeside ? "hidden" : ""}>{props.label}</span>
-      <input
-        inputMode={props.whole ? "numeric" : "decimal"}
-        value={text}
-        placeholder={props.empty}
-        aria-invalid={!valid(text)}
-        onInput={(event) => {
-          const typed = event.currentTarget.value;
-          setText(typed);
-          if (valid(typed)) props.onChange(typed.trim() === "" ? null : Number(typed));
-        }}
-        onBlur={() => !valid(text) && setText(written)}
-      />
-    </label>
+    <div>
+      <label class="field">
+        <span class={props.isNamedBeside ? "hidden" : ""}>{props.label}</span>
+        <input
+          inputMode={props.whole ? "numeric" : "decimal"}
+          value={text}
+          placeholder={props.empty}
+          aria-invalid={!valid(text)}
+          onInput={(event) => {
+            const typed = event.currentTarget.value;
+            setText(typed);
+            setRefused(!valid(typed));
+            if (valid(typed)) props.onChange(typed.trim() === "" ? null : Number(typed));
+          }}
+          onBlur={() => !valid(text) && setText(written)}
+        />
+      </label>
+      {isRefused && <p class="small bad refused" role="alert">{texts.needsNumber(props)} {texts.stays(written || (props.empty ?? ""))}</p>}
+    </div>
   );
 }
 

@@ -1,7 +1,7 @@
 /** How a job is opened: the playground's setting that makes it again. */
 
 import { type Dataset, get, type Job, type JobColumns } from "./api";
-import { DEFAULTS, fromDatasetName, type Setup } from "./setup";
+import { datasetName, DEFAULTS, fromDatasetName, type Setup } from "./setup";
 import { type Loaded, useLoaded } from "./shell";
 
 /** The columns of a job, as the playground chooses them from its table. */
@@ -35,6 +35,16 @@ export function setupOf(job: Job, dataset: Dataset | null): Setup {
     patience: training.early_stopping?.patience ?? null,
     job: job.id,
   };
+}
+
+const COMPARED = ["activation", "optimizer", "rate", "epochs", "batch", "seed", "validation", "decay", "l1", "patience"] as const;
+
+/** Whether a job was made with other settings than these, as far as it tells without its table. */
+export function isOfOthers(setup: Setup, job: Job): boolean {
+  if (!job.training) return false;
+  const own = setupOf(job, null);
+  const isAlike = COMPARED.every((name) => own[name] === setup[name]) && own.layers.join() === setup.layers.join();
+  return !isAlike || job.dataset !== datasetName(setup);
 }
 
 /** The table that a job is about; null: of none. */

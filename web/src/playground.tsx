@@ -12,6 +12,7 @@ import { CurvesCard } from "./history";
 import { Lacking } from "./jobs";
 import { explained, fromParameters as layersOf, fromSnapshot, inputNames, inputWidth, type Layer, padded, spelled, widths } from "./network";
 import { asNumber, type Axes, type Axis, classColour, between, PartKeys, type Point, Region, type Scale, ScaleKey, type Unit } from "./region";
+import { isOfOthers, setupOf } from "./opening";
 import { type Run, useRun } from "./run";
 import { datasetName, fromParameters, type Setup, toAddress, unreadDerived } from "./setup";
 import { type Address, Failure, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
@@ -272,7 +273,7 @@ function Results(parts: Parts) {
   const outputs = scale.task === "multiclass" ? (scale.classes ?? []).map(spelled) : [rows?.preprocessing.target.name ?? "y"];
   return (
     <>
-      <Progress setup={setup} run={run} replay={replay} />
+      <Progress setup={setup} dataset={dataset} run={run} replay={replay} />
       <div class="results">
         <div class="column">
         <div class="card network">
@@ -378,7 +379,7 @@ function ClassKeys({ scale }: { scale: Scale }) {
   );
 }
 
-function Progress({ setup, run, replay }: { setup: Setup; run: Run; replay: ReturnType<typeof useReplay> }) {
+function Progress({ setup, dataset, run, replay }: Omit<Parts, "update"> & { replay: ReturnType<typeof useReplay> }) {
   const texts = useTexts();
   const record = run.records[replay.shown];
   const job = run.job;
@@ -425,6 +426,12 @@ function Progress({ setup, run, replay }: { setup: Setup; run: Run; replay: Retu
           {job?.model && run.done && <a href={`#/models/${encodeURIComponent(job.model.name)}`}>{texts.openModel}</a>}
         </span>
       </div>
+      {job && isOfOthers(setup, job) && (
+        <p class="small" role="status">
+          {texts.otherSettings}{" "}
+          <a href={toAddress(setupOf(job, dataset?.name === job.dataset ? dataset : null))}>{texts.showSettings}</a>
+        </p>
+      )}
       {job?.error && <Failure of={job.error} />}
     </section>
   );

@@ -10,7 +10,7 @@ const KOREAN: readonly (readonly [string, string])[] = [
   ["the table has no rows", "표에 행이 없습니다"],
   ["the table is not UTF-8", "표가 UTF-8이 아닙니다"],
   ["the table cannot be read as CSV: a line of names, then a line of values for each row", "표를 CSV로 읽을 수 없습니다. 첫 줄에 열 이름, 그다음 줄마다 한 행의 값이 있어야 합니다"],
-  ["line {line} is not UTF-8: {reason}", "{line}번째 줄이 UTF-8이 아닙니다. UTF-8로 저장해 다시 올리세요"],
+  ["line {line} is not UTF-8: {reason}", "{line}번째 줄이 UTF-8이 아닙니다. UTF-8로 저장해 다시 올리세요(엑셀에서는 “CSV UTF-8” 형식)"],
   ["line {line} has {found} values, the first line {width}", "{line}번째 줄의 값은 {found}개인데 첫 줄은 {width}개입니다"],
   ["lines end in a carriage return: a line feed is needed", "줄이 CR로 끝납니다. 줄바꿈(LF)이 필요합니다"],
   ["column {number} has no name", "{number}번째 열에 이름이 없습니다"],

@@ -115,8 +115,22 @@ function addressOf(all: Record<string, unknown>): string {
 
 /** Read numbers that are divided by blanks or commas; what is no number, or not above 0, is left out. */
 export function numbers(text: string, whole = false): number[] {
-  const found = text.split(/[\s,]+/).filter(Boolean).map(Number).filter((value) => value > 0 && Number.isFinite(value) && (!whole || Number.isInteger(value)));
+  const found = words(text).filter((word) => isUsable(word, whole)).map(Number);
   return [...new Set(found)].sort((a, b) => a - b);
+}
+
+/** What of a text `numbers` leaves out. */
+export function leftOut(text: string, whole = false): string[] {
+  return words(text).filter((word) => !isUsable(word, whole));
+}
+
+function words(text: string): string[] {
+  return text.split(/[\s,]+/).filter(Boolean);
+}
+
+function isUsable(word: string, whole: boolean): boolean {
+  const value = Number(word);
+  return value > 0 && Number.isFinite(value) && (!whole || Number.isInteger(value));
 }
 
 function callOf(plan: Plan, measure: Measure): Call {
@@ -277,6 +291,7 @@ export function Sweep({ parameters }: Address) {
   const below = job?.kind === "sweep" && job.dataset === plan.dataset ? job : null;
   const suited = below ? measures(taskOf(below)) : planned;
   const chosen = below ? (suited.find((one) => one === plan.measure) ?? shownMeasure(below, plan.measure)) : measure;
+  const unread = [...leftOut(plan.rates), ...leftOut(plan.units, true)];
   const lost = job ? unsaid(job, dataset, texts) : [];
   const running = job !== null && !isFinal(job.status);
   const run = async () => {
@@ -332,6 +347,7 @@ export function Sweep({ parameters }: Address) {
             <a href={`#/jobs/${job.id}`}>{texts.jobPage}</a>
           </span>}
         </div>
+        {unread.length > 0 && <p class="small bad" role="status">{texts.leftOut(unread.join(", "))}</p>}
         {lost.length > 0 && <p class="small" role="status">{texts.unsaid(lost.join(", "))}</p>}
         <Trouble of={problem ?? failed} />
         {job?.error && <Failure of={job.error} />}

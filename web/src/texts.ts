@@ -2,6 +2,17 @@
 
 export type Language = "en" | "ko";
 
+/** Which numbers a field takes; one above 0 has the least positive number as its lowest. */
+interface Bounds {
+  low?: number;
+  high?: number;
+  whole?: boolean;
+}
+
+function isAboveZero({ low }: Bounds): boolean {
+  return low === Number.MIN_VALUE;
+}
+
 const en = {
   language: "Language",
   theme: "Theme",
@@ -125,7 +136,15 @@ const en = {
   validPoints: "validation",
   testPoints: "test",
   hard: "Show classes only",
-  othersFixed: "The other features stand at their means.",
+  othersFixed: "The other features stand at their means, or at their first categories.",
+  needsNumber: (bounds: Bounds) => {
+    const from = isAboveZero(bounds) ? " above 0" : bounds.low === undefined ? "" : ` from ${bounds.low}`;
+    return `${bounds.whole ? "A whole number" : "A number"}${from}${bounds.high === undefined ? "" : ` up to ${bounds.high}`} is needed.`;
+  },
+  stays: (value: string) => `It stays at ${value}.`,
+  leftOut: (words: string) => `Cannot be used, and left out: ${words}.`,
+  otherSettings: "These results are of other settings than those above.",
+  showSettings: "Show their settings",
   noRegion: "A decision region needs a feature that is a number.",
   pressTrain: "Press Train: the network’s answers appear here.",
   edgeHint: "Point at an edge or a unit to read its numbers. Blue edges: weights above 0, orange: below; thick: large ones.",
@@ -280,7 +299,7 @@ const en = {
   convergedHint: "Share of the seeds whose network gets every training row right",
   convergedInFoldsHint: (folds: number) => `Share of the seeds whose networks get every training row right in each of ${folds} folds`,
   cell: (rate: string, units: string, value: string) => `rate ${rate}, ${units} units: ${value}`,
-  openMember: "A click opens the cell’s best network in the playground.",
+  openMember: "A click opens the settings of the cell’s best network in the playground, ready to train.",
   trainingsDone: (done: number, all: number) => `${done} of ${all} trainings`,
 };
 
@@ -405,7 +424,15 @@ const ko: Texts = {
   validPoints: "검증",
   testPoints: "시험",
   hard: "클래스만 보기",
-  othersFixed: "다른 특성은 평균에 두었습니다.",
+  othersFixed: "다른 특성은 평균이나 첫 번째 범주에 두었습니다.",
+  needsNumber: (bounds: Bounds) => {
+    const from = isAboveZero(bounds) ? "0보다 크고 " : bounds.low === undefined ? "" : `${bounds.low} 이상 `;
+    return `${from}${bounds.high === undefined ? "" : `${bounds.high} 이하인 `}${bounds.whole ? "정수" : "수"}가 필요합니다.`;
+  },
+  stays: (value: string) => `그대로: ${value}.`,
+  leftOut: (words: string) => `쓸 수 없어 뺐습니다: ${words}.`,
+  otherSettings: "이 결과는 위와 다른 설정으로 얻은 것입니다.",
+  showSettings: "그 설정 보기",
   noRegion: "결정 영역에는 수인 특성이 필요합니다.",
   pressTrain: "‘학습’을 누르면 신경망의 답이 여기에 나타납니다.",
   edgeHint: "선이나 뉴런을 가리키면 숫자가 보입니다. 파란 선은 0보다 큰 가중치, 주황 선은 0보다 작은 가중치이고, 굵을수록 큽니다.",
@@ -554,7 +581,7 @@ const ko: Texts = {
   convergedHint: "모든 학습 행을 맞힌 신경망의 비율",
   convergedInFoldsHint: (folds) => `폴드 ${folds}개 모두에서 학습 행을 다 맞힌 시드의 비율`,
   cell: (rate, units, value) => `학습률 ${rate}, 뉴런 ${units}개: ${value}`,
-  openMember: "칸을 누르면 가장 좋은 신경망이 놀이터에서 열립니다.",
+  openMember: "칸을 누르면 가장 좋은 신경망의 설정이 놀이터에서 열리고, 바로 학습할 수 있습니다.",
   trainingsDone: (done, all) => `학습 ${all}번 중 ${done}번`,
 };
 

@@ -6,10 +6,10 @@ import { overlay } from "../src/compare";
 import { looksLikeIdentifier } from "../src/data";
 import { columnsOf, columnsOfCard, listed } from "../src/facts";
 import { cellOf, shareOf } from "../src/models";
-import { setupOf } from "../src/opening";
+import { isOfOthers, setupOf } from "../src/opening";
 import { numeral, steps, tex } from "../src/steps";
 import { TEXTS } from "../src/texts";
-import { cells, goodness, measures, numbers, shownMeasure, sweepAddress, unsaid } from "../src/sweep";
+import { cells, goodness, leftOut, measures, numbers, shownMeasure, sweepAddress, unsaid } from "../src/sweep";
 
 test("names of the trace are written as formulas", () => {
   assert.equal(tex("z1"), "z_{1}");
@@ -72,6 +72,8 @@ test("lines of jobs with other epochs share one axis", () => {
 test("lists of numbers are sorted, each once, without what is none", () => {
   assert.deepEqual(numbers("3, 1 x -2 0.5 1 0"), [0.5, 1, 3]);
   assert.deepEqual(numbers("2 1.5", true), [2]);
+  assert.deepEqual(leftOut("3, 1 x -2 0.5 1 0"), ["x", "-2", "0"]);
+  assert.deepEqual(leftOut("2 1.5", true), ["1.5"]);
 });
 
 test("members of a sweep are grouped by rate and units; the best has the lowest loss", () => {
@@ -168,7 +170,12 @@ test("a job and a card name what is learned from what", () => {
 
 test("a job is opened with what it was trained with", () => {
   const training = { optimizer: "adam", learning_rate: 0.2, weight_decay: 0, l1_penalty: 0.5, epochs: 7, batch_size: 4, seed: 9, validation_fraction: 0.3, record_every: null, early_stopping: { patience: 3 } };
-  const setup = setupOf({ id: "job_1", dataset: "iris", network: { hidden_layers: [5], activation: "relu" }, training } as never, null);
+  const job = { id: "job_1", dataset: "iris", network: { hidden_layers: [5], activation: "relu" }, training } as never;
+  const setup = setupOf(job, null);
+  assert.equal(isOfOthers(setup, job), false);
+  assert.equal(isOfOthers({ ...setup, rate: 2 * setup.rate }, job), true);
+  assert.equal(isOfOthers({ ...setup, layers: [5, 5] }, job), true);
+  assert.equal(isOfOthers({ ...setup, dataset: "wine" }, job), true);
   assert.equal(setup.l1, 0.5);
   assert.deepEqual([setup.dataset, setup.layers, setup.activation, setup.rate, setup.batch, setup.patience, setup.job], ["iris", [5], "relu", 0.2, 4, 3, "job_1"]);
 });
