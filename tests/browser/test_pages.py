@@ -123,6 +123,31 @@ def test_job_and_model_pages(opened: Callable[..., Opened], deployment: Deployme
                 view.picture(name)
 
 
+def test_figures_are_linked(opened: Callable[..., Opened], deployment: Deployment) -> None:
+    """Pages name the figures that there are, of a job and of models with and without a training."""
+    job = deployment.finished(deployment.submit(dataset="xor", training={"epochs": 20}))["id"]
+    numbers = deployment.submit(dataset="diabetes", training={"epochs": 5, "learning_rate": 0.01})
+    assert deployment.finished(numbers)["status"] == "succeeded"
+    view = opened()
+    for address, figures in (
+        (f"#/jobs/{job}", ["loss", "confusion"]),
+        (f"#/jobs/{numbers}", ["loss"]),
+        (f"#/models/{job}", ["boundary", "network", "loss", "confusion"]),
+        ("#/models/and", ["boundary", "network"]),
+    ):
+        page = view.go(address)
+        page.get_by_role("heading", level=1).get_by_text(address.split("/")[-1]).wait_for()
+        links = page.locator("main a[href*='/figures/']")
+        expect(links).to_have_count(2 * len(figures))
+        for link in links.all():
+            href = link.get_attribute("href")
+            answer = deployment.get(href or "")
+            form = "svg+xml" if "svg" in (href or "") else "png"
+            assert (answer.status_code, answer.headers["Content-Type"]) == (200, f"image/{form}")
+        found = [link.get_attribute("href") or "" for link in links.all()]
+        assert [href.split("/")[-1].partition("?")[0] for href in found[::2]] == figures
+
+
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_refusals_are_said_in_the_page_s_language(
     opened: Callable[..., Opened], deployment: Deployment, language: str

@@ -1,7 +1,7 @@
 /** What a training was set to, and how good it came out, as lists and tables. */
 
 import { Several } from "./confusion";
-import type { Averages, Card, Evaluation, Job, JobColumns, Label } from "./api";
+import type { Averages, Card, Evaluation, Job, JobColumns, Label, Metrics } from "./api";
 import { short } from "./curves";
 import { derivedName, spelled } from "./network";
 import { useTexts } from "./shell";
@@ -103,4 +103,31 @@ export function MetricsCard({ metrics, classes }: { metrics: NonNullable<Job["me
       )}
     </section>
   );
+}
+
+type Figure = "loss" | "confusion" | "network" | "boundary";
+
+/** Pictures that the service draws, for reports and slides; `at` has them below it. */
+export function Figures({ at, kinds }: { at: string; kinds: Figure[] }) {
+  const texts = useTexts();
+  const names: Record<Figure, string> = { loss: texts.curves, confusion: texts.confusion, network: texts.network, boundary: texts.region };
+  if (!kinds.length) return null;
+  return (
+    <div class="row small">
+      <strong>{texts.figures}</strong>
+      {kinds.map((kind) => (
+        <span>
+          {names[kind]}{" "}
+          {(["svg", "png"] as const).map((form) => (
+            <><a href={`${at}/figures/${kind}?format=${form}`} aria-label={`${names[kind]} ${form.toUpperCase()}`}>{form.toUpperCase()}</a>{" "}</>
+          ))}
+        </span>
+      ))}
+    </div>
+  );
+}
+
+/** The figures of a training: curves where there are any, matrices of classes. */
+export function figuresOf(history: readonly unknown[] | undefined, metrics: Metrics | null): Figure[] {
+  return [...(history?.length ? ["loss" as const] : []), ...(metrics?.train.confusion_matrix ? ["confusion" as const] : [])];
 }

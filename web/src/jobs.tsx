@@ -5,7 +5,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { get, isFinal, type Job, type JobEvent, type ModelVersion, type Page, send, watch } from "./api";
 import { Compare } from "./compare";
 import { short } from "./curves";
-import { columnsOf, Facts, MetricsCard, settingsOf } from "./facts";
+import { columnsOf, Facts, Figures, figuresOf, MetricsCard, settingsOf } from "./facts";
 import { Scroll } from "./fields";
 import { CurvesCard } from "./history";
 import { setupOf, useTableOf } from "./opening";
@@ -297,6 +297,7 @@ function JobPage({ id }: { id: string }) {
         </div>
         <div>
           <CurvesCard setup={{ log }} update={(part) => setLog(part.log)} run={run} shown={null} />
+          {!run.deleted && <Figures at={`/jobs/${job.id}`} kinds={figuresOf(run.records, job.metrics)} />}
           {job.metrics && <MetricsCard metrics={job.metrics} classes={model.value?.card.preprocessing?.target.classes} />}
         </div>
       </div>

@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { type Alias, all, type Call, type Card, type Feature, get, type ModelSummary, type ModelVersion, type Prediction, Problem, send } from "./api";
 import { CurvesCard } from "./history";
-import { columnsOf, columnsOfCard, Facts, MetricsCard, settingsOf } from "./facts";
+import { columnsOf, columnsOfCard, Facts, Figures, figuresOf, MetricsCard, settingsOf } from "./facts";
 import { REFRESH_MILLISECONDS } from "./jobs";
 import { short } from "./curves";
 import { spelled } from "./network";
@@ -228,6 +228,7 @@ function CardView({ version }: { version: ModelVersion }) {
           <a href={`${path}/card`} download={`${version.name}-${version.version}.json`}>{texts.card} (JSON)</a>
           {card.job_id && <a href={`#/jobs/${card.job_id}`}>{texts.jobPage}</a>}
         </div>
+        <Figures at={path} kinds={["boundary", "network", ...figuresOf(card.history, card.metrics)]} />
         <p class="small"><CopyCurl call={{ path: `${path}/card`, headers: { Accept: "text/markdown" } }} label={texts.card} /></p>
       </section>
       <CurvesCard setup={{ log }} update={(part) => setLog(part.log)} run={run} shown={null} />
