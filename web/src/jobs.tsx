@@ -286,6 +286,7 @@ function JobPage({ id }: { id: string }) {
                 [texts.engine, [job.engine, job.device].filter(Boolean).join(", ") || "–"],
               ]}
             />
+            {!run.deleted && <Figures at={`/jobs/${job.id}`} kinds={figuresOf(run.records, job.metrics)} />}
           </section>
           {job.diagnosis && (
             <section class={`card verdict ${job.diagnosis.code}`} aria-labelledby="diagnosis-title">
@@ -297,7 +298,6 @@ function JobPage({ id }: { id: string }) {
         </div>
         <div>
           <CurvesCard setup={{ log }} update={(part) => setLog(part.log)} run={run} shown={null} />
-          {!run.deleted && <Figures at={`/jobs/${job.id}`} kinds={figuresOf(run.records, job.metrics)} />}
           {job.metrics && <MetricsCard metrics={job.metrics} classes={model.value?.card.preprocessing?.target.classes} />}
         </div>
       </div>
