@@ -160,7 +160,7 @@ _MESSAGES: Mapping[DiagnosisCode, Mapping[Language, str]] = {
         "overfitting or underfitting. It is ready to predict; how it does on new rows, only "
         "validation rows tell.",
         "ko": "학습이 잘 되었습니다. 훈련 데이터를 잘 학습했고 과적합이나 과소적합의 징후가 "
-        "없으므로, 이 모델로 바로 예측할 수 있습니다. 처음 보는 데이터에서는 어떨지 검증 데이터만이 "
-        "알려 줍니다.",
+        "없으므로, 이 모델로 바로 예측할 수 있습니다. 처음 보는 데이터에서는 어떨지 "
+        "검증 데이터만이 알려 줍니다.",
     },
 }
