@@ -4,7 +4,7 @@ import { useMemo, useState } from "preact/hooks";
 import type { JobRows, Part } from "./api";
 import { short } from "./curves";
 import { Choice } from "./fields";
-import { confusion, confusions, encode, errors, forward, type Layer, ratios, spelled } from "./network";
+import { clipped, confusion, confusions, encode, errors, forward, type Layer, ratios, spelled } from "./network";
 import { useTexts } from "./shell";
 
 interface Props {
@@ -88,11 +88,14 @@ function Binary(props: { probabilities: Float32Array; positive: boolean[]; class
   );
 }
 
+/** Of a class's name beside the matrix. */
+const LETTERS = 12;
+
 export function Several({ matrix, classes }: { matrix: number[][]; classes: string[] }) {
   const texts = useTexts();
   const most = Math.max(1, ...matrix.flat());
   const size = Math.max(30, Math.min(54, 300 / classes.length));
-  const edge = 66;
+  const edge = 84;
   const side = edge + size * classes.length;
   const right = matrix.reduce((sum, line, at) => sum + line[at]!, 0);
   const all = matrix.flat().reduce((sum, count) => sum + count, 0);
@@ -110,8 +113,8 @@ export function Several({ matrix, classes }: { matrix: number[][]; classes: stri
           )}
           {classes.map((name, at) => (
             <>
-              <text x={edge - 6} y={edge + at * size + size / 2 + 4} text-anchor="end" class="unit">{name.slice(0, 8)}</text>
-              <text x={edge + at * size + size / 2} y={edge - 6} text-anchor="start" class="unit" transform={`rotate(-40 ${edge + at * size + size / 2} ${edge - 6})`}>{name.slice(0, 8)}</text>
+              <text x={edge - 6} y={edge + at * size + size / 2 + 4} text-anchor="end" class="unit">{clipped(name, LETTERS)}<title>{name}</title></text>
+              <text x={edge + at * size + size / 2} y={edge - 6} text-anchor="start" class="unit" transform={`rotate(-40 ${edge + at * size + size / 2} ${edge - 6})`}>{clipped(name, LETTERS)}<title>{name}</title></text>
             </>
           ))}
         </svg>

@@ -2,7 +2,7 @@
 
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { short } from "./curves";
-import { forwardAll, type Layer } from "./network";
+import { clipped, forwardAll, type Layer } from "./network";
 import { type Axes, overAxes, paintUnit, type Unit } from "./region";
 import type { Inputs } from "./api";
 import { useTexts } from "./shell";
@@ -209,10 +209,6 @@ export function Diagram({ units, inputs, outputs, layers, plane, onPoint, pinned
       {known && known.every((layer) => layer.weight.length <= 400) && <Numbers layers={known} name={name} />}
     </div>
   );
-}
-
-function clipped(name: string): string {
-  return name.length > 9 ? `${name.slice(0, 8)}…` : name;
 }
 
 function Numbers({ layers, name }: { layers: Layer[]; name: (layer: number, unit: number) => string }) {

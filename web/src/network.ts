@@ -327,6 +327,11 @@ export function errors(answers: number[], targets: number[]) {
   return { mae: mean(missed.map(Math.abs)), rmse: Math.sqrt(squared), r2: variance ? 1 - squared / variance : null };
 }
 
+/** Cut a name where there is no room for more than so many letters. */
+export function clipped(name: string, most = 9): string {
+  return name.length > most ? `${name.slice(0, most - 1)}…` : name;
+}
+
 /** Write a class as the table spells it. */
 export function spelled(label: Label | null): string {
   return label === null ? "?" : String(label);
