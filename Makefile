@@ -17,11 +17,11 @@ TEST_PROCESSES ?= 4
 
 ui: $(PAGES)
 
-# Compiled once for all processes; tests that meet none compile them first.
+# Compiled once, before several processes would each do so at the same time.
 kernels: $(VENV)/ready-to-test
 	$(BIN)/python -c "from perceptron import engines; engines.warm_up('fused')"
 
-test: $(VENV)/ready-to-test $(PAGES)
+test: $(VENV)/ready-to-test $(PAGES) kernels
 	$(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadgroup --no-loadscope-reorder
 
 check: $(VENV)/ready-to-test web/node_modules/.package-lock.json

@@ -1,8 +1,6 @@
 """Fixtures that start the real thing, and how tests are shared out to processes."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,13 +19,6 @@ LONGEST = (
     "tests/",
 )
 """Starts of the tests' names, those that take longest first."""
-WARM_UP = "from perceptron import engines; engines.warm_up('fused')"
-
-
-def pytest_sessionstart(session: pytest.Session) -> None:
-    """Compile the kernels once, before several processes would each do so at the same time."""
-    if getattr(session.config.option, "numprocesses", None):
-        subprocess.run((sys.executable, "-c", WARM_UP), check=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,15 +20,15 @@ END_SECONDS = 90
 Found = TypeVar("Found")
 
 
-def eventually(look: Callable[[], Found | None], seconds: float = END_SECONDS) -> Found:
-    """Look again and again until something true is found; fail after so many seconds."""
-    deadline = time.monotonic() + seconds
+def eventually(look: Callable[[], Found | None]) -> Found:
+    """Look again and again until something true is found; fail after `END_SECONDS`."""
+    deadline = time.monotonic() + END_SECONDS
     while True:
         found = look()
         if found:
             return found
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} seconds: {look}")
+            raise AssertionError(f"not within {END_SECONDS} seconds: {look}")
         time.sleep(0.02)
 
 
@@ -155,14 +155,14 @@ class Deployment:
 
         return eventually(look)
 
-    def finished(self, job_id: str, seconds: float = END_SECONDS) -> dict[str, Any]:
+    def finished(self, job_id: str) -> dict[str, Any]:
         """Wait for a job's end."""
 
         def look() -> dict[str, Any] | None:
             job = self.job(job_id)
             return job if job["status"] in ("succeeded", "failed", "cancelled") else None
 
-        return eventually(look, seconds)
+        return eventually(look)
 
     def running(self, job_id: str, after_epoch: int = 0) -> dict[str, Any]:
         """Wait until a job runs and has passed an epoch."""

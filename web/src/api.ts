@@ -403,6 +403,11 @@ export async function send<Body>(call: Call): Promise<Answer<Body>> {
   return { body, headers: response.headers };
 }
 
+/** Whether what was asked for is not there (any more). */
+export function isGone(problem: unknown): boolean {
+  return problem instanceof Problem && problem.status === 404;
+}
+
 export async function get<Body>(path: string): Promise<Body> {
   return (await send<Body>({ path })).body;
 }
@@ -470,7 +475,7 @@ export function watch(jobId: string, watcher: Watcher): () => void {
   };
   /** Browsers take any refusal for the last word: tell a job that is gone from a service that is away. */
   const refused = async () => {
-    const gone = await get(path).then(() => false, (problem: unknown) => problem instanceof Problem && problem.status === 404);
+    const gone = await get(path).then(() => false, isGone);
     if (ended) return;
     if (gone) {
       watcher.done(true);

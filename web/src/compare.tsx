@@ -1,7 +1,7 @@
 /** Jobs side by side: their curves on the same axes, and what differs. */
 
 import { useMemo, useState } from "preact/hooks";
-import { type EpochRecord, get, type Job, Problem } from "./api";
+import { type EpochRecord, get, isGone, type Job } from "./api";
 import { Curves, type Line, short } from "./curves";
 import { columnsOf, settingsOf } from "./facts";
 import { Check } from "./fields";
@@ -15,7 +15,7 @@ async function jobOf(id: string): Promise<Job | null> {
   try {
     return await get<Job>(`/jobs/${encodeURIComponent(id)}`);
   } catch (problem) {
-    if (problem instanceof Problem && problem.status === 404) return null;
+    if (isGone(problem)) return null;
     throw problem;
   }
 }

@@ -47,9 +47,9 @@ interface Place {
   y: number;
 }
 
-/** Names of the units of a hidden layer; layer 0 is the inputs. */
-export function unitNames(layer: number, count: number): string[] {
-  return Array.from({ length: count }, (_, unit) => `h${layer}.${unit + 1}`);
+/** Name a unit of a hidden layer; layer 0 is the inputs. */
+export function unitName(layer: number, unit: number): string {
+  return `h${layer}.${unit + 1}`;
 }
 
 function places(units: number[], width: number, height: number): Place[][] {
@@ -97,7 +97,7 @@ export function Diagram({ units, inputs, outputs, layers, plane, onPoint, pinned
     if (canvas.current && known && plane) draw(canvas.current, found, known, plane);
   }, [known, plane, found]);
   const name = (layer: number, unit: number) =>
-    layer === 0 ? (inputs[unit] ?? `x${unit + 1}`) : layer === units.length - 1 ? (outputs[unit] ?? "y") : `h${layer}.${unit + 1}`;
+    layer === 0 ? (inputs[unit] ?? `x${unit + 1}`) : layer === units.length - 1 ? (outputs[unit] ?? "y") : unitName(layer, unit);
   const tell = ({ layer, unit, input }: Spot) => {
     const own = known?.[layer - 1];
     if (!own) return name(layer, unit);

@@ -1,6 +1,6 @@
 /** The forward pass in the browser, from weights that the service gave. */
 
-import type { Activation, Cell, Derived, Feature, Inputs, Label, LayerParameters, Preprocessing, Task } from "./api";
+import type { Activation, Cell, Derived, Feature, Inputs, Label, LayerParameters, Preprocessing, Range, Task } from "./api";
 
 export interface Layer {
   /** Shape (outputs, inputs), row by row. */
@@ -205,11 +205,6 @@ export function encode(inputs: Inputs, rows: Cell[][]): Float32Array {
   const room = derived.map(() => 0);
   const own = rows.flatMap((row) => [...features.flatMap((feature, at) => encodeCell(feature, row[at] ?? null)), ...room]);
   return derive(inputs, Float32Array.from(own));
-}
-
-export interface Range {
-  low: number;
-  high: number;
 }
 
 /** A range that has some room beside what it shows. */

@@ -6,7 +6,7 @@ import { Confusion } from "./confusion";
 import { Controls, guessedInputs, isRunning, type Parts } from "./controls";
 import { short } from "./curves";
 import { chosenDerived, DataPanel, storeSample, usable } from "./data";
-import { Diagram, unitNames } from "./diagram";
+import { Diagram, unitName } from "./diagram";
 import { Check, Choice } from "./fields";
 import { CurvesCard } from "./history";
 import { Lacking } from "./jobs";
@@ -294,7 +294,7 @@ function Results(parts: Parts) {
           {held && held.layer > 0 && (
             <WhatIf
               unit={held}
-              inputs={held.layer === 1 ? names! : unitNames(held.layer - 1, units![held.layer - 1]!)}
+              inputs={held.layer === 1 ? names! : Array.from({ length: units![held.layer - 1]! }, (_, unit) => unitName(held.layer - 1, unit))}
               trained={trained!}
               layers={layers!}
               edits={edits}

@@ -1,9 +1,9 @@
 /** What a network answers over two features: a canvas of colours, with the rows on it. */
 
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { Activation, Cell, Inputs, Label, Part, Task } from "./api";
+import type { Activation, Cell, Inputs, Label, Part, Range, Task } from "./api";
 import { short } from "./curves";
-import { forward, forwardAll, grid, type Layer, type Range, spelled } from "./network";
+import { forward, forwardAll, grid, type Layer, spelled } from "./network";
 import { useTexts } from "./shell";
 
 type Colour = [number, number, number];
