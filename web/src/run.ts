@@ -1,7 +1,7 @@
 /** A job as its stream tells it: curves, weights at each record, and at last what came of it. */
 
 import { useEffect, useState } from "preact/hooks";
-import { type EpochRecord, get, isFinal, type Job, type JobRows, type Snapshot, watch } from "./api";
+import { type EpochRecord, get, isFinal, isGone, type Job, type JobRows, type Snapshot, watch } from "./api";
 
 export interface Run {
   job: Job | null;
@@ -64,9 +64,11 @@ export function useRun(jobId: string, language: string, wantsRows = true): Run {
           : last.snapshots,
       }));
     };
+    let found = false;
     const look = async (last: boolean) => {
       try {
         const job = await get<Job>(path);
+        found = true;
         change({ job });
         if (last) change({ done: isFinal(job.status) });
         // Workers come and go without an event of the job.
@@ -74,7 +76,7 @@ export function useRun(jobId: string, language: string, wantsRows = true): Run {
         if (job.status === "queued" && !ended) again = window.setTimeout(() => void look(false), QUEUED_MILLISECONDS);
         return job;
       } catch (problem) {
-        change({ problem });
+        change(found && isGone(problem) ? { deleted: true, done: true } : { problem });
         return null;
       }
     };
