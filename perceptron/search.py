@@ -161,9 +161,7 @@ def _groups(
     for start in range(0, len(alike), size):
         part = tuple(alike[start : start + size])
         way: Literal["lanes", "stack", "alone"] = "stack" if is_stacked else "lanes"
-        if training.early_stopping is not None or (
-            way == "lanes" and work.lanes > len(part) * work.alone
-        ):
+        if way == "lanes" and work.lanes > len(part) * work.alone:
             way = "alone"
         for chosen in [(member,) for member in part] if way == "alone" else [part]:
             yield ShardGroup.model_construct(None, way=way, fold=fold, members=chosen)
