@@ -8,10 +8,11 @@ ratios matter. Nothing depends on them but the time that is taken.
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from perceptron.engines.simd import LANES
 from schemas.network import count_parameters
+from schemas.training import TrainingConfig
 
 SET_UP = 3e5
 """Memory and records of a network, or of a group of them, in Python."""
@@ -29,6 +30,19 @@ class Work(NamedTuple):
     rows: int
     batch_rows: int
     epochs: int
+    looks: int = 0
+    """How often early stopping looks at the validation rows, at most."""
+
+    @classmethod
+    def of(cls, training: TrainingConfig, widths: Sequence[int], rows: int) -> Self:
+        """Describe a training on so many rows."""
+        looks = 0 if training.early_stopping is None else training.records
+        return cls(widths, rows, min(training.batch_size or rows, rows), training.epochs, looks)
+
+    @property
+    def lanes_are_worth(self) -> float:
+        """How many networks, trained one after the other, take as long as sixteen in a fleet."""
+        return self.lanes / self.alone
 
     @property
     def _steps(self) -> int:

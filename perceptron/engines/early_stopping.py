@@ -116,15 +116,7 @@ class StoppedEarly:
         state = self._training.state()
         if state is None or self._best is None:
             return state
-        standing = self._standing
-        own: dict[str, npt.NDArray[Any]] = {
-            "epoch": np.array(standing.best_epoch),
-            "loss": np.array(standing.best_loss),
-            "has_ended": np.array(standing.ended_at is not None),
-        }
-        for index, layer in enumerate(self._best):
-            own |= {f"weight.{index}": layer.weight, f"bias.{index}": layer.bias}
-        return {**state, **{f"{_OWN}{name}": value for name, value in own.items()}}
+        return {**state, **state_of(self._standing, self._best)}
 
     def _look_at(self, step: Step) -> bool:
         """Keep the weights where they are the best; returns whether patience has run out."""
@@ -151,3 +143,15 @@ class StoppedEarly:
             )
             for index, layer in enumerate(self._training.layers())
         )
+
+
+def state_of(standing: Standing, best: Layers) -> dict[str, npt.NDArray[Any]]:
+    """Say what `StoppedEarly` adds to the state of a training that has been looked at."""
+    own: dict[str, npt.NDArray[Any]] = {
+        "epoch": np.array(standing.best_epoch),
+        "loss": np.array(standing.best_loss),
+        "has_ended": np.array(standing.ended_at is not None),
+    }
+    for index, layer in enumerate(best):
+        own |= {f"weight.{index}": layer.weight, f"bias.{index}": layer.bias}
+    return {f"{_OWN}{name}": value for name, value in own.items()}

@@ -1,23 +1,26 @@
 """Many networks of one shape, trained together: sixteen to a group, one in each lane."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from perceptron.engines import fleet_kernels, kernels
-from perceptron.engines.early_stopping import Patience, Standing
-from perceptron.engines.fused_engine import flat, rates, zeros
+from perceptron.engines import State, Training, early_stopping, fleet_kernels, kernels
+from perceptron.engines.costs import Work
+from perceptron.engines.early_stopping import Patience, Standing, StoppedEarly
+from perceptron.engines.fused_engine import FusedTraining, flat, laid_out, rates, state_of, zeros
 from perceptron.engines.pacing import chunks
 from perceptron.engines.reports import Counted, Member, check_alike
 from perceptron.engines.simd import LANES
 from perceptron.initialisation import initial_values
 from perceptron.layers import Layer, Layers
 from perceptron.tables import Table
+from schemas.errors import Diverged
 from schemas.network import OUTPUT_ACTIVATIONS, NetworkConfig
-from schemas.training import TrainingConfig
+from schemas.training import CURVES, TrainingConfig
 
 SIDE_BY_SIDE_NUMBERS = 2**25
 """About how many numbers of 32 bits the groups that can exchange networks may take: 128 MiB."""
@@ -41,6 +44,7 @@ class Fleet:
         check_alike(trainings)
         self._trainings = trainings
         self._common = _Common(network, trainings[0], train, valid)
+        self._start = partial(_start, network, train, valid)
 
     def run(self) -> Iterator[Member | None]:
         """Train group after group; gives each network that ends, and None in between."""
@@ -56,8 +60,15 @@ class Fleet:
         Where networks have stopped and fewer groups hold those that are left, they move together.
         """
         common, epochs = self._common, self._common.training.epochs
-        groups = common.groups(lanes)
-        for first in range(0, epochs, common.epochs_in_turn):
+        groups: list[_Group] = []
+        first = 0
+        while lanes or groups:
+            if lanes:
+                full = common.filled(len(lanes))
+                groups = common.groups(lanes[:full])
+                for lane in lanes[full:]:
+                    yield from self._run_alone(lane, first)
+                lanes = []
             end = min(first + common.epochs_in_turn, epochs)
             for group in groups:
                 for part in chunks(
@@ -67,15 +78,51 @@ class Fleet:
                     yield None
                     if not group.going:
                         break
+            first = end
             going = sum(group.going for group in groups)
-            if end == epochs or -(-going // LANES) < len(groups):
-                left = []
+            if end == epochs or common.filled(going) <= LANES * (len(groups) - 1):
                 for lane in (lane for group in groups for lane in group.lanes()):
                     if end == epochs or lane.standing.ended_at is not None:
                         yield common.member(lane)
                     else:
-                        left.append(lane)
-                groups = common.groups(left)
+                        lanes.append(lane)
+                groups = []
+
+    def _run_alone(self, lane: "_Lane", epochs: int) -> Iterator[Member | None]:
+        """Train a network on by itself, from the state that it would have had there."""
+        state = self._common.state(lane, epochs) if epochs else None
+        running = self._start(lane.training, state)
+        records = []
+        diverged_at = None
+        try:
+            for step in running.run():
+                if step.record is not None:
+                    records.append(step.record)
+                yield None
+        except Diverged as error:
+            diverged_at = error.epoch
+        past = self._common.member(lane)
+        curves = np.array([[getattr(record, name) for name in CURVES] for record in records], float)
+        yield past._replace(
+            epochs=np.append(past.epochs, [record.epoch for record in records]),
+            curves=np.concatenate((past.curves, curves.reshape(-1, len(CURVES)))),
+            diverged_at=diverged_at,
+            layers=running.layers(),
+            best_epoch=running.best_epoch,
+        )
+
+
+def _start(
+    network: NetworkConfig,
+    train: Table,
+    valid: Table | None,
+    training: TrainingConfig,
+    state: State | None,
+) -> Training:
+    """Begin with a network by itself, or go on with it."""
+    running = FusedTraining(network, training, train, valid, state)
+    rule = training.early_stopping
+    return running if rule is None else StoppedEarly(running, rule, state)
 
 
 class _Lane(NamedTuple):
@@ -120,7 +167,9 @@ class _Common:
         self.stop_at = None if self.early_stopping is None else training.record_interval
         self.epochs_in_turn = training.epochs
         self.groups_at_a_time = 1
+        self.least = 0.0
         if self.early_stopping is not None:
+            self.least = Work.of(training, self.widths, rows).lanes_are_worth
             self.epochs_in_turn = self.early_stopping.patience
             self.groups_at_a_time = max(1, SIDE_BY_SIDE_NUMBERS // (8 * self.size))
 
@@ -145,13 +194,25 @@ class _Common:
         """Put networks into the lanes of as few groups as hold them."""
         return [_Group(self, lanes[start : start + LANES]) for start in range(0, len(lanes), LANES)]
 
+    def filled(self, networks: int) -> int:
+        """Say how many of some networks go into lanes; the others are trained faster alone."""
+        left = networks % LANES
+        return networks - left if left < self.least else networks
+
+    def state(self, lane: _Lane, epochs: int) -> State:
+        """Describe a network after some epochs as engines do."""
+        *values, best = lane.values
+        laid = [laid_out(self.widths, self._matrices(part)) for part in values]
+        state = state_of(epochs, epochs * self.steps, laid, lane.random)
+        return state | early_stopping.state_of(lane.standing, self._layers(best))
+
     def member(self, lane: _Lane) -> Member:
         """Describe a network at its end."""
         training = self.training
         epochs = np.minimum(
             np.arange(len(lane.sums)) * training.record_interval, training.epochs - 1
         )
-        last, *_, best = lane.values
+        last, best = lane.values[0], lane.values[-1]
         layers = self._layers(last if lane.standing.best_epoch is None else best)
         ends_well = bool(np.isfinite(last).all())
         return self.counted.member(
@@ -159,13 +220,17 @@ class _Common:
         )
 
     def _layers(self, values: npt.NDArray[np.float32]) -> Layers:
-        found = []
-        for (inputs, outputs, _, start, *_), activation in zip(
-            self.plan.tolist(), self._activations, strict=True
-        ):
-            own = values[start // LANES :][: outputs * (inputs + 1)].reshape(outputs, inputs + 1)
-            found.append(Layer(own[:, :-1].copy(), own[:, -1].copy(), activation))
-        return tuple(found)
+        return tuple(
+            Layer(matrix[:, :-1].copy(), matrix[:, -1].copy(), activation)
+            for matrix, activation in zip(self._matrices(values), self._activations, strict=True)
+        )
+
+    def _matrices(self, values: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+        """Cut a network's numbers into layers. Shapes: (outputs, inputs + 1), the biases last."""
+        return [
+            values[start // LANES :][: outputs * (inputs + 1)].reshape(outputs, inputs + 1)
+            for inputs, outputs, _, start, *_ in self.plan.tolist()
+        ]
 
 
 class _Group:

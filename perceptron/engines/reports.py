@@ -68,7 +68,7 @@ class Counted(NamedTuple):
 
         Records before the one that diverged are given first.
         """
-        curves = self._curves(rows[:, 1:])
+        curves = self.curves(rows[:, 1:])
         is_finite = np.isfinite(rows).all(1)
         end = len(rows) if is_finite.all() else int(is_finite.argmin())
         epochs = rows[:, 0].astype(int)
@@ -101,14 +101,14 @@ class Counted(NamedTuple):
             epochs, sums = epochs[: lost[0]], sums[: lost[0]]
         elif standing.ended_at is None and not ends_well:
             diverged_at = int(epochs[-1])
-        curves = self._curves(sums)
+        curves = self.curves(sums)
         return Member(number, epochs, curves, diverged_at, layers, standing.best_epoch)
 
     def valid_losses(self, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Give networks' validation losses; none where any sum is not finite. Shape (networks, 4)."""
         return np.where(np.isfinite(sums).all(1), sums[:, 2] / self.valid_rows, np.nan)
 
-    def _curves(self, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def curves(self, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Give the means over rows, and NaN where there are none. Shape (epochs, 4)."""
         valid_rows = self.valid_rows or math.nan
         curves = sums / (self.rows, self.rows, valid_rows, valid_rows)
