@@ -246,6 +246,7 @@ class _Group:
         self._memory = zeros(fleet_kernels.memory_size(common.plan, common.size))
         self._decays = np.zeros(LANES, np.float32)
         self._decays[: len(lanes)] = [lane.training.weight_decay for lane in lanes]
+        self._learning_rates = [lane.training.learning_rate for lane in lanes]
         self._records: list[npt.NDArray[np.float64]] = []
         self._patience = Patience(common.early_stopping, [lane.standing for lane in lanes])
 
@@ -294,6 +295,9 @@ class _Group:
     def _rates(self, first: int, end: int) -> npt.NDArray[np.float32]:
         """Give each network's learning rates of some epochs. Shape (epochs, LANES)."""
         found = np.zeros((end - first, LANES), np.float32)
+        if self._common.training.schedule.kind == "constant":
+            found[:, : len(self._lanes)] = self._learning_rates
+            return found
         for place, lane in enumerate(self._lanes):
             found[:, place] = rates(lane.training, first, end)
         return found

@@ -105,7 +105,7 @@ class Counted(NamedTuple):
         return Member(number, epochs, curves, diverged_at, layers, standing.best_epoch)
 
     def valid_losses(self, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Give networks' validation losses; none where any sum is not finite. Shape (networks, 4)."""
+        """Give validation losses, NaN where any sum is not finite. Shape (networks, 4)."""
         return np.where(np.isfinite(sums).all(1), sums[:, 2] / self.valid_rows, np.nan)
 
     def curves(self, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
