@@ -146,7 +146,7 @@ def _units(
 ) -> Iterator[_Unit]:  # fmt: skip
     first = alike[0]
     widths = network_of(first).widths(outline.inputs, outline.outputs)
-    work = Work(widths, rows, min(first.batch_size or rows, rows), first.epochs)
+    work = Work.of(training_of(first, training), widths, rows)
     for fold in range(folds) if folds else (None,):
         for group in _groups(alike, training, work, fold):
             yield _Unit(_seconds(group, training, work), group)
@@ -161,9 +161,7 @@ def _groups(
     for start in range(0, len(alike), size):
         part = tuple(alike[start : start + size])
         way: Literal["lanes", "stack", "alone"] = "stack" if is_stacked else "lanes"
-        if training.early_stopping is not None or (
-            way == "lanes" and work.lanes > len(part) * work.alone
-        ):
+        if way == "lanes" and len(part) < work.lanes_are_worth:
             way = "alone"
         for chosen in [(member,) for member in part] if way == "alone" else [part]:
             yield ShardGroup.model_construct(None, way=way, fold=fold, members=chosen)

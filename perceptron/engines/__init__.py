@@ -41,8 +41,10 @@ class Training(Protocol):
     """Name of the engine."""
     device: str
     """`cpu`, `cuda` or, where a number was asked for, `cuda:1`."""
-    best_epoch: int | None
-    """Epoch whose weights `layers` gives where early stopping kept some; else None."""
+
+    @property
+    def best_epoch(self) -> int | None:
+        """Epoch whose weights `layers` gives where early stopping kept some; else None."""
 
     def run(self) -> Iterator[Step]:
         """

@@ -59,6 +59,7 @@ class StackedNetworks:
         self._blocks = blocks_of(network, train)
         self._values = torch.tensor(_initial(self._blocks, trainings), device=device)
         self._gradients = torch.zeros_like(self._values)
+        self._kept = self._values
         self._sums = torch.zeros(self._count, 4, dtype=torch.float64, device=device)
         self._make_rule(trainings)
         self._make_order(trainings)
@@ -106,6 +107,15 @@ class StackedNetworks:
         """
         return copied(self._values)
 
+    def keep(self, chosen: npt.NDArray[np.bool_]) -> None:
+        """Remember the parameters of some networks as they are, and of others as they were."""
+        mask = torch.from_numpy(chosen).to(self._device)[:, None]
+        self._kept = torch.where(mask, self._values, self._kept)
+
+    def kept(self) -> npt.NDArray[np.float32]:
+        """Copy what is remembered; else the parameters. Shape (networks, parameters)."""
+        return copied(self._kept)
+
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """
         Copy what the networks need to go on.
@@ -124,6 +134,8 @@ class StackedNetworks:
     def _restore(self, state: State) -> None:
         self._epochs = int(state["epochs"])
         self._values.copy_(torch.tensor(state["parameters"]))
+        if "kept" in state:
+            self._kept = torch.tensor(state["kept"], device=self._device)
         slots = {name: torch.tensor(state[name]) for name in self._updates.slots}
         self._updates.restore(slots, int(state["steps"]))
         for random, found in zip(self._random, state["shuffle"], strict=True):

@@ -199,6 +199,17 @@ def test_wide_networks_train_alone() -> None:
         assert {group.way for shard in shards for group in shard.groups} == {way}
 
 
+@pytest.mark.parametrize(("engine", "way"), [("auto", "lanes"), ("torch", "stack")])
+def test_networks_that_stop_early_train_together(engine: Any, way: str) -> None:
+    """Early stopping keeps narrow networks in lanes, and PyTorch's in stacks."""
+    outline = Outline("binary", "y", ("a",), 30, 1, 500)
+    update = {"engine": engine, "early_stopping": EarlyStopping(patience=20), "batch_size": None}
+    training = TRAINING.model_copy(update=update)
+    members = search.members(Search(space=Space(seed=SeedRange(count=16))), NETWORK, training)
+    shards = search.shards(members, request(training), outline, rung=0, folds=5, workers=1)
+    assert {group.way for shard in shards for group in shard.groups} == {way}
+
+
 # Training
 
 
@@ -273,7 +284,8 @@ def test_training_rows_judge_where_none_are_kept_out() -> None:
     assert found.valid_loss is None
 
 
-def test_early_stopping_judges_the_best_epoch() -> None:
+@pytest.mark.parametrize("way", ["lanes", "stack", "alone"])
+def test_early_stopping_judges_the_best_epoch(way: str) -> None:
     """With early stopping a member is judged by the weights that it keeps."""
     training = TRAINING.model_copy(
         update={
@@ -285,7 +297,7 @@ def test_early_stopping_judges_the_best_epoch() -> None:
     )
     prepared = prepare(request(training), IRIS)
     members = search.members(Search(), NETWORK, training)
-    (found,) = trained(prepared, "alone", members, "loss", training)
+    (found,) = trained(prepared, way, members, "loss", training)
     assert prepared.valid is not None
     stopped = alone(prepared, members[0], training)
     outputs = probabilities(stopped.layers(), prepared.valid.features)
