@@ -68,7 +68,7 @@ def test_goes_on_from_a_state_bit_for_bit(optimizer: Optimizer, batch_size: int 
         for done, sums in found.items():
             np.testing.assert_array_equal(sums, expected[done])
         np.testing.assert_array_equal(second.parameters(), whole.parameters())
-        first.train_epoch(is_recorded=False)
+        first.train(1, is_recorded=False)
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -163,7 +163,7 @@ def test_cuda_goes_on_from_a_state_bit_for_bit(optimizer: Optimizer) -> None:
     whole, first = (_stack(trainings, "multiclass", device="cuda") for _ in range(2))
     _run(whole)
     for _ in range(5):
-        first.train_epoch(is_recorded=True)
+        first.train(1, is_recorded=True)
     second = _stack(trainings, "multiclass", first.state(), "cuda")
     _run(second)
     np.testing.assert_array_equal(second.parameters(), whole.parameters())
