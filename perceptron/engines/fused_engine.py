@@ -201,7 +201,7 @@ def _panels(
 
 def _is_unit(widths: Sequence[int]) -> bool:
     """Whether the network is a single unit, whose inputs lie in the lanes."""
-    return len(widths) == 2 and widths[-1] == 1  # noqa: PLR2004
+    return len(widths) == 2 and widths[-1] == 1
 
 
 def _lanes(widths: Sequence[int]) -> int:

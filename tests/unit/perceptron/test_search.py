@@ -203,10 +203,16 @@ def test_wide_networks_train_alone() -> None:
 def test_networks_that_stop_early_train_together(engine: Any, way: str) -> None:
     """Early stopping keeps narrow networks in lanes, and PyTorch's in stacks."""
     outline = Outline("binary", "y", ("a",), 30, 1, 500)
-    update = {"engine": engine, "early_stopping": EarlyStopping(patience=20), "batch_size": None}
-    training = TRAINING.model_copy(update=update)
+    training = TRAINING.model_copy(
+        update={
+            "engine": engine,
+            "batch_size": None,
+            "validation_fraction": 0.2,
+            "early_stopping": EarlyStopping(patience=20),
+        }
+    )
     members = search.members(Search(space=Space(seed=SeedRange(count=16))), NETWORK, training)
-    shards = search.shards(members, request(training), outline, rung=0, folds=5, workers=1)
+    shards = search.shards(members, request(training), outline, rung=0, folds=None, workers=1)
     assert {group.way for shard in shards for group in shard.groups} == {way}
 
 
