@@ -72,6 +72,17 @@ class _Work(Body):
     model: ModelName | None = None
     """Name to publish the trained model under, as its next version; null: the job's id."""
 
+    @property
+    def keeps_rows_out(self) -> bool:
+        """Whether there are rows to validate with."""
+        return self.training.validation_fraction > 0
+
+    @model_validator(mode="after")
+    def _early_stopping_has_rows(self) -> Self:
+        if self.training.early_stopping is not None and not self.keeps_rows_out:
+            raise invalid("needs a validation_fraction over 0", "training", "early_stopping")
+        return self
+
 
 class JobPath(Record):
     """Which job."""
@@ -92,7 +103,13 @@ class SweepRequest(_Work):
     search: Search = Search()
     refit: bool = True
     """Whether to train the best member once more, on all rows but those of the test, and publish
-    it; with `training.validation_fraction`, on the rows that it had."""
+    it; with `training.validation_fraction`, on the rows that it had. What the folds stopped early
+    is trained for as many epochs as were best in them, on average."""
+
+    @property
+    def keeps_rows_out(self) -> bool:
+        """Whether there are rows to validate with: those of a fold, too."""
+        return self.search.folds is not None or super().keeps_rows_out
 
     @property
     def training_request(self) -> JobRequest:

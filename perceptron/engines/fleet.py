@@ -1,17 +1,16 @@
 """Many networks of one shape, trained together: sixteen to a group, one in each lane."""
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from perceptron.engines import State, Training, early_stopping, fleet_kernels, kernels
+from perceptron.engines import State, early_stopping, fleet_kernels, kernels, start
 from perceptron.engines.costs import Work
-from perceptron.engines.early_stopping import Patience, Standing, StoppedEarly
-from perceptron.engines.fused_engine import FusedTraining, flat, laid_out, rates, state_of, zeros
+from perceptron.engines.early_stopping import Patience, Standing
+from perceptron.engines.fused_engine import flat, laid_out, rates, state_of, zeros
 from perceptron.engines.pacing import chunks
 from perceptron.engines.reports import Counted, Member, check_alike
 from perceptron.engines.simd import LANES
@@ -44,20 +43,23 @@ class Fleet:
         check_alike(trainings)
         self._trainings = trainings
         self._common = _Common(network, trainings[0], train, valid)
-        self._start = partial(_start, network, train, valid)
+        self._network = network
+        self._train = train
+        self._valid = valid
 
     def run(self) -> Iterator[Member | None]:
         """Train group after group; gives each network that ends, and None in between."""
         size = LANES * self._common.groups_at_a_time
-        for start in range(0, len(self._trainings), size):
-            numbered = enumerate(self._trainings[start : start + size], start)
+        for first in range(0, len(self._trainings), size):
+            numbered = enumerate(self._trainings[first : first + size], first)
             yield from self._run([self._common.lane(*one) for one in numbered])
 
     def _run(self, lanes: "list[_Lane]") -> Iterator[Member | None]:
         """
         Train groups side by side, some epochs of each in turn.
 
-        Where networks have stopped and fewer groups hold those that are left, they move together.
+        Where networks have stopped and fewer groups hold those that are left, they move together;
+        the few that are left at last go on by themselves.
         """
         common, epochs = self._common, self._common.training.epochs
         groups: list[_Group] = []
@@ -90,8 +92,9 @@ class Fleet:
 
     def _run_alone(self, lane: "_Lane", epochs: int) -> Iterator[Member | None]:
         """Train a network on by itself, from the state that it would have had there."""
+        training = lane.training.model_copy(update={"engine": "fused"})
         state = self._common.state(lane, epochs) if epochs else None
-        running = self._start(lane.training, state)
+        running = start(self._network, training, self._train, self._valid, state)
         records = []
         diverged_at = None
         try:
@@ -104,25 +107,12 @@ class Fleet:
         past = self._common.member(lane)
         curves = np.array([[getattr(record, name) for name in CURVES] for record in records], float)
         yield past._replace(
-            epochs=np.append(past.epochs, [record.epoch for record in records]),
+            epochs=np.append(past.epochs, np.array([record.epoch for record in records], np.int64)),
             curves=np.concatenate((past.curves, curves.reshape(-1, len(CURVES)))),
             diverged_at=diverged_at,
             layers=running.layers(),
             best_epoch=running.best_epoch,
         )
-
-
-def _start(
-    network: NetworkConfig,
-    train: Table,
-    valid: Table | None,
-    training: TrainingConfig,
-    state: State | None,
-) -> Training:
-    """Begin with a network by itself, or go on with it."""
-    running = FusedTraining(network, training, train, valid, state)
-    rule = training.early_stopping
-    return running if rule is None else StoppedEarly(running, rule, state)
 
 
 class _Lane(NamedTuple):
@@ -167,10 +157,10 @@ class _Common:
         self.stop_at = None if self.early_stopping is None else training.record_interval
         self.epochs_in_turn = training.epochs
         self.groups_at_a_time = 1
-        self.least = 0.0
+        self._least = 0.0
         if self.early_stopping is not None:
-            self.least = Work.of(training, self.widths, rows).lanes_are_worth
-            self.epochs_in_turn = self.early_stopping.patience
+            self._least = Work.of(training, self.widths, rows).lanes_are_worth
+            self.epochs_in_turn = max(self.early_stopping.patience, training.record_interval)
             self.groups_at_a_time = max(1, SIDE_BY_SIDE_NUMBERS // (8 * self.size))
 
     @property
@@ -192,12 +182,12 @@ class _Common:
 
     def groups(self, lanes: "Sequence[_Lane]") -> "list[_Group]":
         """Put networks into the lanes of as few groups as hold them."""
-        return [_Group(self, lanes[start : start + LANES]) for start in range(0, len(lanes), LANES)]
+        return [_Group(self, lanes[first : first + LANES]) for first in range(0, len(lanes), LANES)]
 
     def filled(self, networks: int) -> int:
         """Say how many of some networks go into lanes; the others are trained faster alone."""
         left = networks % LANES
-        return networks - left if left < self.least else networks
+        return networks - left if left < self._least else networks
 
     def state(self, lane: _Lane, epochs: int) -> State:
         """Describe a network after some epochs as engines do."""

@@ -74,23 +74,23 @@ class TorchFleet:
                     break
             sums = np.concatenate((sums, np.stack(points, 1)), 1)  # (networks, epochs, 4)
             is_over = epochs[-1] == trainings[0].epochs - 1
-            state = {**networks.state(), "kept": networks.kept()}
+            values, kept = networks.parameters(), networks.kept()
             standings = patience.standings()
             for place in np.flatnonzero(patience.have_ended | is_over):
-                last = state["parameters"][place]
-                values = last if standings[place].best_epoch is None else state["kept"][place]
+                own = values if standings[place].best_epoch is None else kept
                 yield counted.member(
                     start + int(numbers[place]),
                     np.array(epochs),
                     sums[place],
                     standings[place],
-                    layers_of(values, self._network, self._train),
-                    ends_well=bool(np.isfinite(last).all()),
+                    layers_of(own[place], self._network, self._train),
+                    ends_well=bool(np.isfinite(values[place]).all()),
                 )
             left = np.flatnonzero(~(patience.have_ended | is_over))
             numbers, sums = numbers[left], sums[left]
             patience = Patience(rule, [standings[place] for place in left])
             if len(left):
+                state = {**networks.state(), "kept": kept}
                 networks = self._stack(
                     [trainings[number] for number in numbers.tolist()],
                     {name: part[left] if part.ndim else part for name, part in state.items()},

@@ -31,7 +31,7 @@ from schemas.training import (
     Optimizer,
     TrainingConfig,
 )
-from tests.unit.perceptron.data import assert_close, rows_of
+from tests.unit.perceptron.data import assert_close, noisy_rows, rows_of
 
 FLEETS: dict[EngineName, Any] = {"fused": Fleet, "torch": TorchFleet}
 TOLERANCE = 2e-5
@@ -269,9 +269,13 @@ def test_groups_are_left_when_all_have_stopped(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(fleet_kernels, "train", seen)
     trainings = _trainings(
-        20, epochs=5_000, record_every=1, early_stopping=EarlyStopping(patience=3)
+        20,
+        optimizer="adam",
+        epochs=5_000,
+        record_every=1,
+        early_stopping=EarlyStopping(patience=3),
     )
-    fleet = Fleet(NETWORK, trainings, rows_of("binary", 24), rows_of("binary", 12, 1))
+    fleet = Fleet(NETWORK, trainings, noisy_rows(40, 1), noisy_rows(40, 2))
     members = [member for member in fleet.run() if member]
     assert max(ends) == max(member.epochs[-1] for member in members) + 1 < 5_000
 
@@ -287,9 +291,14 @@ def test_stacks_shrink(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(torch_fleet, "StackedNetworks", seen)
     trainings = _trainings(
-        8, "torch", epochs=300, record_every=1, early_stopping=EarlyStopping(patience=3)
+        8,
+        "torch",
+        optimizer="adam",
+        epochs=300,
+        record_every=1,
+        early_stopping=EarlyStopping(patience=3),
     )
-    _assert_as_alone(NETWORK, trainings, rows_of("binary", 18), rows_of("binary", 9, 1))
+    _assert_as_alone(NETWORK, trainings, noisy_rows(40, 1), noisy_rows(40, 2))
     assert sizes[0] == 8
     assert len(sizes) > 1
     assert all(2 * after <= before for before, after in pairwise(sizes))
