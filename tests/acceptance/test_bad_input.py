@@ -265,6 +265,8 @@ def test_wrong_content_type(deployment: Deployment) -> None:
         ("GET", "/jobs/nope"),
         ("GET", "/jobs/nope/events"),
         ("POST", "/jobs/nope/cancel"),
+        ("POST", "/jobs/nope/pause"),
+        ("POST", "/jobs/nope/resume"),
         ("DELETE", "/jobs/nope"),
         ("GET", "/jobs?after=nope"),
         ("GET", "/models/nope"),
