@@ -325,7 +325,7 @@ def test_interrupted(perceptron: Run, deployment: Deployment) -> None:
 
 def test_paused(perceptron: Run, deployment: Deployment) -> None:
     """Who watches a training sees that it is paused, and goes on watching to its end."""
-    training = {"epochs": 4_000, "engine": "torch", "record_every": 100}
+    training = {"epochs": 1_000_000, "engine": "torch", "record_every": 100}
     job_id = deployment.submit(dataset="xor", training=training)
     with ThreadPoolExecutor(1) as pool:
         watching = pool.submit(_in_terminal, deployment, 90, "jobs", "watch", job_id)
@@ -338,11 +338,13 @@ def test_paused(perceptron: Run, deployment: Deployment) -> None:
         assert [job["id"] for job in listed["data"]] == [job_id]
         assert not watching.done()
         assert perceptron("jobs", "resume", job_id).messages == f"{job_id} goes on\n"
+        perceptron("jobs", "cancel", job_id)
         status, shown = watching.result()
-    assert status == 0
+    assert status == 4
     assert "is paused" in shown
+    assert f"the job {job_id} was cancelled" in shown
     refused = perceptron("jobs", "pause", job_id)
-    assert (refused.status, refused.messages) == (1, "Error: the job has succeeded already\n")
+    assert (refused.status, refused.messages) == (1, "Error: the job has been cancelled already\n")
 
 
 def test_a_stream_that_breaks(new_deployment: Callable[..., Deployment]) -> None:

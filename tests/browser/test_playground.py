@@ -198,8 +198,9 @@ def test_a_training_is_paused_and_goes_on(
     page.get_by_role("button", name=words["resume"]).press("Space")
     page.wait_for_selector(".status.succeeded")
     ended = job_of(page, deployment)
-    assert (ended["attempt"], len(ended["history"])) == (2, 101)
-    expect(scrub).to_have_attribute("max", "100")
+    assert ended["attempt"] == 2
+    assert ended["history"][: len(job["history"])] == job["history"]
+    expect(scrub).to_have_attribute("max", str(len(ended["history"]) - 1))
     expect(page.get_by_role("button", name=words["resume"])).to_have_count(0)
 
 
