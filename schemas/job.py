@@ -229,7 +229,7 @@ class JobSummary(Record):
     status: JobStatus
     cancel_requested: bool
     """True while a running job is being cancelled."""
-    pause_requested: bool = False
+    pause_requested: bool
     """True while a running training is being paused."""
     created_at: datetime
     started_at: datetime | None

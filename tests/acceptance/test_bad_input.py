@@ -304,6 +304,7 @@ def test_unknown_model_names_the_field(deployment: Deployment, field: str) -> No
         ("/jobs?limit=0", "limit"),
         ("/jobs?limit=many", "limit"),
         ("/jobs?nope=1", "nope"),
+        ("/jobs?status=asleep", "status"),
         ("/models/xor/versions?after=x", "after"),
         ("/models/xor/versions/0", "version"),
         ("/models/xor/versions/01", "version"),

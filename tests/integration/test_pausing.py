@@ -2,18 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from secrets import token_hex
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from schemas.batch import PredictionRequest
 from schemas.errors import AlreadyFinal, CannotPause, LeaseLost, NotFound
 from schemas.job import JobError, JobRequest, JobStatus, SweepRequest
+from schemas.settings import Settings
 from storage import Storage
 from storage.leases import Claim
 from storage.tables import jobs
+from tests.deployment import eventually
 from tests.integration.test_jobs import PROGRESS, claimed, outcome
+from workers import lifeline
+from workers.lifeline import Lifeline
 
 CHECKPOINT = PROGRESS._replace(epochs=7, checkpoint=b"state")
 
@@ -235,6 +241,47 @@ def test_pausing_against_everything_at_once(stored: Storage) -> None:
                 assert not is_refused
                 assert job.status is JobStatus.PAUSED or job.pause_requested
             stored.jobs.delete(claim.job_id)
+
+
+def test_pausing_and_cancelling_at_once(stored: Storage) -> None:
+    """Whoever is first, a running job is cancelled in the end."""
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(10):
+            claim = claimed(stored)
+            asked = [
+                pool.submit(ask, claim.job_id) for ask in (stored.jobs.pause, stored.jobs.cancel)
+            ]
+            assert isinstance(asked[0].exception(), CannotPause | None)
+            assert asked[1].exception() is None
+            stored.leases.release(claim, "resumed")
+            assert stored.jobs.get(claim.job_id).status is JobStatus.CANCELLED
+
+
+def test_a_pause_waits_for_the_loop_and_gives_way_to_all_else(
+    stored: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lifeline holds the lease and ends no process, until the client wants an end at once."""
+    monkeypatch.setattr(lifeline, "GRACE_SECONDS", 0)
+    claim = claimed(stored)
+    settings = Settings.model_validate({"data_dir": tmp_path, "lease_seconds": 0.6})
+    with Lifeline(stored, claim, settings) as line:
+        stored.jobs.pause(claim.job_id)
+        eventually(lambda: line.stop_reason == "pause")
+        for _ in range(3):
+            eventually(partial(_is_renewed, stored, claim, _lease_until(stored, claim)))
+        monkeypatch.setattr(lifeline, "GRACE_SECONDS", 60)
+        stored.jobs.cancel(claim.job_id)
+        eventually(lambda: line.stop_reason == "cancel")
+
+
+def _is_renewed(stored: Storage, claim: Claim, before: float) -> bool:
+    return _lease_until(stored, claim) > before
+
+
+def _lease_until(stored: Storage, claim: Claim) -> float:
+    with stored.database.read() as connection:
+        query = select(jobs.c.lease_until).where(jobs.c.id == claim.job_id)
+        return float(connection.execute(query).scalar_one())
 
 
 def test_jobs_of_one_status(stored: Storage) -> None:

@@ -82,7 +82,7 @@ function useJobs() {
       clearTimeout(later.current);
     };
   }, [language]);
-  const open = (state.jobs ?? []).filter((job) => !isFinal(job.status)).slice(0, WATCHED).map((job) => job.id);
+  const open = (state.jobs ?? []).filter((job) => !isFinal(job.status) && job.status !== "paused").slice(0, WATCHED).map((job) => job.id);
   useEffect(() => {
     const stops = open.map((id) => watch(id, { event: soon, done: soon }));
     return () => stops.forEach((stop) => stop());
