@@ -155,11 +155,13 @@ def limits(device: str, seconds: float) -> Limits:
     def add() -> None:
         number.add_(1.0)
 
-    replay = Replayed(add, device)
+    replay = Replayed(device)
     source = torch.zeros(2**26 if device == "cpu" else 2**28, device=device)
     target = torch.empty_like(source)
     copies = rate(lambda: target.copy_(source), device, seconds)
-    return Limits(rate(replay, device, seconds), 2 * NUMBER_BYTES * source.numel() * copies)
+    return Limits(
+        rate(lambda: replay(add), device, seconds), 2 * NUMBER_BYTES * source.numel() * copies
+    )
 
 
 def least_bytes(work: Work) -> int:

@@ -93,9 +93,9 @@ class StackedNetworks:
         if is_recorded:
             self._sums.zero_()
         for size in self._sizes:
-            self._steps[size, is_recorded]()
+            self._steps[size, is_recorded](partial(self._step, size, is_recorded))
         if is_recorded and self._valid:
-            self._validation()
+            self._validation(self._validate)
         self._epochs += 1
 
     def parameters(self) -> npt.NDArray[np.float32]:
@@ -154,13 +154,13 @@ class StackedNetworks:
 
     def _make_programs(self, valid: Table | None) -> None:
         self._steps = {
-            (size, is_recorded): Replayed(partial(self._step, size, is_recorded), self._device)
+            (size, is_recorded): Replayed(self._device)
             for size in set(self._sizes)
             for is_recorded in (False, True)
         }
         size = max(self._sizes[0], -(-VALIDATION_ROWS // self._count))
         self._valid = [] if valid is None else rows_on(self._device, valid).split(size)
-        self._validation = Replayed(self._validate, self._device)
+        self._validation = Replayed(self._device)
 
     def _set_rates(self, epoch: int) -> None:
         """Follow the schedule: at each epoch, it is a straight line over the learning rates."""

@@ -86,10 +86,10 @@ def test_each_call_does_the_work_once(device: str) -> None:
     def add() -> None:
         total.add_(step)
 
-    work = Replayed(add, device)
+    replayed = Replayed(device)
     expected = 0
     for size in (1, 2, 3, 4, 5):
         step.fill_(size)
-        work()
+        replayed(add)
         expected += size
         assert total.tolist() == [expected] * 3
