@@ -102,8 +102,7 @@ def test_a_worker_that_goes_before_it_obeys_leaves_a_paused_job(stored: Storage,
     elif loss == "worker shut down":
         stored.leases.release(claim, loss)
     else:
-        while not stored.leases.expire_leases():
-            pass
+        eventually(stored.leases.expire_leases)
     job = stored.jobs.get(claim.job_id)
     assert (job.status, job.epoch) == (JobStatus.PAUSED, 7)
     stored.jobs.resume(claim.job_id)
