@@ -12,7 +12,7 @@ from schemas.batch import PredictionRequest, RowProgress
 from schemas.dataset import DatasetName, InlineDataset, ToldCell
 from schemas.model import ModelName, ModelReference
 from schemas.network import NetworkConfig, Task
-from schemas.page import Page
+from schemas.page import Page, PageQuery
 from schemas.preprocessing import DerivedInput, FeatureName, Preprocessing, PreprocessingConfig
 from schemas.sweep import MAX_TRAININGS, Search, SweepReport
 from schemas.training import (
@@ -30,6 +30,7 @@ class JobStatus(StrEnum):
 
     QUEUED = "queued"  #: accepted, waits for a worker
     RUNNING = "running"  #: a worker holds its lease; or those of its shards, in a sweep
+    PAUSED = "paused"  #: it goes on, from its checkpoint, when the client asks for that
     SUCCEEDED = "succeeded"  #: it did all that was asked; its model, or predictions, are there
     FAILED = "failed"  #: see `error`
     CANCELLED = "cancelled"  #: the client asked for its end
@@ -216,6 +217,9 @@ class JobLinks(Record):
     self: str
     events: str
     cancel: str
+    pause: str | None = None
+    """Of a training, as is the next."""
+    resume: str | None = None
     model: str | None = None
     """The published model; null until there is one."""
     results: str | None = None
@@ -242,13 +246,15 @@ class JobSummary(Record):
     status: JobStatus
     cancel_requested: bool
     """True while a running job is being cancelled."""
+    pause_requested: bool
+    """True while a running training is being paused."""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     attempt: int
     """
-    How often a worker started it; more than 1 after a worker was lost, and in sweeps, which are
-    taken up again for each rung and for the last training.
+    How often a worker started it; more than 1 after a worker was lost or the job paused, and in
+    sweeps, which are taken up again for each rung and for the last training.
     """
     progress: Progress | RowProgress
     engine: str | None
@@ -332,6 +338,13 @@ class RowQuery(Record):
     limit: Annotated[int, Field(ge=1, le=2_000)] = 1_000
 
 
+class JobQuery(PageQuery):
+    """Which jobs to answer with."""
+
+    status: JobStatus | None = None
+    """Only jobs that stand there; absent: all."""
+
+
 class JobPage(Page[JobSummary, str]):
     """One page of jobs, newest first."""
 
@@ -343,6 +356,9 @@ EventType = Literal[
     "progress",
     "epochs",
     "requeued",
+    "pausing",
+    "paused",
+    "resumed",
     "cancelling",
     "succeeded",
     "failed",
@@ -368,7 +384,7 @@ class JobEvent(Record):
     `snapshots` with `training.record_weights`;
     `requeued`: `{"attempt", "reason"}`; `succeeded`: `{"model": {"name", "version"}}`, or null for
     the model of a sweep without a refit, or `{"rows"}` for a prediction; `failed`:
-    `{"code", "message"}`; `queued`, `cancelling` and `cancelled`: `{}`.
+    `{"code", "message"}`; all others: `{}`.
     """
 
 

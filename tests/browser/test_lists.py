@@ -608,6 +608,32 @@ def test_long_names_leave_the_page_as_wide_as_it_is(
     view.accessible()
 
 
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_training_is_paused_from_its_page(
+    opened: Callable[..., Opened], deployment: Deployment, language: str
+) -> None:
+    """One button pauses it and has it go on; a paused one is cancelled at once."""
+    pause, go_on, status, cancel = (
+        ("Pause training", "Continue training", "paused", "Cancel")
+        if language == "en"
+        else ("학습 일시 정지", "이어서 학습", "일시 정지됨", "취소")
+    )
+    job = deployment.submit(**LONG)
+    view = opened(language)
+    page = visit(view, f"jobs/{job}")
+    expect(page.locator(".status.running")).to_be_visible()
+    page.get_by_role("button", name=pause).click()
+    expect(page.locator(".status.paused")).to_have_text(status)
+    view.accessible()
+    page.get_by_role("button", name=go_on).click()
+    expect(page.locator(".status.running")).to_be_visible()
+    page.get_by_role("button", name=pause).click()
+    expect(page.locator(".status.paused")).to_be_visible()
+    page.get_by_role("button", name=cancel, exact=True).click()
+    expect(page.locator(".status.cancelled")).to_be_visible()
+    expect(page.get_by_role("button", name=go_on)).to_have_count(0)
+
+
 @pytest.mark.parametrize("address", ["#/jobs/{}", "#/playground?job={}"])
 def test_a_job_that_is_deleted_meanwhile(
     opened: Callable[..., Opened], deployment: Deployment, address: str
@@ -621,7 +647,9 @@ def test_a_job_that_is_deleted_meanwhile(
     assert deployment.client.delete(f"/jobs/{job}").is_success
     expect(page.get_by_role("alert")).to_have_text("The job has been deleted.")
     expect(page.locator(".status.running")).to_have_count(0)
-    expect(page.get_by_role("button", name=re.compile("^(Cancel|Stop)$"))).to_have_count(0)
+    expect(
+        page.get_by_role("button", name=re.compile("^(Cancel|Stop|Pause training)$"))
+    ).to_have_count(0)
 
 
 def test_a_job_is_opened_with_its_columns(

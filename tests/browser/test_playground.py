@@ -19,6 +19,9 @@ WORDS = {
         "train": "Train",
         "stop": "Stop",
         "cancelled": "cancelled",
+        "pause": "Pause training",
+        "resume": "Continue training",
+        "paused": "paused",
         "scrub": "Epoch that is",
         "layer": "One unit more in hidden layer 1",
     },
@@ -26,6 +29,9 @@ WORDS = {
         "train": "학습",
         "stop": "멈춤",
         "cancelled": "취소됨",
+        "pause": "학습 일시 정지",
+        "resume": "이어서 학습",
+        "paused": "일시 정지됨",
         "scrub": "보여 주는 에포크",
         "layer": "은닉층 1에 뉴런 하나 더하기",
     },
@@ -165,6 +171,37 @@ def test_a_stream_is_resumed_by_a_reload_and_stopped(
     assert job_of(page, deployment)["status"] == "cancelled"
     page.get_by_label(WORDS[language]["scrub"]).fill("0")
     assert epoch(page) == 0
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_training_is_paused_and_goes_on(
+    opened: Callable[..., Opened], deployment: Deployment, language: str
+) -> None:
+    """By the keyboard, on one button; the curves stay, also when it is loaded anew, and go on."""
+    words = WORDS[language]
+    view = opened(language)
+    page = view.go("#/playground?data=spirals~2000~0.1~2~0&layers=20-20-20&epochs=3000")
+    page.wait_for_selector(".points path")
+    train(page, language)
+    eventually(lambda: epoch(page) > 0)
+    page.get_by_role("button", name=words["pause"]).press("Enter")
+    expect(page.locator(".status.paused")).to_have_text(words["paused"])
+    expect(page.get_by_role("button", name=words["resume"])).to_be_focused()
+    view.accessible()
+    job = job_of(page, deployment)
+    assert job["status"] == "paused"
+    scrub = page.get_by_label(words["scrub"])
+    expect(scrub).to_have_attribute("max", str(len(job["history"]) - 1))
+    page.reload()
+    expect(page.locator(".status.paused")).to_be_visible()
+    expect(scrub).to_have_attribute("max", str(len(job["history"]) - 1))
+    page.get_by_role("button", name=words["resume"]).press("Space")
+    page.wait_for_selector(".status.succeeded")
+    ended = job_of(page, deployment)
+    assert ended["attempt"] == 2
+    assert ended["history"][: len(job["history"])] == job["history"]
+    expect(scrub).to_have_attribute("max", str(len(ended["history"]) - 1))
+    expect(page.get_by_role("button", name=words["resume"])).to_have_count(0)
 
 
 def test_a_broken_stream_goes_on_after_its_last_event(

@@ -89,7 +89,7 @@ export interface Metrics {
   test: Evaluation | null;
 }
 
-export type Status = "queued" | "running" | "succeeded" | "failed" | "cancelled";
+export type Status = "queued" | "running" | "paused" | "succeeded" | "failed" | "cancelled";
 
 export interface Training {
   optimizer: Optimizer;
@@ -168,6 +168,7 @@ export interface Job {
   kind: "train" | "sweep" | "predict";
   status: Status;
   cancel_requested: boolean;
+  pause_requested: boolean;
   created_at: string;
   started_at: string | null;
   finished_at: string | null;
@@ -432,7 +433,8 @@ export interface JobEvent {
 }
 
 export const EVENT_TYPES = [
-  "queued", "started", "planned", "progress", "epochs", "requeued", "cancelling", "succeeded", "failed", "cancelled",
+  "queued", "started", "planned", "progress", "epochs", "requeued", "pausing", "paused", "resumed", "cancelling", "succeeded",
+  "failed", "cancelled",
 ] as const;
 
 /** After a refused stream; as long as browsers wait after a broken one. */

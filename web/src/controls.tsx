@@ -4,6 +4,7 @@ import { useState } from "preact/hooks";
 import { type Dataset, isFinal, type Job, send } from "./api";
 import { chosenDerived, chosenFeatures, impossibleDerived, offered, storeSample, usable } from "./data";
 import { Choice, NumberField, Slider, TextField } from "./fields";
+import { PauseButton } from "./jobs";
 import { derivedName, sameDerived } from "./network";
 import type { Run } from "./run";
 import { ACTIVATIONS, DEFAULT_RATES, DEFAULTS, OPTIMIZERS, recordsWeights, type Setup, trainCall } from "./setup";
@@ -94,6 +95,7 @@ export function Controls({ setup, update, dataset, run, last, unread }: Parts & 
           ) : (
             <button type="button" class="primary" onClick={train} disabled={busy || !dataset}>▶ {texts.train}</button>
           )}
+          {running && !run.deleted && <PauseButton job={run.job!} />}
           <button type="button" onClick={() => navigate("#/playground", true)}>{texts.reset}</button>
           <CopyCurl call={running ? cancelCall : call} />
         </div>

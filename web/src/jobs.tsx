@@ -82,7 +82,7 @@ function useJobs() {
       clearTimeout(later.current);
     };
   }, [language]);
-  const open = (state.jobs ?? []).filter((job) => !isFinal(job.status)).slice(0, WATCHED).map((job) => job.id);
+  const open = (state.jobs ?? []).filter((job) => !isFinal(job.status) && job.status !== "paused").slice(0, WATCHED).map((job) => job.id);
   useEffect(() => {
     const stops = open.map((id) => watch(id, { event: soon, done: soon }));
     return () => stops.forEach((stop) => stop());
@@ -180,12 +180,18 @@ function lackOf({ code, queue, message }: NonNullable<Job["waiting_for"]>, texts
   return texts.lacking[code]?.(queue) ?? message;
 }
 
+/** Where a job stands, or that it is about to pause. */
+export function Status({ job }: { job: Job }) {
+  const texts = useTexts();
+  return <span class={`badge status ${job.status}`}>{job.pause_requested ? texts.pausing : texts.status[job.status]}</span>;
+}
+
 /** How far a job is; in brief also what it lacks. */
 function StatusBar({ job, brief = false }: { job: Job; brief?: boolean }) {
   const texts = useTexts();
   return (
     <span class="status-bar">
-      <span class={`badge status ${job.status}`}>{texts.status[job.status]}</span>
+      <Status job={job} />
       {brief && job.waiting_for ? (
         <span class="bad lack" title={lackOf(job.waiting_for, texts)}>{texts.lackingInShort[job.waiting_for.code]?.(job.waiting_for.queue) ?? job.waiting_for.message}</span>
       ) : (
@@ -209,6 +215,21 @@ export function Lacking({ job }: { job: Job }) {
   if (job.status !== "queued") return null;
   if (job.waiting_for) return <span class="bad">{lackOf(job.waiting_for, texts)}</span>;
   return fresh ? <span class="soft">{texts.starting}</span> : null;
+}
+
+/** Pauses a training, or has it go on: one button, which keeps the focus of who pressed it. */
+export function PauseButton({ job }: { job: Job }) {
+  const texts = useTexts();
+  const [problem, setProblem] = useState<unknown>(null);
+  if (job.kind !== "train" || isFinal(job.status) || job.cancel_requested) return null;
+  const isPaused = job.status === "paused" || job.pause_requested;
+  const press = () => send({ method: "POST", path: `/jobs/${job.id}/${isPaused ? "resume" : "pause"}` }).then(() => setProblem(null), setProblem);
+  return (
+    <>
+      <button type="button" onClick={press}>{isPaused ? texts.resumeTraining : texts.pauseTraining}</button>
+      <Trouble of={problem} />
+    </>
+  );
 }
 
 function Actions({ job, onDone }: { job: Job; onDone: () => void }) {
@@ -264,6 +285,7 @@ function JobPage({ id }: { id: string }) {
           {isOpened && (dataset.value || dataset.problem !== null) && <a href={toAddress(setupOf(job, dataset.value))}>{texts.openInPlayground}</a>}
           {!run.deleted && job.kind === "sweep" && <a href={sweepAddress(job)}>{texts.sweep}</a>}
           {job.model && <a href={`#/models/${encodeURIComponent(job.model.name)}/${job.model.version}`}>{texts.openModel}</a>}
+          {!run.deleted && <PauseButton job={job} />}
           {!run.deleted && <Actions job={job} onDone={() => isFinal(job.status) && navigate("#/jobs")} />}
           {!run.deleted && <CopyCurl call={{ path: `/jobs/${job.id}` }} />}
         </div>

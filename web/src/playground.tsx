@@ -9,7 +9,7 @@ import { chosenDerived, DataPanel, storeSample, usable } from "./data";
 import { Diagram, unitName } from "./diagram";
 import { Check, Choice } from "./fields";
 import { CurvesCard } from "./history";
-import { Lacking } from "./jobs";
+import { Lacking, Status } from "./jobs";
 import { explained, fromParameters as layersOf, fromSnapshot, inputNames, inputWidth, type Layer, padded, spelled, widths } from "./network";
 import { asNumber, type Axes, type Axis, classColour, between, PartKeys, type Point, Region, type Scale, ScaleKey, type Unit } from "./region";
 import { isOfOthers, setupOf } from "./opening";
@@ -419,7 +419,7 @@ function Progress({ setup, dataset, run, replay }: Omit<Parts, "update"> & { rep
           {job && !run.deleted && (
             <>
               <Lacking job={job} />
-              <span class={`badge status ${job.status}`}>{texts.status[job.status]}</span>
+              <Status job={job} />
               <a href={`#/jobs/${job.id}`}>{texts.jobPage}</a>
             </>
           )}

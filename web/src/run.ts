@@ -65,9 +65,14 @@ export function useRun(jobId: string, language: string, wantsRows = true): Run {
       }));
     };
     let found = false;
+    let asked = 0;
+    let shown = 0;
     const look = async (last: boolean) => {
+      const turn = ++asked;
       try {
         const job = await get<Job>(path);
+        if (turn < shown) return job; // a later answer has come before this one
+        shown = turn;
         found = true;
         change({ job });
         if (last) change({ done: isFinal(job.status) });
