@@ -662,6 +662,12 @@ def test_datasets(perceptron: Run, deployment: Deployment, people: Path) -> None
     ragged = perceptron("datasets", "add", "-", "--name", "ragged", given="a,y\n1,2,3,4\n5\n")
     assert ragged.status == 1
     assert ragged.messages == "Error: line 2 has 4 values, the first line 2\n"
+    korean = people.with_name("도시.csv")
+    korean.write_bytes("도시,답\n서울,1\n부산,0\n".encode("cp949"))
+    add = ("datasets", "add", korean, "--name", "korean")
+    assert "is not UTF-8" in perceptron(*add).messages
+    assert "서울" in perceptron(*add, "--encoding", "cp949").output
+    assert "klingon" in perceptron(*add, "--encoding", "klingon").messages
     unknown = perceptron("datasets", "add", people, "--name", "other", "--target", "none")
     assert "  at target (--target)" in unknown.messages
     assert perceptron("datasets", "rm", "typed", "--yes").status == 0
