@@ -5,11 +5,11 @@ from typing import Literal
 
 from schemas.base import Identifier, Record
 from schemas.preprocessing import FeatureName
+from schemas.training import Part
 
 FigureFormat = Literal["svg", "png"]
 Theme = Literal["light", "dark"]
 Scale = Literal["log", "linear"]
-Part = Literal["train", "validation", "test"]
 
 JobFigure = Literal["loss", "confusion"]
 ModelFigure = Literal["loss", "confusion", "network", "boundary"]

@@ -322,6 +322,10 @@ class Importance(Record):
     standard_deviation: float
 
 
+Part = Literal["train", "validation", "test"]
+"""Rows of a table, by what a training does with them."""
+
+
 class RowCounts(Record):
     """How many rows of the dataset went where."""
 

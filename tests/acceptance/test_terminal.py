@@ -434,7 +434,13 @@ def test_aliases(perceptron: Run, deployment: Deployment, two_versions: str) -> 
     assert perceptron(*alias, "--rollback").output == "two champion → version 2\n"
     told = perceptron(*alias, "--json").json
     assert told == deployment.get("/models/two/aliases/champion").json()
-    assert "champion → 2" in perceptron("models", "--limit", 1_000).output
+    listed = perceptron("models", "--limit", 1_000).output
+    assert "champion → 2" in listed
+    (line,) = [line for line in listed.splitlines() if " two " in line]
+    current = deployment.get("/models/two").json()["current"]
+    assert current["version"] == 2
+    assert f"│ {current['dataset']} " in line
+    assert f"acc. {current['score']['value']:.4g}" in line
     assert perceptron(*alias, "--delete").status == 0
     assert perceptron(*alias).status == 1
     built_in = perceptron("models", "alias", "xor", "champion", 1)

@@ -83,6 +83,10 @@ const en = {
   fileTooLarge: (name: string, size: string, most: string) => `“${name}” has ${size}; a file may have ${most}. It was not sent.`,
   identifier: "it seems to name the rows, and says nothing about new ones.",
   leaveOut: (name: string) => `Leave ${name} out`,
+  task: "Task",
+  score: "Score",
+  scored: (metric: "accuracy" | "r2", value: string, part: "train" | "validation" | "test") =>
+    `${metric === "r2" ? "R²" : "accuracy"} ${value} (${{ train: "training", validation: "validation", test: "test" }[part]})`,
   tasks: { binary: "two classes", multiclass: "several classes", regression: "a number" },
   features: "Features",
   kindsByFile: "To change the kinds of columns, choose the file again.",
@@ -384,6 +388,10 @@ const ko: Texts = {
   fileTooLarge: (name, size, most) => `“${name}”은(는) ${size}입니다. 파일은 ${most}까지 올릴 수 있어 보내지 않았습니다.`,
   identifier: "행의 이름인 듯합니다. 새 행에 대해서는 아무것도 알려 주지 않습니다.",
   leaveOut: (name) => `${name} 빼기`,
+  task: "과제",
+  score: "점수",
+  scored: (metric, value, part) =>
+    `${metric === "r2" ? "R²" : "정확도"} ${value} (${{ train: "학습", validation: "검증", test: "테스트" }[part]})`,
   tasks: { binary: "클래스 둘", multiclass: "클래스 여럿", regression: "수" },
   features: "특성",
   kindsByFile: "열의 종류를 바꾸려면 파일을 다시 고르세요.",
