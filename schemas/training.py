@@ -346,6 +346,9 @@ class Metrics(Record):
     """Null where they were not counted."""
 
 
+Language = Literal["en", "ko"]
+"""Of what is said to people."""
+
 DiagnosisCode = Literal["not_linearly_separable", "overfitting", "underfitting", "good_fit"]
 
 
