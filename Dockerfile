@@ -32,9 +32,9 @@ RUN NUMBA_CACHE_DIR=/opt/perceptron/kernels PYTHONDONTWRITEBYTECODE=1 \
     /opt/perceptron/bin/python -P -c "from perceptron import engines; engines.warm_up('fused')"
 
 FROM ${PYTHON_IMAGE}
-# What figures as PNG write Korean names with; the image is good without it, where no mirror can be reached.
+# What figures as PNG write Korean with; the image is good without it, where no mirror can be reached.
 RUN (apt-get update && apt-get install --yes --no-install-recommends fonts-nanum) \
-        || echo "No fonts-nanum: figures as PNG show boxes for Hangul." >&2; \
+        || echo "No fonts-nanum: figures as PNG are in English, with boxes for names in Hangul." >&2; \
     rm -rf /var/lib/apt/lists/*
 # A fixed number, so that the owner of a mounted directory can be given on any host.
 RUN groupadd --gid 10001 perceptron \

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from rich.table import Table
 
-from cli.predicting import STANDARD_INPUT, media_type, pieces
+from cli.predicting import ENCODING, STANDARD_INPUT, content_type, pieces
 from cli.server import Server, asks_server, complete_dataset, path_of
 from cli.tables import Column, fitting, listed, number, pairs, spelled, table
 
@@ -69,6 +69,7 @@ def show(server: Server, dataset: str) -> None:
     help=f"Kind of a column, where the inferred one is not meant: {', '.join(KINDS)}.",
 )
 @click.option("--description", default=None, help="What it is.")
+@ENCODING
 @asks_server
 def add(server: Server, file: str, *, name: str | None, **options: Any) -> None:
     """Store FILE as a dataset: CSV, Parquet or NDJSON by its name's end; `-` is CSV."""
@@ -84,7 +85,7 @@ def add(server: Server, file: str, *, name: str | None, **options: Any) -> None:
         "POST",
         "/datasets",
         params={key: value for key, value in query.items() if value is not None},
-        headers={"Content-Type": media_type(file)},
+        headers={"Content-Type": content_type(file, options["encoding"])},
         content=pieces(file),
     ).json()
     _show(server, stored)

@@ -10,7 +10,7 @@ from rich.markdown import Markdown
 from cli.jobs import save_figure
 from cli.region import region
 from cli.server import Server, asks_server, complete_model, path_of
-from cli.tables import Column, listed
+from cli.tables import Column, listed, number
 from schemas.media_types import MARKDOWN
 
 FORMS = {"onnx": "onnx", "safetensors": "safetensors", "card": "md"}
@@ -40,10 +40,22 @@ def _list(server: Server, limit: int) -> None:
         Column("model", lambda model: model["name"]),
         Column("!>latest", lambda model: str(model["latest_version"])),
         Column("!>versions", lambda model: str(len(model["versions"])), 100),
-        Column("aliases", _aliases, 60),
+        Column("dataset", lambda model: model["current"]["dataset"], 48),
+        Column("!task", lambda model: model["current"]["task"], 110),
+        Column("!>score", _score, 56),
+        Column("aliases", _aliases, 80),
         Column("!", lambda model: "built in" if model["built_in"] else "", 72),
     )
     listed(server.console, found, "models", columns)
+
+
+def _score(model: Mapping[str, Any]) -> str:
+    """Write the main metric of the version that stands for the model."""
+    score = model["current"]["score"]
+    if score is None:
+        return ""
+    name = "R²" if score["metric"] == "r2" else "acc."
+    return f"{name} {number(score['value'])}"
 
 
 def _aliases(model: Mapping[str, Any]) -> str:

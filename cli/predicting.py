@@ -1,6 +1,7 @@
 """`perceptron predict`: ask a model, for a few rows or for a whole table."""
 
 import csv
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ PIECE_BYTES = 64 * 1024
 WORDS = {"true": True, "false": False, "": None}
 
 
+ENCODING = click.option(
+    "--encoding", default=None, help="Charset of CSV, such as cp949 or utf-16.  [default: utf-8]"
+)
+
+
 @click.command()
 @click.argument("model", shell_complete=complete_model)
 @click.argument("rows", nargs=-1, required=True, type=click.Path())
@@ -39,6 +45,7 @@ WORDS = {"true": True, "false": False, "": None}
     help="Column of a table to repeat before the predictions; once for each.",
 )
 @click.option("--version", default=None, help="Number or alias.  [default: the latest]")
+@ENCODING
 @asks_server
 def predict(server: Server, model: str, *, rows: tuple[str, ...], **options: Any) -> None:
     """
@@ -57,7 +64,7 @@ def predict(server: Server, model: str, *, rows: tuple[str, ...], **options: Any
             raise click.UsageError("one file at a time")
         _predict_file(server, model, rows[0], **options)
         return
-    for option in ("output", "keep"):
+    for option in ("output", "keep", "encoding"):
         if options[option]:
             raise click.UsageError(f"--{option} is for files")
     _predict_rows(server, model, rows, options["version"])
@@ -71,6 +78,18 @@ def media_type(path: str) -> str:
     if found is None:
         raise click.BadParameter(f"{path}: its name must end in {', '.join(MEDIA_TYPES)}")
     return found
+
+
+def content_type(path: str, encoding: str | None) -> str:
+    """Say what a file is, and the charset of its text where one is named. Raises: BadParameter."""
+    found = media_type(path)
+    if encoding is None:
+        return found
+    if found != CSV:
+        raise click.BadParameter("is for CSV", param_hint="--encoding")
+    if not re.fullmatch(r"[\w.:+-]+", encoding, re.ASCII):
+        raise click.BadParameter(f"{encoding!r} is no charset", param_hint="--encoding")
+    return f"{found}; charset={encoding}"
 
 
 def pieces(path: str) -> Iterator[bytes]:
@@ -98,14 +117,14 @@ def _is_file(text: str) -> bool:
 
 def _predict_file(
     server: Server, model: str, path: str, *, output: Path | None, keep: tuple[str, ...],
-    version: str | None,
+    version: str | None, encoding: str | None,
 ) -> None:  # fmt: skip
     if path != STANDARD_INPUT and not Path(path).exists():
         raise click.BadParameter(f"there is no file {path}", param_hint="ROWS")
     wanted = media_type(str(output)) if output else JSON if server.as_json else CSV
     query: dict[str, Any] = {"model": model, "keep": list(keep)}
     query |= {} if version is None else {"version": version}
-    headers = {"Content-Type": media_type(path), "Accept": wanted}
+    headers = {"Content-Type": content_type(path, encoding), "Accept": wanted}
     size = server.download(
         "POST", "/predict", output, params=query, headers=headers, content=pieces(path)
     )

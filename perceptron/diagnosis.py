@@ -1,7 +1,6 @@
 """What the curves and the data say about a training."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 from perceptron.separability import is_small_enough, separability
 from perceptron.tables import Table
@@ -11,6 +10,7 @@ from schemas.training import (
     DiagnosisCode,
     EpochRecord,
     Evaluation,
+    Language,
     Metrics,
     MulticlassEvaluation,
     RegressionEvaluation,
@@ -28,8 +28,6 @@ POOR_SHARE = 0.4
 """The same with several classes: what `POOR_ACCURACY` is with two that are equally frequent."""
 CLEAR_R2_GAP = 0.2
 """Share of the variance that the validation rows may lack before it counts as a clear gap."""
-
-Language = Literal["en", "ko"]
 
 
 def diagnose(

@@ -5,6 +5,8 @@ For a process of its own: it may take much memory, and Polars is not small.
 """
 
 import csv
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +41,7 @@ MOST_CATEGORIES = 100
 MOST_NAME = 128
 """Longest name of a column."""
 SNIFFED_BYTES = 65_536
+UTF_8 = "utf-8"
 DELIMITERS = ",;\t|"
 
 _TIMES = (pl.Date, pl.Datetime, pl.Time, pl.Duration)
@@ -55,9 +58,18 @@ class Limits(NamedTuple):
     """Columns that are taken, in this order, and must be there; None: all that are there."""
 
 
-def parse(source: Path, media_type: str, options: DatasetOptions, limits: Limits) -> Frame:
+def parse(
+    source: Path,
+    media_type: str,
+    options: DatasetOptions,
+    limits: Limits,
+    charset: str = UTF_8,
+) -> Frame:
     """
     Read a table, and choose a kind for each column.
+
+    `charset` is Python's name of CSV's; what is in another one than UTF-8 is written again beside
+    the source for the time being, at most three times as large.
 
     Numbers, booleans (also yes and no) and texts are what they are; texts of many different
     values, dates and times are kept as free text, as are columns without a value;
@@ -65,8 +77,8 @@ def parse(source: Path, media_type: str, options: DatasetOptions, limits: Limits
 
     Raises: InvalidField.
     """
-    with _readable(media_type):
-        table = _READERS[media_type](source, options, limits)
+    with _readable(media_type), _in_utf8(source, charset) as readable:
+        table = _READERS[media_type](readable, options, limits)
         if limits.needed is not None:
             table = table.select(limits.needed)
         _check_shape(table, limits)
@@ -87,6 +99,37 @@ def _readable(media_type: str) -> Iterator[None]:
 
 
 # Readers
+
+
+@contextmanager
+def _in_utf8(source: Path, charset: str) -> Iterator[Path]:
+    """Give a file that is in UTF-8 as far as it is text. Raises: InvalidField."""
+    if charset == UTF_8:
+        yield source
+        return
+    with tempfile.NamedTemporaryFile(dir=source.parent) as file:
+        path = Path(file.name)
+        try:
+            with (
+                source.open(encoding=charset, newline="") as text,
+                path.open("w", encoding=UTF_8, newline="") as copy,
+            ):
+                shutil.copyfileobj(text, copy)
+        except UnicodeError:
+            raise _not_in(charset, source) from None
+        yield path
+
+
+def _not_in(charset: str, source: Path) -> InvalidField:
+    """Say where a file is not in its charset."""
+    data = source.read_bytes()
+    try:
+        data.decode(charset)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].decode(charset, errors="ignore").count("\n") + 1
+        detail = f"line {line} is not {charset.upper()}: {error.reason} at byte {error.start}"
+        return InvalidField(detail, "file")
+    return InvalidField(f"the table is not {charset.upper()}", "file")
 
 
 def _read_csv(source: Path, options: DatasetOptions, limits: Limits) -> pl.DataFrame:
@@ -174,17 +217,7 @@ def _look_through(source: Path, delimiter: str, limits: Limits) -> _Lines:
         except csv.Error as error:
             raise InvalidField(f"line {reader.line_num}: {error}", "file") from None
         except UnicodeDecodeError:
-            raise _not_utf8(source) from None
-
-
-def _not_utf8(source: Path) -> InvalidField:
-    data = source.read_bytes()
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        return InvalidField(f"line {line} is not UTF-8: {error.reason}", "file")
-    return InvalidField("the table is not UTF-8", "file")
+            raise _not_in(UTF_8, source) from None
 
 
 def _check_lines(reader: Any, width: int, limits: Limits) -> bool:

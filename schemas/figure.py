@@ -5,11 +5,11 @@ from typing import Literal
 
 from schemas.base import Identifier, Record
 from schemas.preprocessing import FeatureName
+from schemas.training import Language, Part
 
 FigureFormat = Literal["svg", "png"]
 Theme = Literal["light", "dark"]
 Scale = Literal["log", "linear"]
-Part = Literal["train", "validation", "test"]
 
 JobFigure = Literal["loss", "confusion"]
 ModelFigure = Literal["loss", "confusion", "network", "boundary"]
@@ -29,6 +29,9 @@ class FigureQuery(Record):
     """Absent: what `Accept` asks for, SVG where it does not say."""
     theme: Theme = "light"
     """Dark on light, or light on dark."""
+    language: Language | None = None
+    """Of the words; absent: what `Accept-Language` asks for. A PNG is in English where the server
+    has no font for Korean."""
     scale: Scale = "log"
     """Of `loss`: scale of the loss."""
     part: Part | None = None

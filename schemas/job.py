@@ -21,6 +21,7 @@ from schemas.training import (
     EpochRecord,
     Evaluation,
     Metrics,
+    Part,
     TrainingConfig,
 )
 
@@ -310,7 +311,7 @@ class Job(JobSummary):
 class JobRow(Record):
     """A row of the table, as a training takes it."""
 
-    part: Literal["train", "validation", "test"]
+    part: Part
     inputs: tuple[ToldCell, ...]
     """In the order of the features, as the table spells them; null: missing."""
     target: ToldCell

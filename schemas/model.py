@@ -2,15 +2,15 @@
 
 import re
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, Strict, StringConstraints, model_validator
 
 from schemas.base import MAX_INTEGER, Body, Record, invalid
-from schemas.network import LayerActivation, NetworkConfig
+from schemas.network import LayerActivation, NetworkConfig, Task
 from schemas.page import Page, PageLimit
 from schemas.preprocessing import Preprocessing, numbers_as_they_are
-from schemas.training import Diagnosis, EpochRecord, Importance, Metrics, TrainingConfig
+from schemas.training import Diagnosis, EpochRecord, Importance, Metrics, Part, TrainingConfig
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 AliasName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]
@@ -104,6 +104,32 @@ class ModelVersion(Record):
     card: ModelCard
 
 
+CHAMPION = "champion"
+"""The alias of the version that stands for a model in lists, where there is one."""
+
+
+class Score(Record):
+    """How good a version is, in one number."""
+
+    metric: Literal["accuracy", "r2"]
+    """`r2` for a regression."""
+    part: Part
+    """Rows that it was measured on: those that training saw least of."""
+    value: float | None
+    """Null where it is not defined: R² of a target that is the same in all rows."""
+
+
+class VersionSummary(Record):
+    """What stands out of a version."""
+
+    version: int
+    dataset: str
+    """Name of the table that it was trained on."""
+    task: Task
+    score: Score | None
+    """Null for built-in models."""
+
+
 class ModelSummary(Record):
     """A model: a name with versions."""
 
@@ -115,6 +141,8 @@ class ModelSummary(Record):
     versions: tuple[int, ...]
     aliases: dict[str, int]
     """Alias to version. `latest` always exists and cannot be set."""
+    current: VersionSummary
+    """The version that the alias `champion` stands for, or else the latest."""
 
 
 class ModelPage(Page[ModelSummary, str]):

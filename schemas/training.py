@@ -319,6 +319,10 @@ class Importance(Record):
     standard_deviation: float
 
 
+Part = Literal["train", "validation", "test"]
+"""Rows of a table, by what a training does with them."""
+
+
 class RowCounts(Record):
     """How many rows of the dataset went where."""
 
@@ -338,6 +342,9 @@ class Metrics(Record):
     rows: RowCounts | None = None
     """Null where they were not counted."""
 
+
+Language = Literal["en", "ko"]
+"""Of what is said to people."""
 
 DiagnosisCode = Literal["not_linearly_separable", "overfitting", "underfitting", "good_fit"]
 

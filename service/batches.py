@@ -17,6 +17,7 @@ from schemas.prediction import PredictQuery, PredictRequest
 from schemas.preprocessing import Preprocessing
 from schemas.settings import Settings
 from service import apart, requests, scratch, uploads
+from service.charsets import UTF_8, charset_of
 from service.context import counts, metrics, model_cache, settings, storage
 from service.intake import dataset_in_body
 from service.predicting import INPUTS, PredictingRequest
@@ -57,12 +58,15 @@ def predict_table(query: PredictQuery) -> Response:
     if query.model is None:
         raise InvalidField("is required: ?model=…", parameter="model")
     with scratch.directory() as directory:
+        charset = charset_of(request.content_type or "", media_type)
         source = directory / "rows"
         _receive(source, media_type)
         try:
             choice = model_cache().choice(query.model, query.version)
             model = choice.of(request.environ)
-            answer, asked = _predict(query.model, model.version, source, media_type, query.keep)
+            answer, asked = _predict(
+                query.model, model.version, source, media_type, query.keep, charset=charset
+            )
         except NotFound as error:
             error.parameter = "model" if error.kind == "model" else "version"
             raise
@@ -76,7 +80,7 @@ def predict_inputs(body: PredictRequest, version: int) -> Response:
     with scratch.directory() as directory:
         source = directory / "inputs"
         source.write_bytes(orjson.dumps(body.inputs))
-        return _predict(body.model, version, source, INPUTS, ())[0]
+        return _predict(body.model, version, source, INPUTS)[0]
 
 
 def _media_type() -> str:
@@ -108,7 +112,13 @@ def _first_character(path: Path) -> bytes:
 
 
 def _predict(
-    name: str, version: int, source: Path, media_type: str, keep: Sequence[str]
+    name: str,
+    version: int,
+    source: Path,
+    media_type: str,
+    keep: Sequence[str] = (),
+    *,
+    charset: str = UTF_8,
 ) -> tuple[Response, PredictingRequest]:
     """Have the rows predicted; returns the answer, and what was asked."""
     weights, card = storage().models.weights(name, version)
@@ -122,6 +132,7 @@ def _predict(
         preprocessing=preprocessing,
         source=source,
         media_type=media_type,
+        charset=charset,
         destination=source.with_name("answers"),
         answer_type=wanted,
         keep=tuple(keep),

@@ -1,6 +1,5 @@
 """What the process that draws a figure does: from its data to the bytes of SVG or PNG."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Discriminator
@@ -8,7 +7,7 @@ from pydantic import Discriminator
 from schemas.base import Record
 from schemas.figure import FigureFormat, Scale, Theme
 from schemas.preprocessing import Label, Preprocessing
-from schemas.training import EpochRecord, Evaluation, TrainingConfig
+from schemas.training import EpochRecord, Evaluation, Language, TrainingConfig
 
 if TYPE_CHECKING:
     from perceptron.figures.style import Look
@@ -67,9 +66,13 @@ class DrawingRequest(Record):
     """A figure to draw; a model's weights and a table's rows follow where there are any."""
 
     drawing: Drawing
-    title: str
+    name: str
+    """Of the model, for the title; with its version, or the status of a job that has none."""
+    version: int | None = None
+    status: str | None = None
     format: FigureFormat
     theme: Theme
+    language: Language = "en"
 
     def with_data(self, weights: bytes, rows: bytes) -> bytes:
         """Give the request as bytes: a line of JSON, one with the weights' size, and the data."""
@@ -88,23 +91,23 @@ def work(request: bytes) -> bytes:
     from perceptron.figures.style import drawing, written  # noqa: PLC0415
 
     asked, weights, rows = DrawingRequest.read(request)
-    with drawing(asked.theme) as look:
-        figure = _drawn(asked, weights, rows)(look)
-        return written(figure, asked.format, asked.title)
+    with drawing(asked.theme, asked.language, asked.format) as look:
+        title = look.words.title(asked.name, asked.version, asked.status)
+        figure = _drawn(asked, weights, rows, look, title)
+        return written(figure, asked.format, title)
 
 
-def _drawn(asked: DrawingRequest, weights: bytes, rows: bytes) -> "Callable[[Look], Any]":
-    """Give what draws the figure."""
+def _drawn(asked: DrawingRequest, weights: bytes, rows: bytes, look: "Look", title: str) -> Any:
     from perceptron.figures.confusion import Judged, confusion  # noqa: PLC0415
     from perceptron.figures.curves import curves  # noqa: PLC0415
 
     wanted = asked.drawing
     if isinstance(wanted, CurvesDrawing):
-        return lambda look: curves(wanted.history, wanted.kept, wanted.scale, look, asked.title)
+        return curves(wanted.history, wanted.kept, wanted.scale, look, title)
     if isinstance(wanted, ConfusionDrawing):
         parts = [Judged(part.name, part.evaluation) for part in wanted.parts]
-        return lambda look: confusion(parts, wanted.classes, look, asked.title)
-    return lambda look: _of_model(wanted, weights, rows, look, asked.title)
+        return confusion(parts, wanted.classes, look, title)
+    return _of_model(wanted, weights, rows, look, title)
 
 
 def _of_model(

@@ -34,7 +34,7 @@ from service.drawing import (
 from service.models import ModelPath, VersionPath
 from service.openapi import Blueprint, headers
 from service.problems import documented
-from service.requests import FileHeaders, JsonRequest
+from service.requests import FigureHeaders, JsonRequest
 from storage.jobs import JobRecord
 
 blueprint = Blueprint(
@@ -82,23 +82,26 @@ _FIGURE: dict[str, Any] = {
 
 
 @blueprint.get("/jobs/<job_id>/figures/<figure>", **_FIGURE)
-def get_job_figure(path: JobFigurePath, query: FigureQuery, header: FileHeaders) -> Response:
+def get_job_figure(path: JobFigurePath, query: FigureQuery, header: FigureHeaders) -> Response:
     """Draw a job's learning curves (`loss`), or its confusion matrices (`confusion`)."""
     _refuse_unsuited(path.figure, query)
     record = storage().jobs.get(path.job_id)
     drawing = _job_curves(record, query) if path.figure == "loss" else _job_matrices(record, query)
-    return _answer(_asked(drawing, _job_title(record), query), path.figure, header, _NOTHING)
+    version = record.model_version
+    status = record.status.value if version is None else None
+    asked = _asked(drawing, (record.model, version, status), query, header)
+    return _answer(asked, path.figure, header, _NOTHING)
 
 
 @blueprint.get("/models/<name>/figures/<figure>", **_FIGURE)
-def get_figure(path: ModelFigurePath, query: FigureQuery, header: FileHeaders) -> Response:
+def get_figure(path: ModelFigurePath, query: FigureQuery, header: FigureHeaders) -> Response:
     """Draw the latest version: its curves, matrices, network, or what it answers on a plane."""
     return _of_model(path.name, None, path.figure, query, header)
 
 
 @blueprint.get("/models/<name>/versions/<version>/figures/<figure>", **_FIGURE)
 def get_version_figure(
-    path: VersionFigurePath, query: FigureQuery, header: FileHeaders
+    path: VersionFigurePath, query: FigureQuery, header: FigureHeaders
 ) -> Response:
     """Draw a version: its curves, matrices, network, or what it answers on a plane."""
     return _of_model(path.name, path.version, path.figure, query, header)
@@ -147,12 +150,6 @@ def _published(record: JobRecord) -> ModelVersion | None:
         return None
 
 
-def _job_title(record: JobRecord) -> str:
-    if record.model_version is None:
-        return f"{record.model}, {record.status.value}"
-    return f"{record.model}, version {record.model_version}"
-
-
 # Models
 
 
@@ -161,13 +158,13 @@ def _of_model(
     reference: int | str | None,
     figure: ModelFigure,
     query: FigureQuery,
-    header: FileHeaders,
+    header: FigureHeaders,
 ) -> Response:
     _refuse_unsuited(figure, query)
     version = storage().models.version(name, reference)
     drawing, data = _DRAWN[figure](version, query)
-    title = f"{version.name}, version {version.version}"
-    return _answer(_asked(drawing, title, query), figure, header, data)
+    asked = _asked(drawing, (version.name, version.version, None), query, header)
+    return _answer(asked, figure, header, data)
 
 
 def _model_curves(version: ModelVersion, query: FigureQuery) -> tuple[CurvesDrawing, "_Data"]:
@@ -265,10 +262,7 @@ def _matrices(
         if query.part not in parts:
             raise InvalidField(f"there are no {PART_NAMES[query.part]} rows", parameter="part")
         parts = {query.part: parts[query.part]}
-    judged = tuple(
-        JudgedPart(name=PART_NAMES.get(part, part), evaluation=found)
-        for part, found in parts.items()
-    )
+    judged = tuple(JudgedPart(name=part, evaluation=found) for part, found in parts.items())
     return ConfusionDrawing(parts=judged, classes=classes or (0, 1))
 
 
@@ -283,13 +277,28 @@ class _Data(NamedTuple):
 _NOTHING = _Data("", lambda: (b"", b""))
 
 
-def _asked(drawing: Drawing, title: str, query: FigureQuery) -> DrawingRequest:
+def _asked(
+    drawing: Drawing,
+    title: tuple[str, int | None, str | None],
+    query: FigureQuery,
+    header: FigureHeaders,
+) -> DrawingRequest:
+    """Ask for a figure; its title is made of a name and a version or a status."""
+    name, version, status = title
     wanted = request.accept_mimetypes.best_match(list(MEDIA_TYPES.values()))
     form: FigureFormat = query.format or ("png" if wanted == MEDIA_TYPES["png"] else "svg")
-    return DrawingRequest(drawing=drawing, title=title, format=form, theme=query.theme)
+    return DrawingRequest(
+        drawing=drawing,
+        name=name,
+        version=version,
+        status=status,
+        format=form,
+        theme=query.theme,
+        language=query.language or header.language,
+    )
 
 
-def _answer(asked: DrawingRequest, name: str, header: FileHeaders, data: _Data) -> Response:
+def _answer(asked: DrawingRequest, name: str, header: FigureHeaders, data: _Data) -> Response:
     """Answer with a figure, drawn where it is not kept; its ETag is the digest of what makes it."""
     parts = (asked.model_dump_json(), data.digest, _drawer())
     etag = hashlib.sha256("\n".join(parts).encode()).hexdigest()

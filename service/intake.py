@@ -16,6 +16,7 @@ from schemas.errors import DatasetExists, InvalidField, NotFound, PerceptronErro
 from schemas.media_types import JSON
 from schemas.settings import Settings
 from service import apart, problems, scratch, uploads
+from service.charsets import UTF_8
 from service.context import settings, storage
 from service.parsing import ParsingRequest
 from service.requests import JsonRequest
@@ -41,7 +42,7 @@ def take_in(query: UploadQuery) -> Dataset:
             return _from_json(problems.json_body(DatasetRequest), directory)
         upload = uploads.receive(request, query, directory, settings().max_upload_bytes)
         try:
-            return _read(upload.options, upload.path, upload.media_type, directory)
+            return _read(upload.options, upload.path, upload.media_type, directory, upload.charset)
         except InvalidField as error:
             if request.mimetype != uploads.FORM:
                 _point_into_raw_body(error)
@@ -72,7 +73,11 @@ def _from_json(body: DatasetRequest, directory: Path) -> Dataset:
 
 
 def _read(
-    options: DatasetOptions, source: Path | SampleConfig, media_type: str, directory: Path
+    options: DatasetOptions,
+    source: Path | SampleConfig,
+    media_type: str,
+    directory: Path,
+    charset: str = UTF_8,
 ) -> Dataset:
     """Have a table read by a process of its own, and store what it wrote."""
     _check_name(options.name)
@@ -81,6 +86,7 @@ def _read(
         options=options,
         source=source,
         media_type=media_type,
+        charset=charset,
         destination=directory / "frame",
         most_rows=limits.max_dataset_rows,
         most_columns=limits.max_dataset_columns,

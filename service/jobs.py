@@ -13,7 +13,6 @@ from flask import Response
 from flask_openapi3 import Tag
 
 from perceptron import datasets, diagnosis
-from perceptron.diagnosis import Language
 from perceptron.preparation import Outline, outline, outline_of, prepare_outlined
 from schemas.batch import PredictionRequest, RowProgress
 from schemas.errors import InvalidField, Unavailable
@@ -37,7 +36,7 @@ from schemas.job import (
 from schemas.model import ModelReference
 from schemas.settings import Settings
 from schemas.sweep import SweepReport
-from schemas.training import EpochRecord
+from schemas.training import EpochRecord, Language
 from service import batches, sweeps
 from service.context import event_streams, origin, settings, storage
 from service.intake import dataset_in_body

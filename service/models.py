@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response
 from flask_openapi3 import Tag
 
-from perceptron.diagnosis import Language, explain
+from perceptron.diagnosis import explain
 from perceptron.layers import as_parameters, from_bytes
 from schemas.base import Identifier, Record
 from schemas.errors import InvalidField
@@ -25,6 +25,7 @@ from schemas.model import (
     VersionText,
 )
 from schemas.page import PageQuery
+from schemas.training import Language
 from service.context import statistics, storage
 from service.openapi import Blueprint, answers, headers
 from service.problems import documented

@@ -7,6 +7,7 @@ from perceptron.frames import Frame
 from schemas.base import Record
 from schemas.dataset import Dataset, DatasetOptions, SampleConfig
 from schemas.errors import InvalidField
+from service.charsets import UTF_8
 
 MOST_TOLD_BYTES = 4 * 1024 * 1024
 """Size of what is known of a table; fewer of its first rows are told where they are large."""
@@ -20,6 +21,8 @@ class ParsingRequest(Record):
     """A file, or what to draw."""
     media_type: str = ""
     """Of the file."""
+    charset: str = UTF_8
+    """Of a file that is CSV, as Python names it."""
     destination: Path
     """File for the table's stored form."""
     most_rows: int
@@ -51,7 +54,7 @@ def _read(asked: ParsingRequest, source: Path) -> Frame:
     from perceptron.parsing import Limits, parse  # noqa: PLC0415
 
     limits = Limits(asked.most_rows, asked.most_columns, asked.most_bytes)
-    return parse(source, asked.media_type, asked.options, limits)
+    return parse(source, asked.media_type, asked.options, limits, asked.charset)
 
 
 def _drawn(asked: ParsingRequest, config: SampleConfig) -> Frame:

@@ -10,6 +10,7 @@ from schemas.dataset import ColumnKind, DatasetOptions
 from schemas.errors import InvalidField
 from schemas.media_types import CSV
 from schemas.preprocessing import CategoricalFeature, NumericFeature
+from service.charsets import UTF_8
 from service.exporting import ModelRequest
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class PredictingRequest(ModelRequest):
     source: Path
     media_type: str
     """Of the source."""
+    charset: str = UTF_8
+    """Of a source that is CSV, as Python names it."""
     destination: Path
     answer_type: str
     """Media type of the answers."""
@@ -90,7 +93,7 @@ def _outputs_for_table(
     needed = tuple(dict.fromkeys((*preprocessing.feature_names, *asked.keep)))
     limits = Limits(asked.most_rows, asked.most_columns, asked.most_bytes, needed)
     try:
-        frame = parse(asked.source, asked.media_type, _options(asked), limits)
+        frame = parse(asked.source, asked.media_type, _options(asked), limits, asked.charset)
     except InvalidField as error:
         raise _pointed(error, asked) from error
     batches.check_size(preprocessing.target, frame.rows)

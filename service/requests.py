@@ -17,10 +17,10 @@ from werkzeug.exceptions import (
 )
 from werkzeug.http import parse_accept_header, parse_etags
 
-from perceptron.diagnosis import Language
 from schemas.base import Record
 from schemas.job import EventId
 from schemas.media_types import EVENT_STREAM, JSON
+from schemas.training import Language
 from service import encodings
 from service.turns import await_quiet
 
@@ -183,6 +183,10 @@ class FileHeaders(Headers):
 
     if_none_match: str | None = None
     """ETags of files that the client has: the answer is 304 where the file is one of them."""
+
+
+class FigureHeaders(FileHeaders, LanguageHeaders):
+    """Which figure the client has, and the language of its words."""
 
 
 class EventHeaders(Headers):

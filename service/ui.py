@@ -9,8 +9,8 @@ from typing import NamedTuple
 from flask import Blueprint, Response, abort, request
 from werkzeug.http import quote_etag
 
-from perceptron.diagnosis import Language
 from schemas.media_types import BYTES
+from schemas.training import Language
 from service.context import settings
 from service.requests import LanguageHeaders
 

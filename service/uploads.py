@@ -29,6 +29,7 @@ from schemas.errors import InvalidField
 from schemas.media_types import CSV, JSON, NDJSON, PARQUET
 from schemas.preprocessing import FeatureName
 from service import encodings, problems
+from service.charsets import charset_of
 
 FORM = "multipart/form-data"
 
@@ -120,6 +121,8 @@ class Upload(NamedTuple):
     path: Path
     media_type: str
     """One of CSV, PARQUET, NDJSON."""
+    charset: str
+    """Of CSV, as Python names it."""
     options: DatasetOptions
 
 
@@ -186,11 +189,12 @@ def receive(request: Request, query: UploadQuery, directory: Path, limit: int) -
     media_type = MEDIA_TYPES.get(request.mimetype)
     if media_type is None:
         raise unsupported(request.mimetype)
+    charset = charset_of(request.content_type or "", media_type)
     options = query.options()
     path = directory / "body"
     with path.open("wb") as file:
         shutil.copyfileobj(body, file, PIECE_BYTES)
-    return Upload(path, media_type, options)
+    return Upload(path, media_type, charset, options)
 
 
 def refuse_query(query: Record) -> None:
@@ -223,7 +227,11 @@ def _from_form(request: Request, body: Body, directory: Path) -> Upload:
     media_type = MEDIA_TYPES.get(file.mimetype) or SUFFIXES.get(suffix)
     if media_type is None:
         raise unsupported(file.mimetype)
-    return Upload(Path(file.stream.name), media_type, options)
+    try:
+        charset = charset_of(file.content_type or "", media_type)
+    except InvalidField as error:
+        raise InvalidField(error.detail, "file") from None
+    return Upload(Path(file.stream.name), media_type, charset, options)
 
 
 def _parsed(

@@ -5,9 +5,10 @@ import secrets
 from collections.abc import Container, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from pydantic_core import from_json
+from sqlalchemy import JSON, Connection, cast, delete, func, insert, select, update
 
 from schemas.errors import (
     BuiltInModel,
@@ -19,7 +20,17 @@ from schemas.errors import (
     PreconditionFailed,
     PreconditionRequired,
 )
-from schemas.model import AliasUpdate, ModelCard, ModelSummary, ModelVersion
+from schemas.model import (
+    CHAMPION,
+    AliasUpdate,
+    ModelCard,
+    ModelSummary,
+    ModelVersion,
+    Score,
+    VersionSummary,
+)
+from schemas.network import Task
+from schemas.training import Part
 from storage.database import Database, clock
 from storage.notices import Notices
 from storage.tables import AnyRow, alias_states, aliases, model_versions, models
@@ -102,20 +113,20 @@ class ModelRegistry:
 
     def page(self, after: str | None, limit: int) -> tuple[list[ModelSummary], bool]:
         """Read up to `limit` models by name, and whether more follow."""
-        query = _with_versions().order_by(models.c.name).limit(limit + 1)
         with self._database.read() as connection:
+            query = _with_current(connection).order_by(models.c.name).limit(limit + 1)
             if after is not None:
                 query = query.where(models.c.name > after)
             rows = connection.execute(query).all()
-            return [_summary(connection, row) for row in rows[:limit]], len(rows) > limit
+            return _summaries(connection, rows[:limit]), len(rows) > limit
 
     def get(self, name: str) -> ModelSummary:
         """Read one model. Raises: NotFound."""
         with self._database.read() as connection:
-            row = connection.execute(_with_versions().where(models.c.name == name)).one_or_none()
-            if row is None:
-                raise NotFound("model", name)
-            return _summary(connection, row)
+            query = _with_current(connection).where(models.c.name == name)
+            for summary in _summaries(connection, connection.execute(query).all()):
+                return summary
+        raise NotFound("model", name)
 
     def versions(self, name: str, after: int | None, limit: int) -> tuple[list[ModelVersion], bool]:
         """Read up to `limit` versions, newest first, and whether more follow. Raises: NotFound."""
@@ -443,24 +454,78 @@ def _check_precondition(stored: StoredAlias | None, if_match: Container[str] | N
         raise PreconditionFailed
 
 
-def _with_versions() -> Any:
-    latest = func.max(model_versions.c.version).label("latest_version")
-    return (
-        select(models.c.name, models.c.built_in, latest)
-        .join(model_versions, model_versions.c.name == models.c.name)
-        .group_by(models.c.name, models.c.built_in)
+def _with_current(connection: Connection) -> Any:
+    """Select models that have versions, with what their lists tell of one: in a single query."""
+    latest = (
+        select(model_versions.c.name, func.max(model_versions.c.version).label("version"))
+        .group_by(model_versions.c.name)
+        .subquery()
+    )
+    champion = (aliases.c.model == models.c.name) & (aliases.c.alias == CHAMPION)
+    is_current = (model_versions.c.name == models.c.name) & (
+        model_versions.c.version == func.coalesce(aliases.c.version, latest.c.version)
+    )
+    columns = (
+        models.c.name,
+        models.c.built_in,
+        latest.c.version.label("latest_version"),
+        model_versions.c.version,
+        _in_card(connection, "dataset").label("dataset"),
+        _in_card(connection, "preprocessing", "target", "task").label("task"),
+        _in_card(connection, "metrics").label("metrics"),
+    )
+    tables = models.join(latest, latest.c.name == models.c.name).outerjoin(aliases, champion)
+    return select(*columns).select_from(tables.join(model_versions, is_current))
+
+
+def _in_card(connection: Connection, *path: str) -> Any:
+    """Select a value of the card as a text; what is no text is JSON. The rest is not read out."""
+    card = model_versions.c.card
+    if connection.dialect.name == "sqlite":
+        return func.json_extract(card, f"$.{'.'.join(path)}")
+    return func.json_extract_path_text(cast(card, JSON), *path)
+
+
+def _summaries(connection: Connection, rows: Sequence[AnyRow]) -> list[ModelSummary]:
+    """Tell of models; all their versions and aliases are read at once."""
+    names = [row.name for row in rows]
+    versions: dict[str, list[int]] = {name: [] for name in names}
+    pointing: dict[str, dict[str, int]] = {name: {} for name in names}
+    numbers = select(model_versions.c.name, model_versions.c.version)
+    ordered = numbers.order_by(model_versions.c.version)
+    for version in connection.execute(ordered.where(model_versions.c.name.in_(names))):
+        versions[version.name].append(version.version)
+    stored = select(aliases.c.model, aliases.c.alias, aliases.c.version).order_by(aliases.c.alias)
+    for alias in connection.execute(stored.where(aliases.c.model.in_(names))):
+        pointing[alias.model][alias.alias] = alias.version
+    return [
+        ModelSummary(
+            name=row.name,
+            built_in=bool(row.built_in),
+            latest_version=row.latest_version,
+            versions=tuple(versions[row.name]),
+            aliases={**pointing[row.name], LATEST: row.latest_version},
+            current=_current(row),
+        )
+        for row in rows
+    ]
+
+
+def _current(row: AnyRow) -> VersionSummary:
+    task: Task = row.task or "binary"  # as where there is no preprocessing
+    return VersionSummary(
+        version=row.version, dataset=row.dataset, task=task, score=_score(task, row.metrics)
     )
 
 
-def _summary(connection: Connection, row: AnyRow) -> ModelSummary:
-    numbers = select(model_versions.c.version).where(model_versions.c.name == row.name)
-    return ModelSummary(
-        name=row.name,
-        built_in=bool(row.built_in),
-        latest_version=row.latest_version,
-        versions=tuple(connection.execute(numbers.order_by(model_versions.c.version)).scalars()),
-        aliases=dict(_aliases(connection, row.name)),
-    )
+def _score(task: Task, metrics: str | None) -> Score | None:
+    if metrics is None:
+        return None
+    measured = from_json(metrics)
+    metric: Literal["accuracy", "r2"] = "r2" if task == "regression" else "accuracy"
+    parts: tuple[Part, ...] = ("test", "validation", "train")
+    part = next(part for part in parts if measured.get(part) is not None)
+    return Score(metric=metric, part=part, value=measured[part][metric])
 
 
 def _aliases(connection: Connection, name: str) -> Sequence[tuple[str, int]]:

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from perceptron.figures.style import Look, add_legend, short, title_points
+from perceptron.figures.words import Words
 from perceptron.frames import spelled
 from perceptron.regions import Axis, Points, Region
 from schemas.dataset import ToldCell
@@ -25,7 +26,8 @@ MORE_CLASSES = (
 MOST_IN_LEGEND = 10
 FEW_POINTS = 300
 """Rows up to which each one is a shape of an SVG; more are a picture in it."""
-MARKERS = (("o", "training rows"), ("s", "validation rows"), ("^", "test rows"))
+MARKERS = ("o", "s", "^")
+"""Of training, validation and test rows."""
 
 
 def boundary(found: Region, look: Look, title: str) -> Figure:
@@ -34,7 +36,7 @@ def boundary(found: Region, look: Look, title: str) -> Figure:
     panel = figure.add_subplot()
     figure.suptitle(title, x=0.02, ha="left", fontsize=title_points(title))
     if found.others:
-        panel.set_title(_others(found.others), fontsize=8.5)
+        panel.set_title(_others(found.others, look.words), fontsize=8.5)
     if found.y is None:
         handles = _line(panel, found, look)
     else:
@@ -71,7 +73,7 @@ def _plane(figure: Figure, panel: Axes, found: Region, y: Axis, look: Look) -> l
     if _are_both_numeric(found.x, y):
         _draw_borders(panel, found, y, probabilities, look)
     _scatter(panel, found.points, look, lambda numbers: colours[numbers.astype(int)])
-    return _class_handles(found, colours)
+    return _class_handles(found, colours, look.words)
 
 
 def _line(panel: Axes, found: Region, look: Look) -> list[Line2D]:
@@ -86,7 +88,7 @@ def _line(panel: Axes, found: Region, look: Look) -> list[Line2D]:
         if found.points:
             panel.plot(found.points.x, found.points.y, ".", color=look.negative, zorder=1)
         return []
-    panel.set_ylabel("probability")
+    panel.set_ylabel(look.words.probability)
     panel.set_ylim(-0.05, 1.05)
     probabilities = _probabilities(found)[0]
     for number, colour in enumerate(colours):
@@ -95,7 +97,7 @@ def _line(panel: Axes, found: Region, look: Look) -> list[Line2D]:
         at = np.where(found.points.numbers > 0, 1.0, 0.0)
         shown = colours[found.points.numbers.astype(int)]
         panel.scatter(found.points.x, at, c=shown, s=26, zorder=3, clip_on=False)
-    return _class_handles(found, colours)
+    return _class_handles(found, colours, look.words)
 
 
 def _probabilities(found: Region) -> npt.NDArray[np.float64]:
@@ -136,7 +138,7 @@ def _scatter(panel: Axes, points: Points | None, look: Look, colour: Callable[..
         return
     size = 70 if len(points.x) <= 20 else 30 if len(points.x) <= FEW_POINTS else 18
     width = 0.8 if size > 18 else 0.4
-    for number, (marker, _) in enumerate(MARKERS):
+    for number, marker in enumerate(MARKERS):
         of_part = points.parts == number
         if of_part.any():
             panel.scatter(
@@ -146,7 +148,7 @@ def _scatter(panel: Axes, points: Points | None, look: Look, colour: Callable[..
             )  # fmt: skip
 
 
-def _class_handles(found: Region, colours: npt.NDArray[np.float64]) -> list[Line2D]:
+def _class_handles(found: Region, colours: npt.NDArray[np.float64], words: Words) -> list[Line2D]:
     classes = found.target.classes or ()
     name = f"{short(found.target.name)} = " if found.target.task == "binary" else ""
     handles = [
@@ -154,7 +156,7 @@ def _class_handles(found: Region, colours: npt.NDArray[np.float64]) -> list[Line
         for label, colour in zip(classes[:MOST_IN_LEGEND], colours, strict=False)
     ]
     more = len(classes) - MOST_IN_LEGEND
-    return handles + ([_handle("", "none", f"and {more:,} more")] if more > 0 else [])
+    return handles + ([_handle("", "none", words.more_classes.format(more))] if more > 0 else [])
 
 
 def _part_handles(points: Points | None, look: Look) -> list[Line2D]:
@@ -164,9 +166,9 @@ def _part_handles(points: Points | None, look: Look) -> list[Line2D]:
     parts = sorted(set(points.parts.tolist()))
     handles = []
     if len(parts) > 1:
-        handles += [_handle(MARKERS[part][0], look.ink, MARKERS[part][1]) for part in parts]
+        handles += [_handle(MARKERS[part], look.ink, look.words.part_rows[part]) for part in parts]
     if points.of > len(points.x):
-        handles.append(_handle("", "none", f"{len(points.x):,} of {points.of:,} rows"))
+        handles.append(_handle("", "none", look.words.some_rows.format(len(points.x), points.of)))
     return handles
 
 
@@ -195,11 +197,11 @@ def _edges_of(axis: Axis) -> tuple[float, float]:
     return float(axis.places[0]) - half, float(axis.places[-1]) + half
 
 
-def _others(others: Mapping[str, ToldCell]) -> str:
+def _others(others: Mapping[str, ToldCell], words: Words) -> str:
     told = [f"{short(name)} = {_cell(cell)}" for name, cell in list(others.items())[:3]]
     more = len(others) - len(told)
-    end = f" and {more:,} more at theirs" if more else ""
-    return f"The rest is at its mean or most frequent value:\n{', '.join(told)}{end}"
+    end = words.more_of_rest.format(more) if more else ""
+    return words.rest.format(f"{', '.join(told)}{end}")
 
 
 def _cell(cell: ToldCell) -> str:

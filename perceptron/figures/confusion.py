@@ -44,9 +44,9 @@ def confusion(parts: Sequence[Judged], classes: Sequence[Label], look: Look, tit
     panels = figure.subplots(1, len(parts), squeeze=False)[0]
     for place, (panel, judged) in enumerate(zip(panels, parts, strict=True)):
         _matrix(panel, judged, names, look)
-        panel.set_xlabel("predicted")
+        panel.set_xlabel(look.words.predicted)
         if place == 0:
-            panel.set_ylabel("actual")
+            panel.set_ylabel(look.words.actual)
     return figure
 
 
@@ -61,8 +61,9 @@ def _matrix(panel: Axes, judged: Judged, names: Sequence[str], look: Look) -> No
     panel.imshow(shares, cmap=shades, vmin=0, vmax=1)
     rows = int(counts.sum())
     accuracy = float(np.trace(counts)) / max(rows, 1)
-    plural = "" if rows == 1 else "s"
-    panel.set_title(f"{judged.name}: {rows:,} row{plural}\naccuracy {accuracy:.4g}", fontsize=9.5)
+    words = look.words.judged_one if rows == 1 else look.words.judged
+    name = look.words.parts.get(judged.name, judged.name)
+    panel.set_title(words.format(name, rows, accuracy), fontsize=9.5)
     step = -(-len(names) // MOST_CLASSES_NAMED)
     ticks = range(0, len(names), step)
     told = [names[tick] for tick in ticks]

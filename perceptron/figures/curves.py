@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from perceptron.figures.style import Look, add_legend, title_points
+from perceptron.figures.words import Words
 from schemas.figure import Scale
 from schemas.training import EpochRecord
 
@@ -31,13 +32,13 @@ def curves(
     top, bottom = panels[0, 0], panels[-1, 0]
     top.set_title(title, fontsize=title_points(title))
     lines = _lines(top, history, "loss", look)
-    _scale_losses(top, history, scale)
+    _scale_losses(top, history, scale, look.words)
     if with_accuracy:
         _lines(bottom, history, "accuracy", look)
-        bottom.set(ylabel="accuracy", ylim=(-0.05, 1.05))
+        bottom.set(ylabel=look.words.accuracy, ylim=(-0.05, 1.05))
     for panel in panels[:, 0]:
         panel.grid(visible=True)
-    bottom.set_xlabel("epoch")
+    bottom.set_xlabel(look.words.epoch)
     epochs = sorted({record.epoch for record in history})
     if len(epochs) > 1:
         bottom.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -52,8 +53,8 @@ def curves(
 def _lines(panel: Axes, history: Sequence[EpochRecord], measure: str, look: Look) -> list[Line2D]:
     lines: list[Line2D] = []
     for prefix, name, colour, style in (
-        ("train", "training", look.positive, "-"),
-        ("valid", "validation", look.validation, "--"),
+        ("train", look.words.parts["train"], look.positive, "-"),
+        ("valid", look.words.parts["validation"], look.validation, "--"),
     ):
         values = [getattr(record, f"{prefix}_{measure}") for record in history]
         points = [(r.epoch, v) for r, v in zip(history, values, strict=True) if v is not None]
@@ -66,7 +67,7 @@ def _lines(panel: Axes, history: Sequence[EpochRecord], measure: str, look: Look
     return lines
 
 
-def _scale_losses(panel: Axes, history: Sequence[EpochRecord], scale: Scale) -> None:
+def _scale_losses(panel: Axes, history: Sequence[EpochRecord], scale: Scale, words: Words) -> None:
     losses = [
         found
         for record in history
@@ -80,9 +81,9 @@ def _scale_losses(panel: Axes, history: Sequence[EpochRecord], scale: Scale) -> 
         else:
             panel.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             panel.yaxis.set_minor_locator(MaxNLocator(5))
-        panel.set_ylabel("loss (log scale)")
+        panel.set_ylabel(words.log_loss)
     else:
-        panel.set_ylabel("loss")
+        panel.set_ylabel(words.loss)
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
@@ -94,11 +95,9 @@ def _mark_best(
     if kept is None and not validated:
         return []
     epoch = min(validated)[1] if kept is None else kept
-    words = "lowest validation loss" if kept is None else "weights kept"
+    words = look.words.lowest if kept is None else look.words.kept
     lines = [
-        panel.axvline(
-            epoch, color=look.validation, linestyle=":", label=f"{words}: epoch {epoch:,}"
-        )
+        panel.axvline(epoch, color=look.validation, linestyle=":", label=words.format(epoch))
         for panel in panels
     ]
     return lines[:1]

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from perceptron.figures.style import Look, add_legend, short, title_points
+from perceptron.figures.words import Words
 from perceptron.frames import spelled
 from perceptron.layers import Layers
 from schemas.preprocessing import Preprocessing
@@ -28,7 +29,7 @@ def network(preprocessing: Preprocessing, layers: Layers, look: Look, title: str
 
     Of wide layers and deep networks the ends are drawn, with a word on what is left out.
     """
-    columns = _columns(preprocessing, layers)
+    columns = _columns(preprocessing, layers, look.words)
     names = [len(text) for column in (columns[0], columns[-1]) for text in column.names]
     tallest = max(len(column.shown) for column in columns)
     side = 0.09 * max(names)
@@ -40,7 +41,7 @@ def network(preprocessing: Preprocessing, layers: Layers, look: Look, title: str
     reach = (tallest - 1) / 2
     for place, (left, right) in enumerate(pairwise(columns)):
         if right.weight is None:
-            words = f"{len(layers) - MOST_LAYERS:,} layers\nleft out"
+            words = look.words.left_out.format(len(layers) - MOST_LAYERS)
             panel.text(place + 0.5, 0, words, ha="center", va="center")
         else:
             _edges(panel, place, left, right, look)
@@ -52,8 +53,8 @@ def network(preprocessing: Preprocessing, layers: Layers, look: Look, title: str
         ylim=(-reach - 1.5, reach + 0.8),
     )
     handles = [
-        Line2D([], [], color=look.negative, linewidth=2.5, label="negative weight"),
-        Line2D([], [], color=look.positive, linewidth=2.5, label="positive weight"),
+        Line2D([], [], color=look.negative, linewidth=2.5, label=look.words.negative),
+        Line2D([], [], color=look.positive, linewidth=2.5, label=look.words.positive),
     ]
     add_legend(figure, handles)
     return figure
@@ -72,12 +73,12 @@ class _Column(NamedTuple):
     bias: npt.NDArray[Any] | None
 
 
-def _columns(preprocessing: Preprocessing, layers: Layers) -> list[_Column]:
+def _columns(preprocessing: Preprocessing, layers: Layers, words: Words) -> list[_Column]:
     inputs = _shown(preprocessing.width)
-    named = _input_names(preprocessing)
+    named = _input_names(preprocessing, words)
     texts = ["" if unit is None else short(named[unit]) for unit in inputs]
-    plural = "" if len(named) == 1 else "s"
-    columns = [_Column(f"{len(named):,} input{plural}", texts, inputs, None, None)]
+    counted = (words.one_input if len(named) == 1 else words.inputs).format(len(named))
+    columns = [_Column(counted, texts, inputs, None, None)]
     left_out = len(layers) - MOST_LAYERS
     for number, (weight, bias, activation) in enumerate(layers):
         if left_out > 0 and MOST_LAYERS // 2 <= number < MOST_LAYERS // 2 + left_out:
@@ -87,8 +88,8 @@ def _columns(preprocessing: Preprocessing, layers: Layers) -> list[_Column]:
         shown = _shown(len(bias))
         outputs = _output_names(preprocessing) if is_last else ()
         names = ["" if unit is None else short(outputs[unit]) for unit in shown if outputs]
-        words = f"{len(bias):,}\n{activation.replace('_', ' ')}"
-        columns.append(_Column(words, names, shown, None if is_cut else weight, bias))
+        told = f"{len(bias):,}\n{activation.replace('_', ' ')}"
+        columns.append(_Column(told, names, shown, None if is_cut else weight, bias))
     return columns
 
 
@@ -99,14 +100,14 @@ def _shown(units: int) -> Sequence[int | None]:
     return [*range(half), None, *range(units - half + 1, units)]
 
 
-def _input_names(preprocessing: Preprocessing) -> list[str]:
+def _input_names(preprocessing: Preprocessing, words: Words) -> list[str]:
     names = []
     for feature in preprocessing.features:
         if feature.kind != "categorical":
             names.append(feature.name)
             continue
         names += [f"{feature.name} = {category}" for category in feature.categories]
-        names += [f"{feature.name} missing"] if feature.missing == "place" else []
+        names += [words.missing.format(feature.name)] if feature.missing == "place" else []
     return names + [derived.name for derived in preprocessing.derived]
 
 

@@ -12,7 +12,9 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from perceptron.figures.words import ENGLISH, WORDS, Words
 from schemas.figure import FigureFormat, Theme
+from schemas.training import Language
 
 PNG_DOTS_PER_INCH = 160
 HANGUL_FONTS = ("NotoSansCJK-Regular", "NanumGothic", "NanumBarunGothic", "malgun", "UnDotum")
@@ -31,7 +33,7 @@ LEGEND_LETTERS = 66
 
 
 class Look(NamedTuple):
-    """Colours of a theme."""
+    """Colours of a theme, and words of a language."""
 
     ground: str
     ink: str
@@ -41,6 +43,7 @@ class Look(NamedTuple):
     positive: str
     """Of positive weights, the second class, and training."""
     validation: str
+    words: Words = ENGLISH
 
 
 LOOKS: Mapping[Theme, Look] = {
@@ -50,11 +53,17 @@ LOOKS: Mapping[Theme, Look] = {
 
 
 @contextmanager
-def drawing(theme: Theme) -> Iterator[Look]:
-    """Draw in the colours of a theme, whatever Matplotlib was set to."""
-    look = LOOKS[theme]
+def drawing(theme: Theme, language: Language = "en", form: FigureFormat = "svg") -> Iterator[Look]:
+    """
+    Draw in the colours of a theme, whatever Matplotlib was set to.
+
+    A PNG is in English where no font writes the language.
+    """
+    hangul = hangul_font()
+    is_written = form == "svg" or hangul
+    look = LOOKS[theme]._replace(words=WORDS[language] if is_written else ENGLISH)
     own: dict[Any, Any] = {
-        "font.family": ["DejaVu Sans", *hangul_font()],
+        "font.family": ["DejaVu Sans", *hangul],
         "font.size": 10,
         "text.parse_math": False,  # a feature may be called $x$
         "svg.fonttype": "none",

@@ -75,6 +75,21 @@ def test_every_form_out_says_the_same(
     assert list(found[0])[:3] == ["id", "colour", "prediction"]
 
 
+@pytest.mark.parametrize("charset", ["cp949", "utf-16"])
+def test_rows_in_another_charset(
+    deployment: Deployment, trained: tuple[str, Any], charset: str
+) -> None:
+    """CSV is predicted in the charset that it is sent in, and answered in UTF-8."""
+    name, expected = trained
+    table = written(CSV).decode().replace("town", "마을").replace("ö", "외")
+    told = f"{CSV}; charset={charset}"
+    answer = ask(deployment, table.encode(charset), told, CSV, model=name, keep="마을")
+    assert answer.status_code == 200, answer.text
+    kept = [{"마을": row["town"].replace("ö", "외")} for row in ROWS]
+    answers = as_rows(expected)
+    assert read(CSV, answer.content) == [a | b for a, b in zip(kept, answers, strict=True)]
+
+
 @pytest.mark.parametrize("form", [CSV, NDJSON, PARQUET])
 def test_a_json_request_is_answered_in_every_form(
     deployment: Deployment, trained: tuple[str, Any], form: str

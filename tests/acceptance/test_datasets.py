@@ -122,7 +122,12 @@ def ways() -> dict[str, Callable[[Deployment, str], Any]]:
         "parquet": whole(parquet, PARQUET),
         "x-parquet": whole(parquet, "application/x-parquet"),
         "ndjson": whole(ndjson, NDJSON),
+        "csv in CP949": whole(csv.decode().encode("cp949"), "text/csv; charset=CP949"),
+        "csv in UTF-16": whole(csv.decode().encode("utf-16"), 'text/csv; charset="utf-16"'),
         "csv in a form": part("rows.txt", csv, "text/csv"),
+        "csv in a form, in EUC-KR": part(
+            "행.csv", csv.decode().encode("cp949"), "text/csv;charset=euc-kr"
+        ),
         "parquet in a form": part("rows.PARQUET", parquet, "application/octet-stream"),
         "ndjson in a form": part("rows.jsonl", ndjson, "application/octet-stream"),
         "records": lambda deployment, name: deployment.post(
@@ -323,6 +328,40 @@ def test_bad_table(deployment: Deployment, case: str) -> None:
     (error,) = response.json()["errors"]
     assert {key: error[key] for key in error if key != "detail"} == dict([place])
     assert len(response.content) < 2_000
+
+
+CHARSETS: dict[str, tuple[str, bytes, str]] = {
+    "unknown": ("text/csv; charset=klingon", b"a,b\n1,0\n", "Content-Type"),
+    "long": (f"text/csv; charset={'x' * 5_000}", b"a,b\n1,0\n", "Content-Type"),
+    "from bytes to bytes": ("text/csv; charset=hex", b"a,b\n1,0\n", "Content-Type"),
+    "no charset": ("text/csv; charset=utf-7", b"a,b\n1,0\n", "Content-Type"),
+    "NDJSON is in UTF-8": (f"{NDJSON}; charset=cp949", b'{"a":1,"b":2}', "Content-Type"),
+    "another one": ("text/csv; charset=cp949", b"a,b\n1,0\n\xff,1\n", ""),
+}
+
+
+@pytest.mark.usefixtures("nothing_is_stored")
+@pytest.mark.parametrize("case", CHARSETS)
+def test_bad_charset(deployment: Deployment, case: str) -> None:
+    """A charset that is none, or not the table's, is pointed at, in each way in."""
+    told, content, parameter = CHARSETS[case]
+    refused = [
+        (upload(deployment, content, told, name="bad"), "#"),
+        (form(deployment, ("rows.csv", content, told), name="bad"), "#/file"),
+        (deployment.client.post(
+            "/predict?model=xor", content=content, headers={"Content-Type": told}
+        ), "#"),
+    ]  # fmt: skip
+    for response, pointer in refused:
+        assert response.status_code == 422, response.text
+        (error,) = response.json()["errors"]
+        place = {"pointer": pointer}
+        if parameter and pointer == "#":
+            place = {"parameter": parameter}
+        assert {key: error[key] for key in error if key != "detail"} == place
+        assert len(response.content) < 2_000
+        assert parameter or error["detail"].startswith("line 3 is not CP949")
+        assert parameter or error["detail"].endswith(" at byte 8")
 
 
 @pytest.mark.usefixtures("nothing_is_stored")
@@ -585,8 +624,12 @@ def test_the_how_to(deployment: Deployment, tmp_path: Path) -> None:
     assert [answer for answer in answers if "code" in answer] == []  # no problem among them
     jobs = [answer for answer in answers if answer.get("object") == "job"]
     assert {job["status"] for job in jobs} == {"succeeded"}, jobs
+    cities = ["cities", "cities-2"]
+    for name in cities:
+        records = deployment.get(f"/datasets/{name}").json()["records"]
+        assert records[1] == {"도시": "부산", "인구": 327, "수도": "아니요"}
     datasets = {answer["name"] for answer in answers if answer.get("object") == "dataset"}
-    assert datasets == {"penguins", "penguins-2", "penguins-3", "fruit", "two-moons"}
+    assert datasets == {"penguins", "penguins-2", "penguins-3", "fruit", "two-moons", *cities}
     predictions = [answer["predictions"] for answer in answers if "predictions" in answer]
     assert predictions == [["Gentoo"], [1, 0]]
 

@@ -1,6 +1,7 @@
 """Figures of jobs and models as a deployment draws them: SVG and PNG, and what is refused."""
 
 import io
+import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -228,6 +229,42 @@ def test_forms_and_themes(deployment: Deployment, trained: dict[str, Any], name:
         refused = deployment.get(f"{path}?{query}")
         assert refused.status_code == 422
         assert refused.json()["errors"][0]["parameter"] == query.partition("=")[0]
+
+
+KOREAN_WORDS = {
+    "loss": {"에포크", "정확도", "손실 (로그 눈금)", "학습", "검증", "pictured, 버전 1"},
+    "confusion": {"실제", "예측", "pictured, 버전 1"},
+    "network": {"음의 가중치", "양의 가중치", "pictured, 버전 1"},
+    "boundary": {"학습 행", "검증 행", "테스트 행", "나머지 특성은 평균이나 가장 잦은 값입니다:"},
+}
+ENGLISH_WORDS = re.compile(
+    "epoch|accuracy|loss|training|validation|test|actual|predicted|weight|rows|version|layers|input"
+)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_words_in_korean(deployment: Deployment, trained: dict[str, Any], name: str) -> None:
+    """By `Accept-Language`, which caches are told of, or by `language`, which wins."""
+    assert trained["status"] == "succeeded"
+    path = f"/models/pictured/figures/{name}"
+    korean = deployment.get(path, Accept_Language="ko-KR,ko;q=0.9,en;q=0.5")
+    texts = _texts(korean)
+    assert set(texts) >= KOREAN_WORDS[name]
+    assert [text for text in texts if ENGLISH_WORDS.search(text)] == []
+    assert "Accept-Language" in korean.headers["Vary"]
+    english = deployment.get(path)
+    assert english.headers["ETag"] != korean.headers["ETag"]
+    etag = korean.headers["ETag"]
+    assert deployment.get(path, If_None_Match=etag).status_code == 200
+    kept = deployment.get(path, Accept_Language="ko", If_None_Match=etag)
+    assert (kept.status_code, "Accept-Language" in kept.headers["Vary"]) == (304, True)
+    assert deployment.get(f"{path}?language=ko").content == korean.content
+    chosen = deployment.get(f"{path}?language=en", Accept_Language="ko")
+    assert chosen.content == english.content
+    assert deployment.get(f"{path}?language=fr").status_code == 422
+    picture = _picture(deployment.get(f"{path}?format=png&language=ko"))
+    edges = (picture[0], picture[-1], picture[:, 0], picture[:, -1])
+    assert all((edge == picture[0, 0]).all() for edge in edges)
 
 
 def test_a_figure_that_is_there_is_not_sent_again(

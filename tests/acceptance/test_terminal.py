@@ -459,7 +459,13 @@ def test_aliases(perceptron: Run, deployment: Deployment, two_versions: str) -> 
     assert perceptron(*alias, "--rollback").output == "two champion → version 2\n"
     told = perceptron(*alias, "--json").json
     assert told == deployment.get("/models/two/aliases/champion").json()
-    assert "champion → 2" in perceptron("models", "--limit", 1_000).output
+    listed = perceptron("models", "--limit", 1_000).output
+    assert "champion → 2" in listed
+    (line,) = [line for line in listed.splitlines() if " two " in line]
+    current = deployment.get("/models/two").json()["current"]
+    assert current["version"] == 2
+    assert f"│ {current['dataset']} " in line
+    assert f"acc. {current['score']['value']:.4g}" in line
     assert perceptron(*alias, "--delete").status == 0
     assert perceptron(*alias).status == 1
     built_in = perceptron("models", "alias", "xor", "champion", 1)
@@ -687,6 +693,12 @@ def test_datasets(perceptron: Run, deployment: Deployment, people: Path) -> None
     ragged = perceptron("datasets", "add", "-", "--name", "ragged", given="a,y\n1,2,3,4\n5\n")
     assert ragged.status == 1
     assert ragged.messages == "Error: line 2 has 4 values, the first line 2\n"
+    korean = people.with_name("도시.csv")
+    korean.write_bytes("도시,답\n서울,1\n부산,0\n".encode("cp949"))
+    add = ("datasets", "add", korean, "--name", "korean")
+    assert "is not UTF-8" in perceptron(*add).messages
+    assert "서울" in perceptron(*add, "--encoding", "cp949").output
+    assert "klingon" in perceptron(*add, "--encoding", "klingon").messages
     unknown = perceptron("datasets", "add", people, "--name", "other", "--target", "none")
     assert "  at target (--target)" in unknown.messages
     assert perceptron("datasets", "rm", "typed", "--yes").status == 0

@@ -309,6 +309,12 @@ def test_a_model_predicts_and_is_taken_away(
     deployment.finished(deployment.submit(**body, training={"optimizer": "adam", "epochs": 200}))
     view = opened()
     page = view.go("#/models")
+    told = page.get_by_role("row").filter(has=page.get_by_role("link", name="flowers"))
+    score = deployment.get("/models/flowers").json()["current"]["score"]["value"]
+    expect(told).to_contain_text("iris")
+    expect(told).to_contain_text("several classes")
+    expect(told).to_contain_text(f"accuracy {score:.3g} (training)")
+    view.picture("models")
     page.get_by_role("link", name="flowers").click()
     for label, value in zip(
         ("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"),

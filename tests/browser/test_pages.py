@@ -165,6 +165,7 @@ def test_refusals_are_said_in_the_page_s_language(
     ):
         file = {"name": "bad.csv", "mimeType": "text/csv", "buffer": content.encode()}
         upload.set_input_files(file)  # type: ignore[arg-type]
+        page.locator(".staged .primary").click()
         expect(page.get_by_role("alert")).to_contain_text(korean if language == "ko" else english)
     page = view.go("#/playground?data=iris&model=xor")
     page.wait_for_selector(".diagram")

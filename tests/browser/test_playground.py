@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -304,6 +306,12 @@ TABLE = "size,colour,kind\n" + "".join(
 )
 
 
+def upload(page: Page, file: Path) -> None:
+    """Choose a file, and store it as it is proposed."""
+    page.locator("input[type=file]").set_input_files(file)
+    page.locator(".staged .primary").click()
+
+
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_a_table_is_uploaded_and_trained_on(
     opened: Callable[..., Opened], deployment: Deployment, tmp_path: Path, language: str
@@ -314,7 +322,7 @@ def test_a_table_is_uploaded_and_trained_on(
     view = opened(language)
     page = view.go("")
     page.wait_for_selector(".diagram")
-    page.locator("input[type=file]").set_input_files(file)
+    upload(page, file)
     expect(page.locator(".columns")).to_contain_text("colour")
     name = page.locator("select").nth(2).input_value()
     assert name.startswith(f"my-table-{language}")
@@ -340,6 +348,7 @@ def test_a_dropped_file_is_taken(opened: Callable[..., Opened], deployment: Depl
         TABLE,
     )
     page.dispatch_event(".drop", "drop", {"dataTransfer": files})
+    page.locator(".staged .primary").click()
     page.wait_for_selector("text=is stored: 40 rows")
     assert deployment.get("/datasets/dropped").json()["rows"] == 40
 
@@ -354,10 +363,128 @@ def test_a_file_of_a_known_name_is_sent_once(
     file = tmp_path / "again.csv"
     for name, text in (("again", TABLE), ("again-2", TABLE + "41,red,a\n")):
         file.write_text(text, encoding="utf-8")
-        page.locator("input[type=file]").set_input_files(file)
+        upload(page, file)
         expect(page.locator(".side .good")).to_contain_text(f"“{name}” is stored")
     assert deployment.get("/datasets/again-2").json()["rows"] == 41
     assert len([sent for sent in view.requests if sent.method == "POST"]) == 2
+
+
+CITIES = "도시,인구,수도\n" + "똠방,1,예\n" + "서울,933,예\n부산,327,아니요\n" * 20
+
+
+@pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ko", 390)])
+def test_a_table_in_another_encoding_is_uploaded(
+    opened: Callable[..., Opened],
+    deployment: Deployment,
+    tmp_path: Path,
+    language: str,
+    width: int,
+) -> None:
+    """The page says that a file is not UTF-8, and shows it in the encoding that is chosen."""
+    charset = {"en": "utf-16", "ko": "cp949"}[language]
+    file = tmp_path / f"도시 {charset}.csv"
+    file.write_bytes(CITIES.encode(charset))
+    view = opened(language, width)
+    page = view.go("")
+    page.wait_for_selector(".diagram")
+    page.locator("input[type=file]").set_input_files(file)
+    staged = page.locator(".staged")
+    expect(staged).to_contain_text("UTF-8")
+    encoding = staged.locator("select")
+    expect(encoding).to_have_value(charset)
+    expect(staged.locator("pre")).to_contain_text("똠방,1,예")
+    encoding.select_option("utf-8")
+    expect(staged.locator("pre")).to_contain_text("\ufffd")
+    encoding.select_option(charset)
+    expect(staged.locator("pre")).to_contain_text("똠방,1,예")
+    view.accessible()
+    view.picture("playground-encoding")
+    name = staged.locator("input").input_value()
+    staged.locator(".primary").click()
+    expect(page.locator(".columns")).to_contain_text("수도")
+    assert deployment.get(f"/datasets/{name}").json()["records"][0]["도시"] == "똠방"
+
+
+@pytest.mark.parametrize(("language", "width"), [("en", 390), ("ko", 1280)])
+def test_a_table_is_given_a_name(
+    opened: Callable[..., Opened],
+    deployment: Deployment,
+    tmp_path: Path,
+    language: str,
+    width: int,
+) -> None:
+    """A name that cannot be, or is taken, is said at its field; the next free one is offered."""
+    rule, there = {
+        "en": ("Small letters", "There is a dataset"),
+        "ko": ("영어 소문자", "데이터셋이 이미"),
+    }[language]
+    view = opened(language, width)
+    view.refusals.add(409)
+    page = view.go("")
+    page.wait_for_selector(".diagram")
+    name = f"city-{language}"
+    for number, file in enumerate((tmp_path / "서울.csv", tmp_path / "부산.csv")):
+        file.write_text(f"도시,답\n서울,{number}\n부산,3\n", encoding="utf-8")
+        page.locator("input[type=file]").set_input_files(file)
+        field = page.locator(".staged input")
+        expect(field).to_have_value(re.compile("^table"))
+        field.fill("도시")
+        expect(page.get_by_role("alert")).to_contain_text(rule)
+        expect(page.locator(".staged .primary")).to_be_disabled()
+        field.fill(name)
+        if number:
+            expect(page.get_by_role("alert")).to_contain_text(there)
+            field.fill(f"other-{language}")
+            taken = {"name": f"other-{language}", "records": [{"a": 1, "b": 2}]}
+            assert deployment.post("/datasets", taken).status_code == 201
+            page.locator(".staged .primary").click()
+            expect(page.get_by_role("alert")).to_contain_text(there)
+            view.accessible()
+            view.picture("playground-name-taken")
+            field.fill(name)
+            page.get_by_role("alert").get_by_role("button").click()
+            expect(field).to_have_value(f"{name}-2")
+        page.locator(".staged .primary").click()
+        expect(page.locator(".side .good")).to_contain_text(name)
+        expect(page.locator("input[type=file]")).to_be_focused()
+    for number, stored in enumerate((name, f"{name}-2")):
+        assert deployment.get(f"/datasets/{stored}").json()["records"][0]["답"] == number
+
+
+def test_copied_commands_store_a_table(
+    opened: Callable[..., Opened], deployment: Deployment, tmp_path: Path
+) -> None:
+    """What is copied can be run: before the page stores the table, and after it has."""
+    view = opened()
+    page = view.go("#/playground?data=moons~200~0.1~2~0")
+    page.wait_for_selector(".diagram")
+    file = tmp_path / "copied.csv"
+    file.write_bytes("도시,답\n서울,1\n부산,0\n".encode("cp949"))
+
+    def run_copied(label: str) -> dict[str, Any]:
+        button = page.get_by_role("button", name=re.compile(f"^Copy as curl: {label}"))
+        button.click()
+        expect(page.get_by_role("status").filter(has_text="Copied").first).to_be_visible()
+        command = page.evaluate("navigator.clipboard.readText()")
+        bash = shutil.which("bash")
+        assert bash is not None
+        done = subprocess.run(
+            [bash, "-c", command], capture_output=True, check=True, cwd=tmp_path, encoding="utf-8"
+        )
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    assert run_copied("moons")["name"] == "my-moons"
+    page.locator("input[type=file]").set_input_files(file)
+    first = page.locator(".staged input").input_value()
+    assert run_copied("copied")["name"] == first
+    page.locator(".staged input").fill("stored-by-page")
+    page.locator(".staged .primary").click()
+    expect(page.locator(".side .good")).to_contain_text("stored-by-page")
+    again = run_copied("copied")
+    assert again["name"] == "stored-by-page-2"
+    stored = deployment.get("/datasets/stored-by-page").json()
+    assert again["sha256"] == stored["sha256"]
 
 
 def test_a_bad_table_is_refused_with_a_reason(
@@ -370,7 +497,7 @@ def test_a_bad_table_is_refused_with_a_reason(
     page.wait_for_selector(".diagram")
     file = tmp_path / "bad.csv"
     file.write_text("a,b\n1,2\n1,2,3\n", encoding="utf-8")
-    page.locator("input[type=file]").set_input_files(file)
+    upload(page, file)
     trouble = page.locator(".trouble")
     expect(trouble).to_contain_text("line 3 has 3 values, the first line 2")
     expect(trouble.locator("code")).to_have_count(0)  # the whole file is no place
@@ -803,7 +930,7 @@ def test_long_names_fit_into_a_narrow_page(opened: Callable[..., Opened], tmp_pa
     view = opened("en", 390)
     page = view.go("")
     page.wait_for_selector(".diagram")
-    page.locator("input[type=file]").set_input_files(file)
+    upload(page, file)
     page.get_by_role("button", name=long, exact=True).wait_for()
     page.get_by_label("Epochs", exact=True).fill("20")
     train(page)
@@ -868,7 +995,7 @@ def test_kinds_of_columns_are_changed_before_training(
     view = opened(language, width)
     page = view.go("")
     page.wait_for_selector(".diagram")
-    page.locator("input[type=file]").set_input_files(file)
+    upload(page, file)
     level = page.get_by_role("combobox", name=f"{words[0]}: level")
     level.focus()
     level.select_option("categorical")

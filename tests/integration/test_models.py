@@ -7,7 +7,7 @@ from secrets import token_hex
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 from werkzeug.datastructures import ETags
 
 from schemas.errors import (
@@ -20,14 +20,14 @@ from schemas.errors import (
     PreconditionRequired,
 )
 from schemas.job import JobRequest
-from schemas.model import AliasUpdate, Share
+from schemas.model import AliasUpdate, ModelCard, Score, Share, VersionSummary
 from schemas.settings import Settings
 from storage import Storage, open_storage
 from storage.database import Database
 from storage.migrations import migrate, upgrade
-from storage.models import MOST_STATES, Publication
+from storage.models import MOST_STATES, Publication, publish
 from storage.tables import aliases
-from tests.integration.test_jobs import PROGRESS, claimed, outcome
+from tests.integration.test_jobs import METRICS, PROGRESS, claimed, outcome
 
 WRITERS = 8
 
@@ -84,6 +84,97 @@ def test_versions_count_up_whatever_is_deleted(stored: Storage) -> None:
     claim = claimed(stored, JobRequest(dataset="xor", model=name))
     stored.leases.succeed(claim, PROGRESS, outcome(claim))
     assert stored.models.get(name).versions == (4,)
+
+
+AVERAGES = {"precision": 0.5, "recall": 0.5, "f1": 0.5}
+EVALUATIONS: dict[str, dict[str, Any]] = {
+    "binary": METRICS.train.model_dump(),
+    "multiclass": {
+        "task": "multiclass",
+        "loss": 1,
+        "macro": AVERAGES,
+        "weighted": AVERAGES,
+        "classes": (),
+        "confusion_matrix": (),
+        "baseline": {"loss": 1, "accuracy": 0.5},
+    },
+    "regression": {
+        "task": "regression",
+        "loss": 1,
+        "mae": 1,
+        "rmse": 1,
+        "baseline": {"mae": 1, "rmse": 1},
+    },
+}
+
+
+def _card(task: str, **scores: float | None) -> ModelCard:
+    """A card of a task whose main metric has these values on the parts."""
+    metric = "r2" if task == "regression" else "accuracy"
+    metrics = {part: {**EVALUATIONS[task], metric: value} for part, value in scores.items()}
+    target = {"name": "y", "task": task, "classes": None}
+    return ModelCard.model_validate(
+        {
+            **dict.fromkeys(ModelCard.model_fields),
+            "parameters": {"weights": 2, "biases": 1, "total": 3},
+            "feature_names": ("x",),
+            "library_versions": {},
+            "history": (),
+            "importance": (),
+            "preprocessing": {"features": (), "target": target},
+            "dataset": f"table of {task}",
+            "metrics": metrics or None,
+        }
+    )
+
+
+def test_lists_tell_of_the_champion_or_the_latest_version(stored: Storage) -> None:
+    """Table, task and score are its; those of the test rows where there are any, whatever it is."""
+    name = f"told-{token_hex(4)}"
+    cards = [
+        _card("binary", train=0.9, validation=0.8, test=0.7),
+        _card("multiclass", train=0.5, validation=0.25),
+        _card("regression", train=0.125),
+        _card("regression", train=None),
+        _card("binary"),
+    ]
+    expected = [
+        ("binary", Score(metric="accuracy", part="test", value=0.7)),
+        ("multiclass", Score(metric="accuracy", part="validation", value=0.25)),
+        ("regression", Score(metric="r2", part="train", value=0.125)),
+        ("regression", Score(metric="r2", part="train", value=None)),
+        ("binary", None),
+    ]
+    for number, (card, (task, score)) in enumerate(zip(cards, expected, strict=True), 1):
+        with stored.database.write() as connection:
+            assert publish(connection, Publication(name, b"weights", card)) == number
+        told = stored.models.get(name).current
+        assert told == VersionSummary(
+            version=number, dataset=f"table of {task}", task=task, score=score
+        )
+    stored.models.set_alias(name, "champion", AliasUpdate(version=2), None)
+    stored.models.set_alias(name, "challenger", AliasUpdate(version=3), None)
+    (summary,) = [model for model in stored.models.page(None, 100)[0] if model.name == name]
+    assert (summary.current.version, summary.latest_version) == (2, 5)
+    assert summary.versions == (1, 2, 3, 4, 5)
+    assert summary.aliases == {"challenger": 3, "champion": 2, "latest": 5}
+    stored.models.delete_version(name, 2)
+    assert stored.models.get(name).current.version == 5
+
+
+def test_a_list_takes_as_many_queries_as_it_has_parts(stored: Storage) -> None:
+    """A page of many models asks the database no more often than a page of one."""
+    for _ in range(4):
+        _published(stored, 1)
+    asked: list[str] = []
+    engine = stored.database._engine  # noqa: SLF001
+    event.listen(engine, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    counted = []
+    for limit in (1, 4):
+        asked.clear()
+        assert len(stored.models.page(None, limit)[0]) == limit
+        counted.append(len([query for query in asked if query.startswith("SELECT")]))
+    assert counted == [3, 3]
 
 
 def test_a_built_in_model_takes_nobodys_name(stored: Storage) -> None:

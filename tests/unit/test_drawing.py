@@ -8,11 +8,13 @@ from matplotlib import font_manager
 
 from perceptron import datasets, layers
 from perceptron.figures import style
+from perceptron.figures.words import ENGLISH, KOREAN
 from perceptron.gates import BUILT_IN_MODELS
 from schemas.errors import CorruptModel
 from schemas.figure import FigureFormat
+from schemas.job import JobStatus
 from schemas.preprocessing import numbers_as_they_are
-from schemas.training import EpochRecord
+from schemas.training import EpochRecord, Language
 from service import apart
 from service.drawing import BoundaryDrawing, CurvesDrawing, DrawingRequest, NetworkDrawing, work
 from service.figures import LIMITS
@@ -45,7 +47,7 @@ def test_figures_are_the_same_each_time(
 ) -> None:
     """Neither the time, nor the order of sets, nor the user's settings change a byte."""
     drawing, weights, rows = DRAWINGS[kind]
-    asked = DrawingRequest(drawing=drawing, title="a title", format=form, theme="light")
+    asked = DrawingRequest(drawing=drawing, name="a title", format=form, theme="light")
     made = set()
     for seed in ("1", "2"):
         monkeypatch.setenv("PYTHONHASHSEED", seed)
@@ -56,7 +58,7 @@ def test_figures_are_the_same_each_time(
 def test_requests_come_apart_as_they_were_put_together() -> None:
     """Weights and rows are any bytes, line breaks and nothing among them."""
     asked = DrawingRequest(
-        drawing=NetworkDrawing(preprocessing=GATE), title="ä\nb", format="svg", theme="dark"
+        drawing=NetworkDrawing(preprocessing=GATE), name="ä\nb", format="svg", theme="dark"
     )
     for weights, rows in ((b"\n1\n", b"\n\n"), (b"", b"\n2\n"), (b"x", b"")):
         assert DrawingRequest.read(asked.with_data(weights, rows)) == (asked, weights, rows)
@@ -65,7 +67,7 @@ def test_requests_come_apart_as_they_were_put_together() -> None:
 def test_damaged_weights_are_told() -> None:
     """Weights that are none are a corrupt model, not a fault."""
     asked = DrawingRequest(
-        drawing=NetworkDrawing(preprocessing=GATE), title="", format="svg", theme="light"
+        drawing=NetworkDrawing(preprocessing=GATE), name="", format="svg", theme="light"
     )
     with pytest.raises(CorruptModel):
         apart.run("service.drawing", asked.with_data(WEIGHTS[:-5], b""), LIMITS)
@@ -74,7 +76,7 @@ def test_damaged_weights_are_told() -> None:
 def _drawn_with(name: str) -> bytes:
     preprocessing = numbers_as_they_are((name, "x2"))
     asked = DrawingRequest(
-        drawing=NetworkDrawing(preprocessing=preprocessing), title=name, format="png", theme="light"
+        drawing=NetworkDrawing(preprocessing=preprocessing), name=name, format="png", theme="light"
     )
     return work(asked.with_data(WEIGHTS, b""))
 
@@ -96,3 +98,36 @@ def test_korean_names_without_a_font(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = _drawn_with("키 몸무게")
     assert drawn == _drawn_with("나 이제돈")
     assert drawn != _drawn_with("키 몸")
+
+
+@pytest.mark.parametrize("kind", DRAWINGS)
+@pytest.mark.parametrize("form", ["svg", "png"])
+def test_words_are_in_the_language_where_it_can_be_written(
+    kind: str, form: FigureFormat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A PNG without a font is the English one, not boxes; an SVG has the viewer's fonts."""
+    drawing, weights, rows = DRAWINGS[kind]
+
+    def drawn(language: Language) -> bytes:
+        asked = DrawingRequest(
+            drawing=drawing, name="m", version=2, format=form, theme="light", language=language
+        )
+        return work(asked.with_data(weights, rows))
+
+    if form == "svg" or style.hangul_font():
+        assert drawn("ko") != drawn("en")
+    monkeypatch.setattr(style, "HANGUL_FONTS", ())
+    assert (drawn("ko") == drawn("en")) == (form == "png")
+
+
+def test_every_word_has_its_places_in_each_language() -> None:
+    """What a sentence is told about, its translation says, too."""
+
+    def places(text: object) -> int:
+        return text.count("{") if isinstance(text, str) else 0
+
+    for english, korean in zip(ENGLISH, KOREAN, strict=True):
+        assert places(english) == places(korean)
+    assert set(KOREAN.states) == {status.value for status in JobStatus}
+    assert KOREAN.title("m", None, "failed") == "m, 실패"
+    assert ENGLISH.title("m", None, "failed") == "m, failed"

@@ -39,7 +39,7 @@ READ = {
     "put /models/{name}/aliases/{alias}": {"If-Match"},
     "delete /models/{name}/aliases/{alias}": {"If-Match"},
     "post /models/{name}/aliases/{alias}/rollback": {"If-Match"},
-    **{f"get {path}": {"If-None-Match"} for path in FIGURES},
+    **{f"get {path}": {"Accept-Language", "If-None-Match"} for path in FIGURES},
 }
 """Headers that each operation reads; the others read none."""
 
@@ -168,7 +168,7 @@ def test_figures_are_pictures(document: dict[str, Any]) -> None:
         operation = operations(document)[f"get {path}"]
         assert set(operation["responses"]["200"]["content"]) == {"image/svg+xml", "image/png"}
         query = {item["name"] for item in operation["parameters"] if item["in"] == "query"}
-        assert query == {"format", "theme", "scale", "part", "x", "y"}
+        assert query == {"format", "theme", "language", "scale", "part", "x", "y"}
 
 
 def test_ways_to_send_a_table(document: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from schemas.dataset import DatasetOptions
 from schemas.settings import Settings
 from service import ui
 from service.app import create_app
@@ -150,6 +151,13 @@ def test_pure_functions_of_the_pages() -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_names_of_datasets_are_those_of_the_service() -> None:
+    """The page knows the pattern, and says in words of its own what it means."""
+    schema = DatasetOptions.model_json_schema()["properties"]["name"]
+    page = (WEB / "src" / "upload.tsx").read_text(encoding="utf-8")
+    assert f"export const NAME = /{schema['pattern']}/;" in page
 
 
 def test_npm_packages_are_locked_without_addresses() -> None:

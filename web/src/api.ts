@@ -241,6 +241,8 @@ export interface ModelSummary {
   latest_version: number;
   versions: number[];
   aliases: Record<string, number>;
+  /** The version that `champion` stands for, or else the latest. */
+  current: { version: number; dataset: string; task: Task; score: { metric: "accuracy" | "r2"; part: Part; value: number | null } | null };
 }
 
 export interface Alias {

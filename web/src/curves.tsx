@@ -27,11 +27,65 @@ export interface CurveProps {
 
 const HEIGHT = 190;
 
+/**
+ * A logarithmic axis: its values are logarithms. uPlot's own has no labels where numbers have more
+ * digits than it can add up.
+ */
+const LOG_AXIS: uPlot.Axis = {
+  splits: (_u, _axis, low, high) => logSplits(10 ** low, 10 ** high).map(Math.log10),
+  values: (_u, splits) => splits.map((power) => logLabel(10 ** power)),
+};
+const LOG_SCALE: uPlot.Scale = {
+  range: (_u, low, high) => {
+    const room = Math.max(0.05 * (high - low), 0.02);
+    return low === null ? [-1, 0] : [low - room, high + room];
+  },
+};
+
 /** Write a number for people: few digits, powers of ten where it is tiny. */
 export function short(value: number | null | undefined, digits = 4): string {
   if (value == null || !Number.isFinite(value)) return "–";
   if (value !== 0 && (Math.abs(value) < 1e-4 || Math.abs(value) >= 1e6)) return value.toExponential(Math.max(1, digits - 2));
   return String(Number(value.toPrecision(digits)));
+}
+
+const MOST_LABELS = 6;
+const FEWEST_LABELS = 3;
+/** Digits of labels between powers of ten: as few of them as will do. */
+const DIGITS = [[1, 3], [1, 2, 5], [1, 2, 3, 5, 7], [1, 2, 3, 4, 5, 6, 7, 8, 9]];
+
+/** Where a logarithmic axis has labels, three to six of them: at powers of ten, or between them where it is short. */
+export function logSplits(low: number, high: number): number[] {
+  const first = Math.ceil(Math.log10(low) - 1e-9);
+  const last = Math.floor(Math.log10(high) + 1e-9);
+  const step = Math.max(1, Math.ceil((last - first + 1) / MOST_LABELS));
+  const powers: number[] = [];
+  for (let power = Math.ceil(first / step) * step; power <= last; power += step) powers.push(Number(`1e${power}`));
+  if (powers.length >= FEWEST_LABELS) return powers;
+  for (const digits of DIGITS) {
+    const found: number[] = [];
+    for (let power = first - 1; power <= last; power++) found.push(...digits.map((digit) => Number(`${digit}e${power}`)));
+    const inside = found.filter((value) => value >= low && value <= high);
+    if (inside.length >= FEWEST_LABELS) return inside;
+  }
+  return evenSplits(low, high);
+}
+
+/** Round numbers at equal distances. */
+function evenSplits(low: number, high: number): number[] {
+  const power = Math.floor(Math.log10((high - low) / FEWEST_LABELS));
+  for (const step of [5, 2.5, 2, 1, 0.5].map((digit) => digit * 10 ** power)) {
+    const first = Math.ceil(low / step);
+    const count = Math.floor(high / step) - first + 1;
+    if (count >= FEWEST_LABELS) return Array.from({ length: count }, (_, at) => Number(((first + at) * step).toPrecision(12)));
+  }
+  return [low, high];
+}
+
+/** Write a label of a logarithmic axis. */
+export function logLabel(value: number): string {
+  const rounded = Number(value.toPrecision(6));
+  return rounded < 1e-3 || rounded >= 1e5 ? rounded.toExponential().replace("+", "") : String(rounded);
 }
 
 export function Curves(props: CurveProps) {
@@ -69,11 +123,11 @@ export function Curves(props: CurveProps) {
         cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
         scales: {
           x: { time: false },
-          y: { distr: log ? 3 : 1, ...(props.range ? { range: props.range } : {}) },
+          y: log ? LOG_SCALE : props.range ? { range: props.range } : {},
         },
         axes: [
           { ...axis, size: 28 },
-          { ...axis, size: 58, values: (_u, splits) => splits.map((value) => (value === null ? "" : short(value, 2))) },
+          { ...axis, size: 58, ...(log ? LOG_AXIS : { values: (_u, splits) => splits.map((value) => short(value, 2)) }) },
         ],
         series: [
           {},
@@ -140,6 +194,6 @@ export function Curves(props: CurveProps) {
 }
 
 function data({ epochs, lines }: CurveProps, log: boolean): uPlot.AlignedData {
-  const shown = (value: number | null) => (log && value !== null && value <= 0 ? null : value);
-  return [epochs, ...lines.map((line) => line.values.map(shown))];
+  const logarithm = (value: number | null) => (value !== null && value > 0 ? Math.log10(value) : null);
+  return [epochs, ...lines.map((line) => (log ? line.values.map(logarithm) : line.values))];
 }

@@ -1,20 +1,15 @@
 /** Choosing what to learn from: a gate, drawn points, a built-in table, or a file of one's own. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { all, type Call, type Column, type Dataset, type DatasetSummary, type Derived, get, type Page, Problem, send } from "./api";
+import { all, type Column, type Dataset, type DatasetSummary, type Derived, get, type Page, send } from "./api";
 import { NumberField, Scroll, Slider } from "./fields";
 import { sameDerived, spelled } from "./network";
 import { datasetName, hasClasses, SAMPLES, sampleCall, sampleName, type Sample, SHAPES, SURFACES, type Setup } from "./setup";
 import { CopyCurl, Trouble, useLoaded, useTexts } from "./shell";
+import { freeName, isTaken, type Source, storeAnew, Upload } from "./upload";
 
 const SAMPLE_NAME = new RegExp(`^(${SAMPLES.join("|")})-\\d+-n`);
 const SAMPLE = "~sample~";
-
-/** A name that a dataset may have, from a file's. */
-export function nameOf(file: string): string {
-  const name = file.toLowerCase().replace(/\.[a-z]+$/, "").replace(/[^a-z0-9_-]+/g, "-").replace(/^[-_]+|[-_]+$/g, "");
-  return name.slice(0, 56) || "table";
-}
 
 /** Store a draw, unless it is there already: the same name means the same rows. */
 export async function storeSample(sample: Sample): Promise<void> {
@@ -24,46 +19,14 @@ export async function storeSample(sample: Sample): Promise<void> {
   try {
     await send(sampleCall(sample));
   } catch (problem) {
-    if (!(problem instanceof Problem && problem.status === 409)) throw problem;
-  }
-}
-
-type Kinds = Record<string, Column["kind"]>;
-
-export function uploadCall(file: File, name: string, kinds: Kinds = {}): Call {
-  const columns = Object.keys(kinds).length ? `&columns=${encodeURIComponent(JSON.stringify(kinds))}` : "";
-  return { path: `/datasets?name=${encodeURIComponent(name)}${columns}`, file: { blob: file, type: "text/csv", name: file.name } };
-}
-
-/** As many bytes as the service takes of a file; it says so in the page. */
-function mostBytes(): number {
-  return Number(document.querySelector<HTMLMetaElement>("meta[name=max-upload-bytes]")?.content ?? Infinity);
-}
-
-/** Write a size in bytes as people read it. */
-export function megabytes(bytes: number): string {
-  return `${(bytes / 2 ** 20).toLocaleString("en", { maximumSignificantDigits: 3 })} MiB`;
-}
-
-/** Store a file under its own name, or the first free one like it. */
-async function upload(file: File, kinds: Kinds = {}): Promise<Dataset> {
-  const name = nameOf(file.name);
-  const taken = new Set((await all<DatasetSummary>("/datasets")).map((one) => one.name));
-  for (let turn = 1, refusals = 0; ; turn++) {
-    const free = turn === 1 ? name : `${name}-${turn}`;
-    if (taken.has(free)) continue;
-    try {
-      return (await send<Dataset>(uploadCall(file, free, kinds))).body;
-    } catch (problem) {
-      if (!(problem instanceof Problem && problem.status === 409 && ++refusals < 50)) throw problem;
-    }
+    if (!isTaken(problem)) throw problem;
   }
 }
 
 /** A file that was stored from this page: it can be stored again with other kinds of columns. */
 interface Uploaded {
-  file: File;
-  kinds: Kinds;
+  source: Source;
+  /** The dataset: its name may have a number behind the source's. */
   name: string;
   rows: number;
   /** Whether a job was begun with it. */
@@ -91,16 +54,16 @@ export function DataPanel({ setup, update, dataset, loading, problem, again }: P
   useEffect(() => {
     if (own && setup.job) own.used = true;
   }, [own, setup.job]);
-  const stored = (file: File, kinds: Kinds, { name, rows }: Dataset) => {
-    setUploaded({ file, kinds, name, rows, used: false });
+  const stored = (source: Source, { name, rows }: Dataset) => {
+    setUploaded({ source, name, rows, used: false });
     datasets.again();
   };
   /** Store the file again, with a column of another kind, in place of what nothing was trained on. */
-  const recast = async ({ file, kinds, name, used }: Uploaded, column: string, kind: Column["kind"]) => {
-    const others = { ...kinds, [column]: kind };
-    const again = await upload(file, others);
+  const recast = async ({ source, name, used }: Uploaded, column: string, kind: Column["kind"]) => {
+    const other = { ...source, kinds: { ...source.kinds, [column]: kind } };
+    const again = await storeAnew(other);
     update({ dataset: again.name, job: "" });
-    stored(file, others, again);
+    stored(other, again);
     if (!used) await send({ method: "DELETE", path: `/datasets/${encodeURIComponent(name)}` });
   };
   const found = (datasets.value ?? []).filter((one) => !SAMPLE_NAME.test(one.name));
@@ -109,6 +72,7 @@ export function DataPanel({ setup, update, dataset, loading, problem, again }: P
     [texts.tables, found.filter((one) => one.built_in && one.created_at !== null)],
     [texts.uploads, found.filter((one) => !one.built_in)],
   ];
+  const taken = (datasets.value ?? []).map((one) => one.name);
   const known = !setup.dataset || found.some((one) => one.name === setup.dataset);
   return (
     <section class="card" aria-labelledby="data-title">
@@ -125,12 +89,13 @@ export function DataPanel({ setup, update, dataset, loading, problem, again }: P
           ))}
         </select>
       </label>
-      {!setup.dataset && <SampleFields sample={setup.sample} onChange={(sample) => update({ sample, job: "" })} />}
+      {!setup.dataset && <SampleFields sample={setup.sample} taken={taken} onChange={(sample) => update({ sample, job: "" })} />}
       <Upload
         chosen={datasetName(setup)}
-        uploaded={uploaded}
-        onStored={(file, dataset) => {
-          stored(file, {}, dataset);
+        taken={taken}
+        stored={uploaded && { ...uploaded.source, name: uploaded.name, rows: uploaded.rows }}
+        onStored={(source, dataset) => {
+          stored(source, dataset);
           choose(dataset.name);
         }}
       />
@@ -146,7 +111,7 @@ export function DataPanel({ setup, update, dataset, loading, problem, again }: P
   );
 }
 
-function SampleFields({ sample, onChange }: { sample: Sample; onChange: (sample: Sample) => void }) {
+function SampleFields({ sample, taken, onChange }: { sample: Sample; taken: string[]; onChange: (sample: Sample) => void }) {
   const texts = useTexts();
   const change = (part: Partial<Sample>) => onChange({ ...sample, ...part });
   return (
@@ -171,68 +136,7 @@ function SampleFields({ sample, onChange }: { sample: Sample; onChange: (sample:
         )}
         <NumberField label={texts.drawSeed} value={sample.seed} low={0} high={2 ** 32 - 1} whole onChange={(seed) => change({ seed: seed! })} />
       </div>
-      <p class="small"><CopyCurl call={sampleCall(sample)} label={sampleName(sample)} /></p>
-    </>
-  );
-}
-
-function Upload({ chosen, uploaded, onStored }: { chosen: string; uploaded: Uploaded | null; onStored: (file: File, dataset: Dataset) => void }) {
-  const texts = useTexts();
-  const [over, setOver] = useState(false);
-  const [busy, setBusy] = useState(false);
-  const [problem, setProblem] = useState<unknown>(null);
-  // A refusal is of the file, not of what is chosen next.
-  useEffect(() => setProblem(null), [chosen]);
-  const take = async (file: File | undefined) => {
-    if (!file) return;
-    if (file.size > mostBytes()) {
-      setProblem(new Problem(413, "", texts.fileTooLarge(file.name, megabytes(file.size), megabytes(mostBytes()))));
-      return;
-    }
-    setBusy(true);
-    setProblem(null);
-    await upload(file).then((stored) => onStored(file, stored), setProblem);
-    setBusy(false);
-  };
-  useEffect(() => {
-    // A file that misses the place would be opened instead of the page.
-    const ignore = (event: DragEvent) => event.preventDefault();
-    addEventListener("dragover", ignore);
-    addEventListener("drop", ignore);
-    return () => {
-      removeEventListener("dragover", ignore);
-      removeEventListener("drop", ignore);
-    };
-  }, []);
-  return (
-    <>
-      <label
-        class={`drop ${over ? "over" : ""}`}
-        onDragOver={(event) => (event.preventDefault(), setOver(true))}
-        onDragLeave={() => setOver(false)}
-        onDrop={(event) => {
-          event.preventDefault();
-          setOver(false);
-          void take(event.dataTransfer?.files[0]);
-        }}
-      >
-        <span>{busy ? texts.uploading : texts.dropHere}</span>
-        <input
-          type="file"
-          class="hidden"
-          accept=".csv,text/csv"
-          aria-label={texts.upload}
-          onChange={(event) => {
-            const input = event.currentTarget;
-            void take(input.files?.[0]).then(() => (input.value = ""));
-          }}
-        />
-      </label>
-      <Trouble of={problem} />
-      <p role="status" class="small good">{uploaded && !busy && !problem ? texts.uploaded(uploaded.name, uploaded.rows) : ""}</p>
-      {uploaded && !busy && !problem && (
-        <p class="small"><CopyCurl call={uploadCall(uploaded.file, uploaded.name, uploaded.kinds)} label={uploaded.file.name} /></p>
-      )}
+      <p class="small"><CopyCurl call={sampleCall(sample, freeName(`my-${sample.kind}`, taken))} label={sampleName(sample)} /></p>
     </>
   );
 }

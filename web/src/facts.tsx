@@ -4,7 +4,7 @@ import { Several } from "./confusion";
 import type { Averages, Card, Evaluation, Job, JobColumns, Label, Metrics } from "./api";
 import { short } from "./curves";
 import { derivedName, spelled } from "./network";
-import { useTexts } from "./shell";
+import { useChoices, useTexts } from "./shell";
 import type { Texts } from "./texts";
 
 export function Facts({ of }: { of: (readonly [string, string | number])[] }) {
@@ -109,7 +109,7 @@ type Figure = "loss" | "confusion" | "network" | "boundary";
 
 /** Pictures that the service draws, for reports and slides; `at` has them below it. */
 export function Figures({ at, kinds }: { at: string; kinds: Figure[] }) {
-  const texts = useTexts();
+  const { texts, language } = useChoices();
   const names: Record<Figure, string> = { loss: texts.curves, confusion: texts.confusion, network: texts.network, boundary: texts.region };
   if (!kinds.length) return null;
   return (
@@ -119,7 +119,7 @@ export function Figures({ at, kinds }: { at: string; kinds: Figure[] }) {
         <span>
           {names[kind]}{" "}
           {(["svg", "png"] as const).map((form) => (
-            <><a href={`${at}/figures/${kind}?format=${form}`} aria-label={`${names[kind]} ${form.toUpperCase()}`}>{form.toUpperCase()}</a>{" "}</>
+            <><a href={`${at}/figures/${kind}?format=${form}&language=${language}`} aria-label={`${names[kind]} ${form.toUpperCase()}`}>{form.toUpperCase()}</a>{" "}</>
           ))}
         </span>
       ))}

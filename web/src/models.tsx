@@ -35,12 +35,15 @@ function ModelList() {
             <div class="card scroll tall" tabIndex={0} role="region" aria-label={texts.models}>
               <table>
                 <thead>
-                  <tr><th scope="col">{texts.model}</th><th scope="col" class="number">{texts.versions}</th><th scope="col">{texts.aliases}</th><td /></tr>
+                  <tr><th scope="col">{texts.model}</th><th scope="col">{texts.dataset}</th><th scope="col">{texts.task}</th><th scope="col" class="number">{texts.score}</th><th scope="col" class="number">{texts.versions}</th><th scope="col">{texts.aliases}</th><td /></tr>
                 </thead>
                 <tbody>
                   {found.map((model) => (
                     <tr key={model.name}>
                       <td><a class="name" title={model.name} href={`#/models/${encodeURIComponent(model.name)}`}>{model.name}</a></td>
+                      <td><span class="name" title={model.current.dataset}>{model.current.dataset}</span></td>
+                      <td>{texts.tasks[model.current.task]}</td>
+                      <td class="number">{model.current.score && texts.scored(model.current.score.metric, short(model.current.score.value, 3), model.current.score.part)}</td>
                       <td class="number">{model.versions.length}</td>
                       <td>{Object.entries(model.aliases).map(([alias, version]) => <span class="badge">{alias} → {version}</span>)}</td>
                       <td>{model.built_in && <span class="badge soft">{texts.builtIn}</span>}</td>

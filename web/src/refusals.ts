@@ -8,9 +8,10 @@ const KOREAN: readonly (readonly [string, string])[] = [
   // files
   ["the table is empty", "표가 비어 있습니다"],
   ["the table has no rows", "표에 행이 없습니다"],
-  ["the table is not UTF-8", "표가 UTF-8이 아닙니다"],
+  ["the table is not {charset}", "표가 {charset}이(가) 아닙니다"],
   ["the table cannot be read as CSV: a line of names, then a line of values for each row", "표를 CSV로 읽을 수 없습니다. 첫 줄에 열 이름, 그다음 줄마다 한 행의 값이 있어야 합니다"],
-  ["line {line} is not UTF-8: {reason}", "{line}번째 줄이 UTF-8이 아닙니다. UTF-8로 저장해 다시 올리세요(엑셀에서는 “CSV UTF-8” 형식)"],
+  ["line {line} is not {charset}: {reason} at byte {byte}", "{line}번째 줄({byte}번째 바이트)이 {charset} 인코딩이 아닙니다. 파일의 인코딩을 고르세요"],
+  ["the charset '{name}' is unknown: utf-8, cp949 and utf-16 are some of those", "“{name}”은(는) 모르는 인코딩입니다"],
   ["line {line} has {found} values, the first line {width}", "{line}번째 줄의 값은 {found}개인데 첫 줄은 {width}개입니다"],
   ["lines end in a carriage return: a line feed is needed", "줄이 CR로 끝납니다. 줄바꿈(LF)이 필요합니다"],
   ["column {number} has no name", "{number}번째 열에 이름이 없습니다"],

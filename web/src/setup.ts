@@ -230,9 +230,9 @@ export function datasetName(setup: Setup): string {
   return setup.dataset || sampleName(setup.sample);
 }
 
-/** The request that stores the sample. */
-export function sampleCall(sample: Sample): Call {
-  return { path: "/datasets", body: { name: sampleName(sample), sample } };
+/** The request that stores the sample; copied, it names another dataset than the page has stored. */
+export function sampleCall(sample: Sample, name = sampleName(sample)): Call {
+  return { path: "/datasets", body: { name, sample } };
 }
 
 /** Weights and biases of a network. */

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { nameOf } from "../src/data";
 import { best, follow } from "../src/run";
 import { DEFAULTS, fromDatasetName, fromParameters, recordEvery, recordsWeights, sampleName, type Setup, toAddress, trainCall, unreadDerived } from "../src/setup";
 import { parseAddress } from "../src/shell";
@@ -77,11 +76,6 @@ test("a sample is known again by its name, and only by that", () => {
     assert.deepEqual(fromDatasetName(sampleName(sample)), { dataset: "", sample });
   }
   for (const name of ["iris", "moons-200", "moons-1-n0_1-c2-s0"]) assert.equal(fromDatasetName(name).dataset, name);
-});
-
-test("a file's name becomes a dataset's", () => {
-  assert.equal(nameOf("My Table (2).CSV"), "my-table-2");
-  assert.equal(nameOf("한글.csv"), "table");
 });
 
 test("a job is asked for what is set, and nothing else", () => {

@@ -31,11 +31,12 @@ def table(tmp_path: Path) -> Any:
         data: bytes | str,
         media_type: str = CSV,
         limits: Limits = LIMITS,
+        charset: str = "utf-8",
         **columns: ColumnKind,
     ) -> Frame:
         path = tmp_path / "table"
         path.write_bytes(data.encode() if isinstance(data, str) else data)
-        return parse(path, media_type, DatasetOptions(name="t", columns=columns), limits)
+        return parse(path, media_type, DatasetOptions(name="t", columns=columns), limits, charset)
 
     return read
 
@@ -252,6 +253,46 @@ def test_csv_that_is_no_table(table: Any, data: bytes, message: str) -> None:
     with pytest.raises(InvalidField, match=message) as caught:
         table(data)
     assert caught.value.at == ("file",)
+
+
+CITIES = '도시,말\n서울,똠방각하\n부산,"펲시,\n콜라"\n'
+
+
+@pytest.mark.parametrize("charset", ["cp949", "utf-16", "utf-16-le", "utf-16-be", "utf-8"])
+def test_csv_in_another_charset(table: Any, tmp_path: Path, charset: str) -> None:
+    """The same text is the same table, with or without a byte order mark, and nothing is left."""
+    expected = table(CITIES).to_bytes()
+    for mark in ("", "\ufeff") if charset.startswith("utf-") else ("",):
+        assert table((mark + CITIES).encode(charset), charset=charset).to_bytes() == expected
+    assert [path.name for path in tmp_path.iterdir()] == ["table"]
+
+
+@pytest.mark.parametrize(
+    ("charset", "data", "message"),
+    [
+        (
+            "cp949",
+            "가,나\n다,라\n".encode("cp949") + b"x,\xff\n",
+            "line 3 is not CP949: .* at byte 14$",
+        ),
+        ("cp949", "가,나\n다,라".encode("cp949")[:-1], "line 2 is not CP949: .* at byte 9$"),
+        ("cp949", "가,나\n다,라\n".encode(), "line 1 is not CP949: .* at byte"),
+        ("utf-16", "a,나\n다,라\n".encode("utf-16")[:-1], "line 2 is not UTF-16: .* at byte 16$"),
+        ("utf-16-le", "a,b\n1,".encode("utf-16-le") + b"\x00\xd8x\0", "line 2 is not UTF-16-LE"),
+        ("utf-8", b"a,b\n1,\xff\n", "line 2 is not UTF-8: invalid start byte at byte 6$"),
+        ("utf-16", "a,b\n1,2,3\n".encode("utf-16"), "line 2 has 3 values, the first line 2"),
+        ("cp949", "가,나\n".encode("cp949") + b"1,2\n" * 1_001, "more than 1000 rows"),
+        ("utf-16", ("x" * 1_000_000).encode("utf-16"), "more than 50 columns"),
+    ],
+)
+def test_csv_that_is_not_in_its_charset(
+    table: Any, tmp_path: Path, charset: str, data: bytes, message: str
+) -> None:
+    """What cannot be read is pointed at by line and byte; lines and limits are those of UTF-8."""
+    with pytest.raises(InvalidField, match=message) as caught:
+        table(data, charset=charset)
+    assert caught.value.at == ("file",)
+    assert [path.name for path in tmp_path.iterdir()] == ["table"]
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=5)
