@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Opened
+from tests.browser.conftest import Opened, trained
 from tests.deployment import Deployment
 
 TITLES: Mapping[str, tuple[str, str]] = {
@@ -22,7 +22,7 @@ READY = {
     "gates": ".gate-plane",
     "backprop": ".katex",
     "sweep": "main .primary:visible",
-    "jobs": "table.list, main p",
+    "jobs": "table.list, main p:not([role=status])",
     "models": "main table",
 }
 
@@ -36,9 +36,9 @@ def test_page(opened: Callable[..., Opened], name: str, language: str, width: in
     page = view.go(f"#/{name}")
     page.wait_for_selector(READY[name])
     title = TITLES[name][language == "ko"]
-    assert page.title() == f"{title} · Perceptron"
-    assert page.locator("nav [aria-current=page]").inner_text() == title
-    assert page.locator("html").get_attribute("lang") == language
+    expect(page).to_have_title(f"{title} · Perceptron")
+    expect(page.locator("nav [aria-current=page]")).to_have_text(title)
+    expect(page.locator("html")).to_have_attribute("lang", language)
     view.accessible()
     view.picture(name)
     page.emulate_media(color_scheme="dark")
@@ -53,11 +53,10 @@ def test_language_and_theme_are_kept(opened: Callable[..., Opened]) -> None:
     page.get_by_role("link", name="놀이터").click()
     page.get_by_label("화면 모드").select_option("dark")
     page.reload()
-    assert page.title() == "놀이터 · Perceptron"
+    expect(page).to_have_title("놀이터 · Perceptron")
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
     page.get_by_role("button", name="학습").click()
-    page.wait_for_selector(".verdict p")
-    assert "학습" in page.locator(".verdict p").inner_text()
+    expect(page.locator(".verdict p")).to_contain_text("학습")
 
 
 def test_keyboard_alone(opened: Callable[..., Opened]) -> None:
@@ -74,17 +73,17 @@ def test_keyboard_alone(opened: Callable[..., Opened]) -> None:
         if "Train" in page.evaluate("document.activeElement.textContent"):
             break
     page.keyboard.press("Enter")
-    page.wait_for_selector(".status.succeeded")
+    trained(page, 399)
     page.get_by_label("Epoch that is shown").focus()
     page.keyboard.press("Home")
-    assert page.locator(".epoch strong").inner_text() == "0"
+    expect(page.locator(".epoch strong")).to_have_text("0")
 
 
 def test_unknown_page(opened: Callable[..., Opened]) -> None:
     """An address that leads nowhere says so."""
     view = opened("en")
     page = view.go("#/nowhere")
-    assert "no such page" in page.locator("main").inner_text()
+    expect(page.locator("main")).to_contain_text("no such page")
     view.accessible()
 
 

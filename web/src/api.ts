@@ -408,6 +408,33 @@ export function isGone(problem: unknown): boolean {
   return problem instanceof Problem && problem.status === 404;
 }
 
+/** Whether the same may be answered in a moment: nobody answered, or somebody who cannot just now. */
+export function isPassing(problem: unknown): boolean {
+  return problem instanceof Problem && (problem.status === 0 || problem.status >= 500);
+}
+
+/**
+ * Do what is asked for again and again: never twice at a time, so that no earlier answer comes after a later one.
+ *
+ * What is asked for meanwhile is done once more after it. The work itself throws nothing.
+ */
+export function oneAtATime(work: () => Promise<void>): () => void {
+  let isBusy = false;
+  let isAsked = false;
+  const go = async () => {
+    isBusy = true;
+    while (isAsked) {
+      isAsked = false;
+      await work();
+    }
+    isBusy = false;
+  };
+  return () => {
+    isAsked = true;
+    if (!isBusy) void go();
+  };
+}
+
 export async function get<Body>(path: string): Promise<Body> {
   return (await send<Body>({ path })).body;
 }
