@@ -906,3 +906,28 @@ def test_results_of_other_settings_are_said_to_be_so(
     expect(page.get_by_label("Epochs")).to_have_value("60")
     expect(notice).to_have_count(0)
     assert job_of(page, deployment)["training"]["optimizer"] == "sgd"
+
+
+def test_an_answer_undoes_nothing_that_was_done_meanwhile(opened: Callable[..., Opened]) -> None:
+    """What was typed while a job was asked for stays, and so does another page that was opened."""
+    view = opened()
+    page = view.go("#/playground?epochs=50")
+    page.wait_for_selector(".diagram")
+    held: list[Route] = []
+    page.route("**/jobs", lambda route: held.append(route))  # noqa: PLW0108  # needs attributes
+    with page.expect_request("**/jobs"):
+        train(page)
+    page.get_by_label("Learning rate").fill("0.5")
+    eventually(lambda: page.title() and held)
+    held[0].continue_()
+    trained(page, 49)
+    expect(page.get_by_label("Learning rate")).to_have_value("0.5")
+    expect(page.get_by_text("These results are of other settings")).to_be_visible()
+    with page.expect_request("**/jobs"):
+        train(page)
+    page.get_by_role("link", name="Gates").click()
+    eventually(lambda: page.title() and len(held) == 2)
+    with page.expect_response("**/jobs"):
+        held[1].continue_()
+    page.evaluate("fetch('/livez').then(() => 0)")  # what came before has been read
+    assert hash_of(page) == "#/gates"
