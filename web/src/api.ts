@@ -462,8 +462,8 @@ export const EVENT_TYPES = [
   "queued", "started", "planned", "progress", "epochs", "requeued", "cancelling", "succeeded", "failed", "cancelled",
 ] as const;
 
-/** After a refused stream; as long as browsers wait after a broken one. */
-const RETRY_MILLISECONDS = 3_000;
+/** After a refused stream, or a question that nobody answered; as long as browsers wait after a broken stream. */
+export const RETRY_MILLISECONDS = 3_000;
 
 export interface Watcher {
   event: (event: JobEvent) => void;

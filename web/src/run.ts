@@ -1,7 +1,7 @@
 /** A job as its stream tells it: curves, weights at each record, and at last what came of it. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type EpochRecord, get, isFinal, isGone, isPassing, type Job, type JobRows, oneAtATime, type Snapshot, watch } from "./api";
+import { type EpochRecord, get, isFinal, isGone, isPassing, type Job, type JobRows, oneAtATime, RETRY_MILLISECONDS, type Snapshot, watch } from "./api";
 
 export interface Run {
   job: Job | null;
@@ -21,9 +21,8 @@ const NOTHING: Run = {
   job: null, records: [], snapshots: new Map(), rows: null, connected: true, done: false, deleted: false, problem: null,
 };
 
-/** How often a job that waits is looked at, and how soon again where nobody answered. */
+/** How often a job that waits is looked at. */
 const QUEUED_MILLISECONDS = 5_000;
-const RETRY_MILLISECONDS = 3_000;
 
 /** Put new records behind those that are known: a later attempt's stand for earlier ones. */
 export function follow(known: EpochRecord[], added: EpochRecord[]): EpochRecord[] {

@@ -1,7 +1,7 @@
 /** Sweep: how often training converges, or how well it does, over learning rates and hidden units. */
 
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { all, type Call, type Dataset, type DatasetSummary, get, isFinal, type Job, oneAtATime, type Page, type Range, type Score, send, type SweepRow, type Task, watch } from "./api";
+import { all, type Call, type Dataset, type DatasetSummary, get, isFinal, isPassing, type Job, oneAtATime, type Page, type Range, RETRY_MILLISECONDS, type Score, send, type SweepRow, type Task, watch } from "./api";
 import { short } from "./curves";
 import { Choice, NumberField, Slider } from "./fields";
 import { chosenColumns, setupOf, useTableOf } from "./opening";
@@ -228,8 +228,10 @@ function useSweep(jobId: string): Found {
     if (!jobId) return;
     const path = `/jobs/${encodeURIComponent(jobId)}`;
     let current = true;
+    let later = 0;
     const look = oneAtATime(async () => {
       if (!current) return;
+      clearTimeout(later);
       try {
         const job = await get<Job>(path);
         const rows: SweepRow[] = [];
@@ -241,13 +243,16 @@ function useSweep(jobId: string): Found {
         }
         if (current) setState({ of: jobId, job, rows, problem: null });
       } catch (problem) {
-        if (current) setState((last) => ({ ...last, problem }));
+        if (!current) return;
+        setState((last) => ({ ...last, problem }));
+        if (isPassing(problem)) later = window.setTimeout(look, RETRY_MILLISECONDS);
       }
     });
     look();
     const stop = watch(jobId, { event: ({ type }) => type !== "epochs" && look(), done: look });
     return () => {
       current = false;
+      clearTimeout(later);
       stop();
     };
   }, [jobId, language]);
