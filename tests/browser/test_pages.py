@@ -100,26 +100,38 @@ def test_formulas_are_loaded_with_the_first_one(opened: Callable[..., Opened]) -
     assert all(url.startswith(view.url) for url in urls)
 
 
-def test_job_and_model_pages(opened: Callable[..., Opened], deployment: Deployment) -> None:
-    """Deep links to a job, to two compared and to a model work in both languages and widths."""
+@pytest.fixture(scope="module")
+def pair(deployment: Deployment) -> list[str]:
+    """Two trainings of different tables that have ended."""
     made = []
     for task in ("xor", "iris"):
         body: dict[str, Any] = {"dataset": task, "network": {"hidden_layers": [4]}}
         body["training"] = {"epochs": 50, "validation_fraction": 0.25, "optimizer": "adam"}
-        made.append(deployment.finished(deployment.submit(**body)))
-    first, second = (job["id"] for job in made)
-    for language in ("en", "ko"):
-        for width in (1280, 390):
-            view = opened(language, width)
-            for name, address, ready in (
-                ("job", f"#/jobs/{second}", ".curves"),
-                ("compare", f"#/jobs?compare={first}~{second}", ".curves"),
-                ("model", f"#/models/{second}", ".predict"),
-            ):
-                page = view.go(address)
-                page.wait_for_selector(ready)
-                view.accessible()
-                view.picture(name)
+        made.append(deployment.submit(**body))
+    for job in made:
+        deployment.finished(job)
+    return made
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_job_and_model_pages(
+    opened: Callable[..., Opened], pair: list[str], language: str, width: int
+) -> None:
+    """Deep links to a job, to two compared and to a model work in both languages and widths."""
+    first, second = pair
+    view = opened(language, width)
+    for name, address, ready, heading in (
+        ("job", f"#/jobs/{second}", ".curves", second),
+        ("compare", f"#/jobs?compare={first}~{second}", ".compared", None),
+        ("model", f"#/models/{second}", ".predict", second),
+    ):
+        page = view.go(address)
+        page.wait_for_selector(ready)
+        if heading:
+            expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+        view.accessible()
+        view.picture(name)
 
 
 def test_figures_are_linked(opened: Callable[..., Opened], deployment: Deployment) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from tests.browser.conftest import Opened, hash_of, trained
 from tests.deployment import Deployment, eventually
@@ -177,14 +177,17 @@ def test_a_broken_stream_goes_on_after_its_last_event(
     page.wait_for_selector(".points path")
     train(page)
     eventually(lambda: epoch(page) > 0)
-    seen = epoch(page)
     view.refusals.add(502)
     for child in psutil.Process(own.api_master).children():
         os.kill(child.pid, 9)
-    eventually(lambda: epoch(page) > seen + 5_000)
-    streams = [r for r in view.requests if r.url.endswith("/events")]
-    assert len(streams) >= 2
-    assert int(streams[-1].all_headers()["last-event-id"]) > 1
+
+    def streams() -> list[Request]:
+        return [sent for sent in view.requests if sent.url.endswith("/events")]
+
+    eventually(lambda: page.title() and len(streams()) >= 2)
+    seen = epoch(page)
+    eventually(lambda: epoch(page) > seen)
+    assert int(streams()[-1].all_headers()["last-event-id"]) > 1
     page.get_by_role("button", name="Stop").click()
     page.wait_for_selector(".status.cancelled")
     ours = [record["epoch"] for record in job_of(page, own)["history"]]
