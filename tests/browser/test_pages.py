@@ -121,15 +121,13 @@ def test_job_and_model_pages(
     """Deep links to a job, to two compared and to a model work in both languages and widths."""
     first, second = pair
     view = opened(language, width)
-    for name, address, ready, heading in (
-        ("job", f"#/jobs/{second}", ".curves", second),
-        ("compare", f"#/jobs?compare={first}~{second}", ".compared", None),
-        ("model", f"#/models/{second}", ".predict", second),
+    for name, address, ready in (
+        ("job", f"#/jobs/{second}", ".curves"),
+        ("compare", f"#/jobs?compare={first}~{second}", ".compared"),
+        ("model", f"#/models/{second}", ".predict"),
     ):
         page = view.go(address)
         page.wait_for_selector(ready)
-        if heading:
-            expect(page.get_by_role("heading", level=1)).to_have_text(heading)
         view.accessible()
         view.picture(name)
 
