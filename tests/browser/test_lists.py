@@ -770,6 +770,14 @@ def test_what_a_job_waits_for_is_said_in_the_page_s_language(
     expect(page.get_by_text(told)).to_have_count(0)
 
 
+HEARD = """(text) => {
+    window.isHeard = false;
+    const look = () => (window.isHeard ||= document.body.textContent.includes(text));
+    new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
+}"""
+"""Listens for a text that may be gone before a test looks for it."""
+
+
 def test_a_job_that_just_came_is_starting(
     new_deployment: Callable[..., Deployment], opened: Callable[..., Opened]
 ) -> None:
@@ -777,15 +785,13 @@ def test_a_job_that_just_came_is_starting(
     own = new_deployment("--workers", "0")
     job = own.submit(dataset="xor")
     view = opened(url=own.url)
-    view.page.clock.install()
     held: list[Route] = []
     view.page.route(f"**/jobs/{job}", lambda route: held.append(route), times=1)  # noqa: PLW0108  # needs attributes
     page = view.go(f"#/jobs/{job}")
-    eventually(lambda: page.evaluate("Date.now()") and held)
-    page.clock.pause_at(page.evaluate("Date.now() + 60_000") / 1_000)  # it is said for a moment
+    eventually(lambda: page.title() and held)
+    page.evaluate(HEARD, "starting…")  # it is said for a moment
     held[0].fulfill(json={**own.get(f"/jobs/{job}").json(), "waiting_for": None})
-    expect(page.get_by_text("starting…")).to_be_visible()
-    page.clock.resume()
+    page.wait_for_function("isHeard")
     expect(page.get_by_text("no worker of the queue “train” is running")).to_be_visible()
     expect(page.get_by_text("starting…")).to_have_count(0)
 
