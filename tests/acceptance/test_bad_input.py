@@ -443,7 +443,7 @@ def status_of_raw(deployment: Deployment, path: str, body: bytes, *, chunked: bo
         f"POST {path} HTTP/1.1\r\nHost: {target.netloc}\r\nContent-Type: application/json\r\n"
         f"{length}\r\n\r\n"
     )
-    with socket.create_connection((target.hostname, target.port), timeout=20) as connection:
+    with socket.create_connection((target.hostname, target.port), timeout=60) as connection:
         connection.sendall(head.encode())
         try:
             for start in range(0, len(body), 65_536):

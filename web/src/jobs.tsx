@@ -1,8 +1,8 @@
 /** Jobs: a table that the streams keep fresh, and a job's page. */
 
 import type { RefObject } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
-import { get, isFinal, type Job, type JobEvent, type ModelVersion, type Page, send, watch } from "./api";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { get, isFinal, type Job, type JobEvent, type ModelVersion, oneAtATime, type Page, send, watch } from "./api";
 import { Compare } from "./compare";
 import { short } from "./curves";
 import { columnsOf, Facts, Figures, figuresOf, MetricsCard, settingsOf } from "./facts";
@@ -11,7 +11,7 @@ import { CurvesCard } from "./history";
 import { setupOf, useTableOf } from "./opening";
 import { useRun } from "./run";
 import { toAddress } from "./setup";
-import { type Address, CopyCurl, Dialog, Failure, navigate, Trouble, useChoices, useLoaded, useTexts, Waiting } from "./shell";
+import { type Address, CopyCurl, Dialog, Failure, navigate, parseAddress, Trouble, useChoices, useLoaded, useTexts, Waiting } from "./shell";
 import { sweepAddress } from "./sweep";
 import type { Texts } from "./texts";
 
@@ -51,7 +51,7 @@ function useJobs() {
   const { language } = useChoices();
   const [state, setState] = useState<{ jobs: Job[] | null; more: boolean; problem: unknown }>({ jobs: null, more: false, problem: null });
   const count = useRef(PAGE);
-  const load = async () => {
+  const load = useMemo(() => oneAtATime(async () => {
     try {
       const jobs: Job[] = [];
       let more = true;
@@ -65,18 +65,18 @@ function useJobs() {
     } catch (problem) {
       setState((last) => ({ ...last, problem }));
     }
-  };
+  }), []);
   const later = useRef(0);
   const soon = () => {
     later.current ||= window.setTimeout(() => {
       later.current = 0;
-      void load();
+      load();
     }, 250);
   };
   useEffect(() => {
-    void load();
+    load();
     // New jobs have no stream yet: look for them now and then, while somebody looks.
-    const timer = setInterval(() => document.visibilityState === "visible" && void load(), REFRESH_MILLISECONDS);
+    const timer = setInterval(() => document.visibilityState === "visible" && load(), REFRESH_MILLISECONDS);
     return () => {
       clearInterval(timer);
       clearTimeout(later.current);
@@ -89,7 +89,7 @@ function useJobs() {
   }, [open.join()]);
   const showMore = () => {
     count.current += PAGE;
-    void load();
+    load();
   };
   return { ...state, again: load, showMore };
 }
@@ -158,7 +158,7 @@ function JobList({ heading, chosen }: { heading: RefObject<HTMLHeadingElement | 
                           heading.current?.focus(); // it is deleted: its row goes
                           if (chosen.includes(job.id)) toggle(job.id, false);
                         }
-                        void again();
+                        again();
                       }}
                     /></td>
                 </tr>
@@ -286,7 +286,7 @@ function JobPage({ id }: { id: string }) {
           {!run.deleted && job.kind === "sweep" && <a href={sweepAddress(job)}>{texts.sweep}</a>}
           {job.model && <a href={`#/models/${encodeURIComponent(job.model.name)}/${job.model.version}`}>{texts.openModel}</a>}
           {!run.deleted && <PauseButton job={job} />}
-          {!run.deleted && <Actions job={job} onDone={() => isFinal(job.status) && navigate("#/jobs")} />}
+          {!run.deleted && <Actions job={job} onDone={() => isFinal(job.status) && parseAddress(location.hash).rest[0] === id && navigate("#/jobs")} />}
           {!run.deleted && <CopyCurl call={{ path: `/jobs/${job.id}` }} />}
         </div>
       </div>
