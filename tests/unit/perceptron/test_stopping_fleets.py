@@ -273,7 +273,7 @@ def test_groups_are_left_when_all_have_stopped(monkeypatch: pytest.MonkeyPatch) 
         optimizer="adam",
         epochs=5_000,
         record_every=1,
-        early_stopping=EarlyStopping(patience=3),
+        early_stopping=EarlyStopping(patience=3, minimum_improvement=0.001),
     )
     fleet = Fleet(NETWORK, trainings, noisy_rows(40, 1), noisy_rows(40, 2))
     members = [member for member in fleet.run() if member]
@@ -296,7 +296,7 @@ def test_stacks_shrink(monkeypatch: pytest.MonkeyPatch) -> None:
         optimizer="adam",
         epochs=300,
         record_every=1,
-        early_stopping=EarlyStopping(patience=3),
+        early_stopping=EarlyStopping(patience=3, minimum_improvement=0.001),
     )
     _assert_as_alone(NETWORK, trainings, noisy_rows(40, 1), noisy_rows(40, 2))
     assert sizes[0] == 8
