@@ -29,7 +29,8 @@ class Fleet:
     """
     Trainings that differ in seed, learning rate and weight decay alone, on one core.
 
-    Each follows the trajectory that it has when it is trained by itself, and stops where it does.
+    Each follows the trajectory that it has when it is trained by itself, as nearly as sums rounded
+    in another order allow, and stops where it does; ties of two losses may fall otherwise.
     """
 
     def __init__(
