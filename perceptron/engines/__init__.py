@@ -100,6 +100,7 @@ def warm_up(engine: EngineName) -> None:
     """
     if engine == "torch":
         import_module("perceptron.engines.torch_engine")
+        import_module("perceptron.engines.torch_lanes").load()
     else:
         config = TrainingConfig(engine=engine, epochs=1, batch_size=2)
         rows = Table("rows", ("x",), np.eye(4, 1, dtype=np.float32), np.ones(4, np.float32))

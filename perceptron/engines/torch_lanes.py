@@ -3,6 +3,7 @@
 import shutil
 import sysconfig
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,12 @@ def suit(count: int, training: TrainingConfig, parameters: int, rows: int) -> bo
     numbers = parameters * (2 + len(SLOTS[training.optimizer]))
     is_full = training.batch_size is None or training.batch_size >= rows
     return is_full and numbers <= MOST_NUMBERS and rows <= max(MOST_ROWS, count) and _can_compile()
+
+
+def load() -> None:
+    """Import Triton where it is of use: it takes longer than the training of many networks."""
+    if _can_compile():
+        import_module("perceptron.engines.torch_lane_kernels")
 
 
 def _can_compile() -> bool:

@@ -15,7 +15,8 @@ def never(*_, **__):
     raise AssertionError("CUDA was asked at import")
 for name in ("is_available", "device_count", "init", "_lazy_init", "current_device"):
     setattr(torch.cuda, name, never)
-import perceptron.engines.torch_engine
+from perceptron.engines import warm_up
+warm_up("torch")
 import perceptron.engines.torch_fleet
 assert not torch.cuda.is_initialized()
 """
