@@ -200,6 +200,20 @@ def test_wide_networks_train_alone() -> None:
         assert {group.way for shard in shards for group in shard.groups} == {way}
 
 
+def test_members_of_like_rates_train_together() -> None:
+    """However rates are drawn, the sixteen of a group follow each other by their rates."""
+    outline = Outline("binary", "y", ("a",), 30, 1, 500)
+    space = Space(learning_rate=RateRange(low=1e-3, high=1.0), batch_size=(None,))
+    asked = Search(method="random", samples=48, space=space)
+    members = search.members(asked, NETWORK, TRAINING)
+    (shard,) = search.shards(members, request(), outline, rung=0, folds=None, workers=1)[:1]
+    rates = [member.learning_rate for group in shard.groups for member in group.members]
+    assert rates == sorted(rates)
+    assert [member.learning_rate for member in members] != sorted(
+        member.learning_rate for member in members
+    )
+
+
 @pytest.mark.parametrize(("engine", "way"), [("auto", "lanes"), ("torch", "stack")])
 def test_networks_that_stop_early_train_together(engine: Any, way: str) -> None:
     """Early stopping keeps narrow networks in lanes, and PyTorch's in stacks."""
