@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads would only wait for each other
-sys.modules["rich"] = None  # type: ignore[assignment]  # structlog would load it for nothing: 5 MB
-if not any(name.startswith("OTEL_EXPORTER_OTLP_") for name in os.environ):
-    sys.modules["opentelemetry"] = None  # type: ignore[assignment]  # as redis would, where it is
+
+from service.spared import spare
+
+spare()
 
 from gunicorn.app.wsgiapp import run
 

@@ -174,7 +174,8 @@ def api_process(
     """Give the command of an API that accepts on a socket, and what its environment needs."""
     listener.set_inheritable(True)
     environment = environment_of(settings) | {"PERCEPTRON_LISTEN_FD": str(listener.fileno())}
-    return (*PYTHON, "-m", "service"), environment
+    # Without columns in tracebacks the code takes half a megabyte less.
+    return (*PYTHON, "-X", "no_debug_ranges", "-m", "service"), environment
 
 
 def environment_of(settings: Settings) -> dict[str, str]:

@@ -22,6 +22,9 @@ assert not app.paths, "operations are described"
 """
 """An API process that has a database, and has said so."""
 
+SPARED = "from service.spared import spare; spare()" + READY
+"""The same as `python -m service` does it."""
+
 COMMANDS = "import sys, cli.main, cli.hosting"
 
 MIGRATED = """
@@ -34,6 +37,7 @@ prepare(Settings())
 TRAIN = {"torch", "numba", "scipy", "sklearn"}
 FILES = {"polars", "onnx", "matplotlib", "PIL"}
 SELDOM = {"alembic", "numpy.random", "numpy.testing", "service.document"}
+NEEDLESS = {"rich.console", "pygments", "opentelemetry.sdk", "redis.asyncio.client"}
 STORAGE = {"rich", "sqlalchemy", "redis", "rq", "numpy", "structlog", "httpx", "flask"}
 
 
@@ -49,6 +53,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("program", "not_loaded"),
     [
         pytest.param(READY, TRAIN | FILES | SELDOM, id="API"),
+        pytest.param(SPARED, NEEDLESS, id="API as it is started"),
         pytest.param(COMMANDS, TRAIN | FILES | SELDOM | STORAGE, id="before the API starts"),
         pytest.param(MIGRATED, TRAIN | FILES | {"alembic"}, id="preparing again"),
     ],
