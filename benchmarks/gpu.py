@@ -4,9 +4,10 @@ Time fleets of networks on a GPU beside a plain PyTorch loop on the same card, a
     python benchmarks/gpu.py [--device cuda:1] [--seconds S] [--json FILE]
 
 Each piece of work trains for some seconds after its graphs are captured, without records. The
-limits are measured too: how often per second the card replays a graph that does next to nothing,
-and how many bytes per second a copy on the device reads and writes. `--device cpu` tries the
-script out where there is no GPU; its figures say nothing about one.
+limits are measured too: how often per second the card replays a graph that does next to nothing
+(small networks take many epochs in one launch, and pass it), how many bytes per second a copy on
+the device reads and writes, and how many operations a product of matrices does. `--device cpu`
+tries the script out where there is no GPU; its figures say nothing about one.
 """
 
 import argparse
@@ -33,7 +34,9 @@ from perceptron.tables import Table
 from schemas.network import NetworkConfig
 from schemas.training import TrainingConfig
 
-FLEETS = (1, 64, 1_024, 16_384)
+FLEETS = (1, 64, 1_024, 16_384, 131_072)
+TOGETHER = 100
+"""Epochs from one record to the next, of as many as the slides train."""
 WARM_UP_EPOCHS = 3
 """Enough for every graph to be captured."""
 EPOCHS = 1_000_000
@@ -58,6 +61,8 @@ class Limits(NamedTuple):
     """Graphs of one operation on one number, per second."""
     bytes: float
     """Bytes that a copy reads and writes, per second."""
+    operations: float
+    """Multiplications and additions of float32 in a large product of matrices, per second."""
 
 
 def all_work() -> list[Work]:
@@ -88,9 +93,9 @@ def ours(work: Work, device: str, seconds: float) -> float:
     networks = StackedNetworks(work.network, trainings, work.rows, None, device=device)
 
     def train() -> None:
-        networks.train_epoch(is_recorded=False)
+        networks.train(TOGETHER, is_recorded=False)
 
-    return work.networks * rate(train, device, seconds)
+    return work.networks * TOGETHER * rate(train, device, seconds)
 
 
 def plain_pytorch(work: Work, device: str, seconds: float) -> float:
@@ -155,11 +160,19 @@ def limits(device: str, seconds: float) -> Limits:
     def add() -> None:
         number.add_(1.0)
 
-    replay = Replayed(add, device)
+    replay = Replayed(device)
     source = torch.zeros(2**26 if device == "cpu" else 2**28, device=device)
     target = torch.empty_like(source)
     copies = rate(lambda: target.copy_(source), device, seconds)
-    return Limits(rate(replay, device, seconds), 2 * NUMBER_BYTES * source.numel() * copies)
+    size = 256 if device == "cpu" else 8_192
+    left, right = torch.rand(2, size, size, device=device)
+    product = torch.empty_like(left)
+    products = rate(lambda: torch.mm(left, right, out=product), device, seconds)
+    return Limits(
+        rate(lambda: replay(add), device, seconds),
+        2 * NUMBER_BYTES * source.numel() * copies,
+        2 * size**3 * products,
+    )
 
 
 def least_bytes(work: Work) -> int:
@@ -178,6 +191,13 @@ def least_bytes(work: Work) -> int:
     return NUMBER_BYTES * (numbers + rows * (inputs + 1))
 
 
+def least_operations(work: Work) -> int:
+    """Count the multiplications and additions of an epoch's products, forward and backward."""
+    inputs: int = work.rows.features.shape[1]
+    parameters = work.network.parameter_count(inputs, work.rows.outputs)
+    return 6 * len(work.rows.targets) * parameters
+
+
 def measure(work: Work, device: str, seconds: float, best: Limits) -> dict[str, Any]:
     """Time the fleet and the plain loop, and compare both with the limits."""
     fleet = ours(work, device, seconds)
@@ -191,6 +211,7 @@ def measure(work: Work, device: str, seconds: float, best: Limits) -> dict[str, 
         "ratio": fleet / plain,
         "share_of_launch_limit": steps / best.replays,
         "share_of_memory_limit": steps * least_bytes(work) / best.bytes,
+        "share_of_arithmetic_limit": fleet * least_operations(work) / best.operations,
     }
 
 
@@ -217,9 +238,11 @@ def main() -> None:
     best = limits(device, given.seconds)
     console.print(
         f"On {name}, PyTorch {torch.__version__}: at most {best.replays:,.0f} replays/s and "
-        f"{best.bytes / 1e9:,.0f} GB/s"
+        f"{best.bytes / 1e9:,.0f} GB/s, {best.operations / 1e12:,.1f} TFLOP/s"
     )
-    report = Report("work", "networks", "network-epochs/s", "× PyTorch", "of launches", "of memory")
+    report = Report(
+        "work", "networks", "network-epochs/s", "× PyTorch", "of launches", "of memory", "of flops"
+    )
     found = []
     for work in all_work():
         row = measure(work, device, given.seconds, best)
@@ -231,6 +254,7 @@ def main() -> None:
             f"{row['ratio']:,.1f}",
             f"{row['share_of_launch_limit']:.0%}",
             f"{row['share_of_memory_limit']:.0%}",
+            f"{row['share_of_arithmetic_limit']:.0%}",
         )
     console.print(report)
     machine = {"device": name, "torch": torch.__version__, "limits": best._asdict()}

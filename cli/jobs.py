@@ -15,7 +15,7 @@ from cli.reports import (
     show_metrics,
 )
 from cli.server import LAST, Server, as_json, asks_server, complete_job, path_of
-from cli.tables import Column, listed, pairs, status
+from cli.tables import STATUS_COLOURS, Column, listed, pairs, status
 from cli.watching import curve_of, shape_of, title_of, watch
 
 FIGURES = ("loss", "confusion")
@@ -28,20 +28,21 @@ JOB = click.argument("job", default=LAST, shell_complete=complete_job)
 
 @click.group(invoke_without_command=True)
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Most jobs.")
+@click.option("--status", type=click.Choice(list(STATUS_COLOURS)), help="Only jobs of this status.")
 @asks_server
-def jobs(server: Server, *, limit: int) -> None:
+def jobs(server: Server, *, limit: int, status: str | None) -> None:
     """
-    List jobs, newest first; show, watch and stop one.
+    List jobs, newest first; show, watch, pause and stop one.
 
     JOB is a job's id, the beginning of a recent one's, or `last`, the newest one, which it is
     where none is given.
     """
     if click.get_current_context().invoked_subcommand is None:
-        _list(server, limit)
+        _list(server, limit, status)
 
 
-def _list(server: Server, limit: int) -> None:
-    found = server.items("/jobs", limit)
+def _list(server: Server, limit: int, only: str | None) -> None:
+    found = server.items("/jobs", limit, status=only)
     if server.as_json:
         server.show_json(found)
         return
@@ -121,6 +122,31 @@ def cancel(server: Server, job: str) -> None:
     else:
         is_final = found["status"] == "cancelled"
         server.say(f"{found['id']} {'is cancelled' if is_final else 'is being cancelled'}")
+
+
+@jobs.command()
+@JOB
+@asks_server
+def pause(server: Server, job: str) -> None:
+    """Pause a training: it leaves its worker, and goes on when it is resumed."""
+    found = server.ask("POST", f"{path_of('jobs', server.job_id(job))}/pause").json()
+    if server.as_json:
+        server.show_json(found)
+    else:
+        is_paused = found["status"] == "paused"
+        server.say(f"{found['id']} {'is paused' if is_paused else 'is being paused'}")
+
+
+@jobs.command()
+@JOB
+@asks_server
+def resume(server: Server, job: str) -> None:
+    """Let a paused training go on from where it was."""
+    found = server.ask("POST", f"{path_of('jobs', server.job_id(job))}/resume").json()
+    if server.as_json:
+        server.show_json(found)
+    else:
+        server.say(f"{found['id']} goes on")
 
 
 @jobs.command()

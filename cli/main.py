@@ -29,7 +29,7 @@ WITH_A_SERVER: Mapping[str, Entry] = {
         "cli.sweeping:sweep", "Train many networks on DATASET that differ, and find the best."
     ),
     "predict": Entry("cli.predicting:predict", "Ask MODEL for ROWS, or for the rows of a file."),
-    "jobs": Entry("cli.jobs:jobs", "List jobs, newest first; show, watch and stop one."),
+    "jobs": Entry("cli.jobs:jobs", "List jobs, newest first; show, watch, pause and stop one."),
     "models": Entry("cli.models:models", "List models; show, name, export and delete them."),
     "datasets": Entry("cli.datasets:datasets", "List datasets; show, add and delete them."),
     "gates": Entry("cli.learning:gates", "List logic gates, or show one and its line."),

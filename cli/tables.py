@@ -13,6 +13,7 @@ from rich.text import Text
 STATUS_COLOURS = {
     "queued": "yellow",
     "running": "blue",
+    "paused": "magenta",
     "succeeded": "green",
     "failed": "red",
     "cancelled": "dim",

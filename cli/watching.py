@@ -26,6 +26,16 @@ INTERRUPTED = 130
 ROOM_FOR_TIMES, ROOM_FOR_BAR = 72, 56
 """Letters of a line from which on these are shown."""
 
+_TOLD = {
+    "started": "runs",
+    "requeued": "waits again",
+    "pausing": "is being paused",
+    "paused": "is paused",
+    "resumed": "goes on",
+    "cancelling": "is stopping",
+}
+"""What some events say of the job."""
+
 
 def watch(server: Server, job: dict[str, Any]) -> dict[str, Any]:
     """
@@ -102,9 +112,8 @@ class View:
             self._update(self._done, "trainings" if self._is_sweep else "rows")
         elif kind == "planned":
             self._update(self._done, f"rung {data['rung'] + 1}: {data['trainings']:,} trainings")
-        elif kind in ("started", "requeued", "cancelling"):
-            words = {"started": "runs", "requeued": "waits again", "cancelling": "is stopping"}
-            self._update(None, words[kind])
+        elif kind in _TOLD:
+            self._update(None, _TOLD[kind])
         elif kind == "succeeded":
             self._progress.update(self._bar, total=self._progress.tasks[0].completed or 1)
             self._progress.update(self._bar, completed=self._progress.tasks[0].total)

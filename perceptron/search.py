@@ -18,6 +18,7 @@ from schemas.sweep import (
     Shard,
     ShardGroup,
     SweepMember,
+    SweepResult,
 )
 from schemas.training import TrainingConfig
 
@@ -93,10 +94,29 @@ def training_of(member: SweepMember, training: TrainingConfig) -> TrainingConfig
     return training.model_copy(update={name: getattr(member, name) for name in names})
 
 
+def member_of(result: SweepResult) -> SweepMember:
+    """Say which member a result is of."""
+    return SweepMember(**{name: getattr(result, name) for name in SweepMember.model_fields})
+
+
 def request_of(member: SweepMember, request: JobRequest) -> JobRequest:
     """Describe the training of one member as a job."""
     training = training_of(member, request.training)
     return request.model_copy(update={"network": network_of(member), "training": training})
+
+
+def refit_of(best: SweepResult, request: JobRequest, folds: int | None) -> JobRequest:
+    """
+    Describe the last training of a sweep, of its best member, as a job.
+
+    Where folds stopped it early, no rows are kept out to do so again: it is trained for as many
+    epochs as were best in them, on average.
+    """
+    found = request_of(member_of(best), request)
+    if folds is None or best.best_epoch is None:
+        return found
+    update = {"early_stopping": None, "epochs": round(best.best_epoch) + 1}
+    return found.model_copy(update={"training": found.training.model_copy(update=update)})
 
 
 # How the work is divided
@@ -146,7 +166,7 @@ def _units(
 ) -> Iterator[_Unit]:  # fmt: skip
     first = alike[0]
     widths = network_of(first).widths(outline.inputs, outline.outputs)
-    work = Work(widths, rows, min(first.batch_size or rows, rows), first.epochs)
+    work = Work.of(training_of(first, training), widths, rows)
     for fold in range(folds) if folds else (None,):
         for group in _groups(alike, training, work, fold):
             yield _Unit(_seconds(group, training, work), group)
@@ -161,9 +181,7 @@ def _groups(
     for start in range(0, len(alike), size):
         part = tuple(alike[start : start + size])
         way: Literal["lanes", "stack", "alone"] = "stack" if is_stacked else "lanes"
-        if training.early_stopping is not None or (
-            way == "lanes" and work.lanes > len(part) * work.alone
-        ):
+        if way == "lanes" and len(part) < work.lanes_are_worth:
             way = "alone"
         for chosen in [(member,) for member in part] if way == "alone" else [part]:
             yield ShardGroup.model_construct(None, way=way, fold=fold, members=chosen)

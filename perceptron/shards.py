@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perceptron import engines
+from perceptron.engines.reports import Member
 from perceptron.preparation import Prepared
 from perceptron.search import network_of, training_of
 from perceptron.tables import Table
@@ -36,9 +37,7 @@ def train(
         if ended is None:
             yield None
         else:
-            member = group.members[ended.number]
-            point = None if ended.diverged_at is not None else ended.curves[-1]
-            yield judge(member, point, ended.diverged_at)
+            yield judge.ended(group.members[ended.number], ended)
 
 
 def _unrecorded(training: TrainingConfig) -> TrainingConfig:
@@ -69,18 +68,11 @@ class _Judge(NamedTuple):
     def __call__(
         self,
         member: SweepMember,
-        point: npt.NDArray[np.float64] | None,
-        diverged_at: int | None = None,
-        trained_epochs: int | None = None,
-        best_epoch: int | None = None,
+        point: npt.NDArray[np.float64],
+        trained_epochs: int,
+        best_epoch: int | None,
     ) -> TrainedMember:
-        """
-        Judge by training loss and accuracy, and those of validation; NaN where there is none.
-
-        Where nothing else is said, the member was trained for all of its epochs.
-        """
-        if point is None:
-            return TrainedMember(member=member, fold=self.fold, diverged_at=diverged_at)
+        """Judge by training loss and accuracy, and those of validation; NaN where there is none."""
         named = zip(CURVES, point.tolist(), strict=True)
         numbers = {name: None if math.isnan(value) else value for name, value in named}
         part = "train" if self.valid is None else "valid"
@@ -90,11 +82,24 @@ class _Judge(NamedTuple):
         return TrainedMember(
             member=member,
             fold=self.fold,
-            trained_epochs=trained_epochs or member.epochs,
+            trained_epochs=trained_epochs,
             best_epoch=best_epoch,
             score=score,
             **numbers,
         )
+
+    def ended(self, member: SweepMember, found: Member) -> TrainedMember:
+        """Judge a network of a fleet by its last epoch, or by the best that was kept."""
+        if found.diverged_at is not None:
+            return self.diverged(member, found.diverged_at)
+        last = int(found.epochs[-1])
+        judged = last if found.best_epoch is None else found.best_epoch
+        point = found.curves[np.searchsorted(found.epochs, judged)]
+        return self(member, point, last + 1, found.best_epoch)
+
+    def diverged(self, member: SweepMember, epoch: int) -> TrainedMember:
+        """Say that a network's loss is no number."""
+        return TrainedMember(member=member, fold=self.fold, diverged_at=epoch)
 
     def _r2(self, loss: float | None) -> float | None:
         judging = self.train if self.valid is None else self.valid
@@ -115,9 +120,9 @@ def _train_alone(
                 points[step.record.epoch] = step.record
             yield None
     except Diverged as error:
-        yield judge(member, None, error.epoch or 0)
+        yield judge.diverged(member, error.epoch or 0)
         return
     best = points[max(points) if running.best_epoch is None else running.best_epoch]
     numbers = [getattr(best, name) for name in CURVES]
     point = np.array([math.nan if x is None else x for x in numbers])
-    yield judge(member, point, None, epochs, running.best_epoch)
+    yield judge(member, point, epochs, running.best_epoch)

@@ -10,6 +10,7 @@ PerceptronError
 │   ├── BuiltInDataset          built-in datasets cannot be changed
 │   ├── DatasetExists           a dataset's name is taken until it is deleted
 │   ├── AlreadyFinal            the job has ended in another way
+│   ├── CannotPause             the job is no training, or is being cancelled
 │   ├── PreconditionRequired    an existing alias is moved only with its ETag
 │   ├── PreconditionFailed      the alias has moved since the ETag was read
 │   └── NothingToRollBackTo     the alias has no earlier state whose versions all exist
@@ -80,6 +81,10 @@ class DatasetExists(Conflict):
 
 class AlreadyFinal(Conflict):
     """The job has ended already."""
+
+
+class CannotPause(Conflict):
+    """Only trainings can be paused and resumed, and none that is being cancelled."""
 
 
 class PreconditionRequired(Conflict):

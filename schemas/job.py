@@ -12,7 +12,7 @@ from schemas.batch import PredictionRequest, RowProgress
 from schemas.dataset import DatasetName, InlineDataset, ToldCell
 from schemas.model import ModelName, ModelReference
 from schemas.network import NetworkConfig, Task
-from schemas.page import Page
+from schemas.page import Page, PageQuery
 from schemas.preprocessing import DerivedInput, FeatureName, Preprocessing, PreprocessingConfig
 from schemas.sweep import MAX_TRAININGS, Search, SweepReport
 from schemas.training import (
@@ -31,6 +31,7 @@ class JobStatus(StrEnum):
 
     QUEUED = "queued"  #: accepted, waits for a worker
     RUNNING = "running"  #: a worker holds its lease; or those of its shards, in a sweep
+    PAUSED = "paused"  #: it goes on, from its checkpoint, when the client asks for that
     SUCCEEDED = "succeeded"  #: it did all that was asked; its model, or predictions, are there
     FAILED = "failed"  #: see `error`
     CANCELLED = "cancelled"  #: the client asked for its end
@@ -73,6 +74,17 @@ class _Work(Body):
     model: ModelName | None = None
     """Name to publish the trained model under, as its next version; null: the job's id."""
 
+    @property
+    def keeps_rows_out(self) -> bool:
+        """Whether there are rows to validate with."""
+        return self.training.validation_fraction > 0
+
+    @model_validator(mode="after")
+    def _early_stopping_has_rows(self) -> Self:
+        if self.training.early_stopping is not None and not self.keeps_rows_out:
+            raise invalid("needs a validation_fraction over 0", "training", "early_stopping")
+        return self
+
 
 class JobPath(Record):
     """Which job."""
@@ -93,7 +105,13 @@ class SweepRequest(_Work):
     search: Search = Search()
     refit: bool = True
     """Whether to train the best member once more, on all rows but those of the test, and publish
-    it; with `training.validation_fraction`, on the rows that it had."""
+    it; with `training.validation_fraction`, on the rows that it had. What the folds stopped early
+    is trained for as many epochs as were best in them, on average."""
+
+    @property
+    def keeps_rows_out(self) -> bool:
+        """Whether there are rows to validate with: those of a fold, too."""
+        return self.search.folds is not None or super().keeps_rows_out
 
     @property
     def training_request(self) -> JobRequest:
@@ -200,6 +218,9 @@ class JobLinks(Record):
     self: str
     events: str
     cancel: str
+    pause: str | None = None
+    """Of a training, as is the next."""
+    resume: str | None = None
     model: str | None = None
     """The published model; null until there is one."""
     results: str | None = None
@@ -226,13 +247,15 @@ class JobSummary(Record):
     status: JobStatus
     cancel_requested: bool
     """True while a running job is being cancelled."""
+    pause_requested: bool
+    """True while a running training is being paused."""
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
     attempt: int
     """
-    How often a worker started it; more than 1 after a worker was lost, and in sweeps, which are
-    taken up again for each rung and for the last training.
+    How often a worker started it; more than 1 after a worker was lost or the job paused, and in
+    sweeps, which are taken up again for each rung and for the last training.
     """
     progress: Progress | RowProgress
     engine: str | None
@@ -316,6 +339,13 @@ class RowQuery(Record):
     limit: Annotated[int, Field(ge=1, le=2_000)] = 1_000
 
 
+class JobQuery(PageQuery):
+    """Which jobs to answer with."""
+
+    status: JobStatus | None = None
+    """Only jobs that stand there; absent: all."""
+
+
 class JobPage(Page[JobSummary, str]):
     """One page of jobs, newest first."""
 
@@ -327,6 +357,9 @@ EventType = Literal[
     "progress",
     "epochs",
     "requeued",
+    "pausing",
+    "paused",
+    "resumed",
     "cancelling",
     "succeeded",
     "failed",
@@ -352,7 +385,7 @@ class JobEvent(Record):
     `snapshots` with `training.record_weights`;
     `requeued`: `{"attempt", "reason"}`; `succeeded`: `{"model": {"name", "version"}}`, or null for
     the model of a sweep without a refit, or `{"rows"}` for a prediction; `failed`:
-    `{"code", "message"}`; `queued`, `cancelling` and `cancelled`: `{}`.
+    `{"code", "message"}`; all others: `{}`.
     """
 
 

@@ -120,7 +120,10 @@ class TrainingConfig(Body):
     """Share of the rows kept out of everything, to judge the finished model."""
 
     early_stopping: EarlyStopping | None = None
-    """When to stop before the last epoch; needs validation rows. Looked at in each record."""
+    """
+    When to stop before the last epoch; looked at in each record. Needs validation rows, or a
+    sweep's folds.
+    """
 
     class_weights: Literal["balanced"] | dict[str, Annotated[float, Field(gt=0)]] | None = None
     """
@@ -160,12 +163,6 @@ class TrainingConfig(Body):
     def records(self) -> int:
         """Most records that the training makes."""
         return (self.epochs - 1) // self.record_interval + 2
-
-    @model_validator(mode="after")
-    def _early_stopping_has_rows(self) -> Self:
-        if self.early_stopping is not None and self.validation_fraction == 0:
-            raise invalid("needs a validation_fraction over 0", "early_stopping")
-        return self
 
     @model_validator(mode="after")
     def _parts_leave_rows(self) -> Self:

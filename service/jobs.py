@@ -24,6 +24,7 @@ from schemas.job import (
     JobLinks,
     JobPage,
     JobPath,
+    JobQuery,
     JobRequest,
     JobStatus,
     JobSubmission,
@@ -33,7 +34,6 @@ from schemas.job import (
     Waiting,
 )
 from schemas.model import ModelReference
-from schemas.page import PageQuery
 from schemas.settings import Settings
 from schemas.sweep import SweepReport
 from schemas.training import EpochRecord, Language
@@ -82,9 +82,9 @@ def create_job(header: SubmitHeaders, body: JobSubmission) -> Response:
     responses={200: JobPage, **documented(404)},
     openapi_extensions=answers({200: headers("Link")}),
 )
-def list_jobs(query: PageQuery, header: LanguageHeaders) -> Response:
-    """List jobs, newest first."""
-    records, has_more = storage().jobs.page(query.after, query.limit)
+def list_jobs(query: JobQuery, header: LanguageHeaders) -> Response:
+    """List jobs, newest first; all of them, or those of one status."""
+    records, has_more = storage().jobs.page(query.after, query.limit, query.status)
     lack = cache(_lack)
     found = [
         JobSummary(**_fields(record, header.language), waiting_for=_lacking(record, lack))
@@ -116,6 +116,36 @@ def cancel_job(path: JobPath, header: LanguageHeaders) -> Response:
     storage().notices.tell(path.job_id)
     job = _changed_job(record, header.language)
     return json_response(job, 200 if record.status.is_final else 202)
+
+
+@blueprint.post("/jobs/<job_id>/pause", responses={200: Job, 202: Job, **documented(404, 409)})
+def pause_job(path: JobPath, header: LanguageHeaders) -> Response:
+    """
+    Pause a training: at once while it waits (200), at its next report while it runs (202).
+
+    It stores a checkpoint, holds no worker, and goes on when it is resumed. `history` is left empty
+    as in `cancel`.
+    """
+    record = storage().jobs.pause(path.job_id)
+    storage().notices.tell(path.job_id)
+    is_paused = record.status is JobStatus.PAUSED
+    return json_response(_changed_job(record, header.language), 200 if is_paused else 202)
+
+
+@blueprint.post("/jobs/<job_id>/resume", responses={200: Job, 202: Job, **documented(404, 409)})
+def resume_job(path: JobPath, header: LanguageHeaders) -> Response:
+    """
+    Let a paused training go on: it waits for a worker again (202).
+
+    One that runs goes on running (200), also where it was being paused. `history` is left empty as
+    in `cancel`.
+    """
+    record = storage().jobs.resume(path.job_id)
+    storage().notices.tell(path.job_id)
+    is_queued = record.status is JobStatus.QUEUED
+    if is_queued:
+        _ring(storage(), queue_of(record.training))
+    return json_response(_changed_job(record, header.language), 202 if is_queued else 200)
 
 
 @blueprint.delete("/jobs/<job_id>", responses={204: None, **documented(404)})
@@ -304,6 +334,8 @@ def _fields(record: JobRecord, language: Language) -> dict[str, Any]:
         self=at,
         events=f"{at}/events",
         cancel=f"{at}/cancel",
+        pause=f"{at}/pause" if record.kind == "train" else None,
+        resume=f"{at}/resume" if record.kind == "train" else None,
         model=f"/models/{record.model}/versions/{version}" if version else None,
         results=f"{at}/results" if search else None,
         predictions=f"{at}/predictions" if is_there else None,

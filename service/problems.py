@@ -80,6 +80,7 @@ PROBLEM_TYPES: dict[type[errors.PerceptronError], ProblemType] = {
     ),
     errors.DatasetExists: ProblemType(409, "dataset_exists", "The dataset's name is taken"),
     errors.AlreadyFinal: ProblemType(409, "already_final", "The job has ended already"),
+    errors.CannotPause: ProblemType(409, "cannot_pause", "The job cannot be paused"),
     errors.PreconditionRequired: ProblemType(428, "precondition_required", "If-Match is missing"),
     errors.PreconditionFailed: ProblemType(412, "precondition_failed", "It has changed since"),
     errors.NothingToRollBackTo: ProblemType(

@@ -2,24 +2,36 @@
 
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from pydantic import BaseModel
-from sqlalchemy import Connection, Select, delete, insert, null, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Select,
+    delete,
+    insert,
+    null,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 
 from schemas.batch import PredictionReport, PredictionRequest
-from schemas.errors import AlreadyFinal, IdempotencyMismatch, NotFound
+from schemas.errors import AlreadyFinal, CannotPause, IdempotencyMismatch, NotFound
 from schemas.job import JobColumns, JobError, JobEvent, JobRequest, JobStatus, SweepRequest
 from schemas.network import NetworkConfig
 from schemas.sweep import Search
 from schemas.training import DiagnosisCode, EpochRecord, Metrics, TrainingConfig
 from storage.database import Database, clock
+from storage.queue import QUEUES
 from storage.tables import AnyRow, events, jobs
-from storage.transitions import apply, end, log_event
+from storage.transitions import apply, end, log_event, pause
 
 Stored = TypeVar("Stored", bound=BaseModel)
 
@@ -31,6 +43,7 @@ class JobRecord(NamedTuple):
     kind: str
     status: JobStatus
     cancel_requested: bool
+    pause_requested: bool
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -184,15 +197,22 @@ class JobStore:
             found = _found(connection, query, job_id)
         return found.kind, found.request, found.dataset_sha256
 
-    def page(self, after: str | None, limit: int) -> tuple[list[JobRecord], bool]:
-        """Read up to `limit` jobs, newest first, and whether more follow. Raises: NotFound."""
-        query = select(*_PAGE_COLUMNS).where(_IS_OWN).order_by(jobs.c.seq.desc())
-        query = query.limit(limit + 1)
+    def page(
+        self, after: str | None, limit: int, status: JobStatus | None = None
+    ) -> tuple[list[JobRecord], bool]:
+        """
+        Read up to `limit` jobs, newest first, and whether more follow; those of one status, or all.
+
+        Raises: NotFound.
+        """
+        where = [_IS_OWN]
         with self._database.read() as connection:
             if after is not None:
-                last = _found(connection, select(jobs.c.seq), after)
-                query = query.where(jobs.c.seq < last.seq)
-            rows = connection.execute(query).all()
+                where.append(jobs.c.seq < _found(connection, select(jobs.c.seq), after).seq)
+            if status is not None:
+                where.append(jobs.c.seq.in_(_newest(status, where, limit + 1)))
+            query = select(*_PAGE_COLUMNS).where(*where).order_by(jobs.c.seq.desc())
+            rows = connection.execute(query.limit(limit + 1)).all()
         return [_record(row) for row in rows[:limit]], len(rows) > limit
 
     def history(self, job_id: str) -> list[EpochRecord]:
@@ -231,7 +251,7 @@ class JobStore:
 
     def cancel(self, job_id: str) -> JobRecord:
         """
-        End a queued job at once, and ask the worker of a running one to stop.
+        End a job that waits or is paused at once, and ask the worker of a running one to stop.
 
         A sweep that waits for its shards ends at once, and they with it: their workers find them
         gone.
@@ -239,16 +259,47 @@ class JobStore:
         Raises: NotFound; AlreadyFinal when the job succeeded or failed before.
         """
         with self._database.write() as connection:
-            at = (jobs.c.id == job_id) & _IS_OWN
+            at = _locked(connection, job_id)
             has_shards = (jobs.c.status == "running") & (jobs.c.pending_shards > 0)
-            if not end(connection, at & ((jobs.c.status == "queued") | has_shards), "cancelled"):
+            is_held_by_nobody = jobs.c.status.in_(("queued", "paused")) | has_shards
+            if not end(connection, at & is_held_by_nobody, "cancelled"):
                 running = at & (jobs.c.status == "running") & ~jobs.c.cancel_requested
-                change = update(jobs).where(running).values(cancel_requested=True)
-                apply(connection, change, "cancelling", {})
+                values = {"cancel_requested": True, "pause_requested": False}
+                apply(connection, update(jobs).where(running).values(**values), "cancelling", {})
             record = _record(_found(connection, select(*_RECORD_COLUMNS), job_id))
         if record.status in (JobStatus.SUCCEEDED, JobStatus.FAILED):
             raise AlreadyFinal(f"the job has {record.status.value} already")
         return record
+
+    def pause(self, job_id: str) -> JobRecord:
+        """
+        Pause a training that waits at once, and ask the worker of a running one to leave it.
+
+        Raises: NotFound; AlreadyFinal; CannotPause.
+        """
+        with self._database.write() as connection:
+            at = _locked(connection, job_id) & _CAN_PAUSE
+            if not pause(connection, at & (jobs.c.status == "queued")):
+                running = at & (jobs.c.status == "running") & ~jobs.c.pause_requested
+                change = update(jobs).where(running).values(pause_requested=True)
+                apply(connection, change, "pausing", {})
+            record = _record(_found(connection, select(*_RECORD_COLUMNS), job_id))
+        return _pausable(record)
+
+    def resume(self, job_id: str) -> JobRecord:
+        """
+        Put a paused training back in the queue, or take back the request to pause it.
+
+        One that goes on anyway is left as it is. Raises: NotFound; AlreadyFinal; CannotPause.
+        """
+        with self._database.write() as connection:
+            at = _locked(connection, job_id) & _CAN_PAUSE
+            paused = update(jobs).where(at & (jobs.c.status == "paused"))
+            if apply(connection, paused.values(status=JobStatus.QUEUED), "resumed", {}) is None:
+                change = update(jobs).where(at & jobs.c.pause_requested)
+                apply(connection, change.values(pause_requested=False), "resumed", {})
+            record = _record(_found(connection, select(*_RECORD_COLUMNS), job_id))
+        return _pausable(record)
 
     def delete(self, job_id: str) -> None:
         """Forget a job in any state; its worker stops, its model stays. Raises: NotFound."""
@@ -285,8 +336,36 @@ def _own_values(
     }
 
 
+def _newest(
+    status: JobStatus, where: Sequence[ColumnElement[bool]], count: int
+) -> CompoundSelect[Any]:
+    """Select the newest jobs of a status in each queue, as the index has them in order."""
+    parts = []
+    for queue in QUEUES:
+        at = (jobs.c.status == status, jobs.c.queue == queue, *where)
+        found = select(jobs.c.seq).where(*at).order_by(jobs.c.seq.desc()).limit(count)
+        parts.append(select(found.subquery().c.seq))
+    return union_all(*parts)
+
+
 _IS_OWN = jobs.c.parent.is_(None)
 """Whether a client made the job: shards are no client's."""
+
+
+_CAN_PAUSE = (jobs.c.kind == "train") & ~jobs.c.cancel_requested
+
+
+def _pausable(record: JobRecord) -> JobRecord:
+    """Let pass a job that can be paused and resumed. Raises: AlreadyFinal, CannotPause."""
+    if record.status.is_final:
+        is_cancelled = record.status is JobStatus.CANCELLED
+        ended = "been cancelled" if is_cancelled else record.status.value
+        raise AlreadyFinal(f"the job has {ended} already")
+    if record.kind != "train":
+        raise CannotPause(f"only trainings can be paused; this job's kind is {record.kind!r}")
+    if record.cancel_requested:
+        raise CannotPause("the job is being cancelled")
+    return record
 
 
 def _found(connection: Connection, query: Select[Any], job_id: str) -> AnyRow:
@@ -294,6 +373,12 @@ def _found(connection: Connection, query: Select[Any], job_id: str) -> AnyRow:
     if row is None:
         raise NotFound("job", job_id)
     return row
+
+
+def _locked(connection: Connection, job_id: str) -> ColumnElement[bool]:
+    """Let nobody else change a job in this transaction; returns which it is. Raises: NotFound."""
+    _found(connection, select(jobs.c.seq).with_for_update(), job_id)
+    return jobs.c.id == job_id
 
 
 def _time(seconds: float | None) -> Any:
@@ -309,6 +394,7 @@ def _record(row: AnyRow) -> JobRecord:
         | {
             "status": JobStatus(row.status),
             "cancel_requested": bool(row.cancel_requested),
+            "pause_requested": bool(row.pause_requested),
             "network": _read(NetworkConfig, row.network),
             "training": _read(TrainingConfig, row.training),
             "metrics": _read(Metrics, row.metrics),

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import Connection, Update, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
@@ -18,12 +18,15 @@ from storage.database import Database, clock
 from storage.models import Publication
 from storage.notices import Notices
 from storage.predictions import Outputs
-from storage.tables import checkpoints, events, jobs
-from storage.transitions import BACK_IN_QUEUE, apply, end
+from storage.tables import AnyRow, checkpoints, events, jobs
+from storage.transitions import BACK_IN_QUEUE, apply, end, pause
 
 FREE_RETRIES = 2
 """Lost attempts that are repeated at once; later ones wait, each twice as long as the last."""
 LONGEST_BACKOFF_SECONDS = 30
+
+Request = Literal["cancel", "pause"]
+"""What a client may want of a running job."""
 
 
 class Claim(NamedTuple):
@@ -119,7 +122,6 @@ class LeaseStore:
                 lease_token=token,
                 lease_until=clock() + self._lease_seconds,
                 started_at=func.coalesce(jobs.c.started_at, clock()),
-                epoch=0,
             )
         )
         names = [name for name in Claim._fields if name not in ("job_id", "token")]
@@ -137,21 +139,18 @@ class LeaseStore:
             data = connection.execute(query).scalar()
         return None if data is None else bytes(data)
 
-    def renew(self, claim: Claim) -> bool:
-        """Extend the lease; True when the client wants the job to stop. Raises: LeaseLost."""
+    def renew(self, claim: Claim) -> Request | None:
+        """Extend the lease; returns what the client wants of the job. Raises: LeaseLost."""
         change = _held(claim).values(lease_until=clock() + self._lease_seconds)
         with self._database.write() as connection:
-            row = connection.execute(change.returning(jobs.c.cancel_requested)).one_or_none()
-        if row is None:
-            raise LeaseLost
-        return bool(row.cancel_requested)
+            return _request(connection.execute(change.returning(*_REQUESTED)).one_or_none())
 
-    def record(self, claim: Claim, progress: Progress) -> bool:
-        """Store how far the attempt is; True when the job should stop. Raises: LeaseLost."""
+    def record(self, claim: Claim, progress: Progress) -> Request | None:
+        """Store how far the attempt is; returns what the client wants. Raises: LeaseLost."""
         with self._database.write() as connection:
             return self._record(connection, claim, progress)
 
-    def _record(self, connection: Connection, claim: Claim, progress: Progress) -> bool:
+    def _record(self, connection: Connection, claim: Claim, progress: Progress) -> Request | None:
         change = _held(claim).values(
             epoch=progress.epochs,
             engine=progress.engine,
@@ -163,19 +162,18 @@ class LeaseStore:
             data: dict[str, Any] = {"attempt": claim.attempt, "records": records}
             if progress.snapshots:
                 data["snapshots"] = [snapshot.model_dump() for snapshot in progress.snapshots]
-            row = apply(connection, change, "epochs", data, jobs.c.cancel_requested)
+            row = apply(connection, change, "epochs", data, *_REQUESTED)
         elif progress.outputs is not None:
             data = {"rows": progress.epochs}
-            row = apply(connection, change, "progress", data, jobs.c.cancel_requested)
+            row = apply(connection, change, "progress", data, *_REQUESTED)
         else:
-            row = connection.execute(change.returning(jobs.c.cancel_requested)).one_or_none()
-        if row is None:
-            raise LeaseLost
+            row = connection.execute(change.returning(*_REQUESTED)).one_or_none()
+        wanted = _request(row)
         if progress.checkpoint is not None:
             _keep_checkpoint(connection, claim, progress.epochs, progress.checkpoint)
         if progress.outputs is not None:
             predictions.keep(connection, claim.job_id, progress.outputs)
-        return bool(row.cancel_requested)
+        return wanted
 
     def succeed(self, claim: Claim, progress: Progress, outcome: Outcome) -> None:
         """Store the last points, publish the model, end the job: all at once. Raises: LeaseLost."""
@@ -211,13 +209,19 @@ class LeaseStore:
         with self._database.write() as connection:
             self._end_held(connection, claim, "cancelled", {}, {})
 
-    def release(self, claim: Claim) -> None:
-        """Put the job back, the attempt not counted as lost; or cancel it. Raises: LeaseLost."""
+    def release(self, claim: Claim, reason: str) -> None:
+        """
+        Leave the job, the attempt not counted as lost: cancelled or paused where that is wanted.
+
+        Else it is back in the queue, for this reason. Raises: LeaseLost.
+        """
         with self._database.write() as connection:
             if end(connection, holds(claim) & jobs.c.cancel_requested, "cancelled"):
                 return
+            if pause(connection, holds(claim) & jobs.c.pause_requested):
+                return
             change = _held(claim).values(**BACK_IN_QUEUE)
-            data = {"attempt": claim.attempt, "reason": "worker shut down"}
+            data = {"attempt": claim.attempt, "reason": reason}
             if apply(connection, change, "requeued", data) is None:
                 raise LeaseLost
 
@@ -272,6 +276,8 @@ class LeaseStore:
         ).one_or_none()
         if row is None:
             return False
+        if pause(connection, where & jobs.c.pause_requested, lost_attempts=lost):
+            return True
         back = {
             **BACK_IN_QUEUE,
             "lost_attempts": row.lost_attempts + 1,
@@ -291,6 +297,18 @@ class LeaseStore:
     ) -> None:
         if not end(connection, holds(claim), status, data, values):
             raise LeaseLost
+
+
+_REQUESTED = (jobs.c.cancel_requested, jobs.c.pause_requested)
+
+
+def _request(row: AnyRow | None) -> Request | None:
+    """Say what the client wants of the job. Raises: LeaseLost where there is no row of it."""
+    if row is None:
+        raise LeaseLost
+    if row.cancel_requested:
+        return "cancel"
+    return "pause" if row.pause_requested else None
 
 
 _LOST = (

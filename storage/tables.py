@@ -45,6 +45,7 @@ jobs = Table(
     Column("model", String(64), nullable=False),  # name to publish under, or to predict with
     Column("status", String(16), nullable=False),
     Column("cancel_requested", Boolean, nullable=False, server_default=text("false")),
+    Column("pause_requested", Boolean, nullable=False, server_default=text("false")),
     Column("attempt", Integer, nullable=False, server_default=text("0")),
     Column("lost_attempts", Integer, nullable=False, server_default=text("0")),
     Column("not_before", Double, nullable=False, server_default=text("0")),

@@ -2,7 +2,8 @@
 How a job changes: one conditional UPDATE that logs its event in the same transaction.
 
 queued → running → succeeded | failed | cancelled, and running → queued when a worker is lost, or
-when the shards that a sweep waits for are done.
+when the shards that a sweep waits for are done. A training may be paused, and then waits in the
+queue again when it is resumed.
 An UPDATE that changes no row means that the job belongs to somebody else by now.
 """
 
@@ -10,20 +11,28 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Update, delete, insert, select, update
+from sqlalchemy import Connection, Update, delete, func, insert, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from schemas.job import EventType, JobStatus
 from storage.database import clock
 from storage.tables import AnyRow, checkpoints, ended_jobs, events, jobs, predictions
 
-ENDED: dict[str, Any] = {"finished_at": clock(), "lease_token": None, "lease_until": None}
-BACK_IN_QUEUE: dict[str, Any] = {
-    "status": JobStatus.QUEUED,
-    "worker": None,
+ENDED: dict[str, Any] = {
+    "finished_at": clock(),
     "lease_token": None,
     "lease_until": None,
-    "epoch": 0,
+    "pause_requested": False,
+}
+_HELD_BY_NOBODY: dict[str, Any] = {"worker": None, "lease_token": None, "lease_until": None}
+BACK_IN_QUEUE: dict[str, Any] = {"status": JobStatus.QUEUED, "epoch": 0, **_HELD_BY_NOBODY}
+_PAUSED: dict[str, Any] = {
+    "status": JobStatus.PAUSED,
+    "pause_requested": False,
+    "epoch": func.coalesce(  # what it goes on from
+        select(checkpoints.c.epoch).where(checkpoints.c.job_id == jobs.c.id).scalar_subquery(), 0
+    ),
+    **_HELD_BY_NOBODY,
 }
 
 
@@ -42,6 +51,12 @@ def apply(
     if row is not None:
         log_event(connection, row.id, row.event_count, event, data)
     return row
+
+
+def pause(connection: Connection, where: ColumnElement[bool], **values: Any) -> bool:
+    """Pause one job; False when no row met the condition."""
+    change = update(jobs).where(where).values(**_PAUSED, **values)
+    return apply(connection, change, "paused", {}) is not None
 
 
 def end(

@@ -15,7 +15,7 @@ import psutil
 
 from cli.demo import start_perceptron
 
-END_SECONDS = 90
+END_SECONDS = 150
 
 Found = TypeVar("Found")
 

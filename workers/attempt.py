@@ -111,12 +111,12 @@ class Attempt(ABC):
 
     def flush(self, progress: Progress) -> None:
         """Store the progress now. Raises: LeaseLost, Unavailable."""
-        cancel = self.storage.leases.record(self.claim, progress)
+        wanted = self.storage.leases.record(self.claim, progress)
         self.stored(progress)
         self._flush_at = time.monotonic() + FLUSH_SECONDS
         self.storage.notices.tell(self.claim.job_id)
-        if cancel:
-            self._lifeline.stop("cancel")
+        if wanted is not None:
+            self._lifeline.stop(wanted)
 
     @abstractmethod
     def stored(self, progress: Progress) -> None:

@@ -21,7 +21,7 @@ GRACE_SECONDS = 2.0
 RENEWALS_PER_LEASE = 6
 """A lease is renewed so often that no single late renewal loses it."""
 
-StopReason = Literal["cancel", "shutdown", "deadline"]
+StopReason = Literal["cancel", "pause", "shutdown", "deadline"]
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +30,9 @@ class Lifeline:
     """
     Renews the lease, several times in its length, until the block ends.
 
-    When the client cancels, the worker shuts down or the deadline passes, `stop_reason` says so.
-    A training loop that does not look at it in time (one long native call) loses its process.
+    When the client cancels or pauses, the worker shuts down or the deadline passes, `stop_reason`
+    says so. A training loop that does not look at it in time (one long native call) loses its
+    process, but to a pause: that waits, so that nothing is trained twice.
     """
 
     def __init__(self, storage: Storage, claim: Claim, settings: Settings) -> None:
@@ -67,9 +68,10 @@ class Lifeline:
         self._thread.join()
 
     def stop(self, reason: StopReason) -> None:
-        """Ask the training loop to stop. Safe in a signal handler."""
-        self.stop_reason = self.stop_reason or reason
-        self._wake.set()
+        """Ask the training loop to stop; all else goes before a pause. Safe in a signal handler."""
+        if reason != self.stop_reason and self.stop_reason in (None, "pause"):
+            self.stop_reason = reason
+            self._wake.set()
 
     def end(self, reason: StopReason) -> None:
         """Store that the attempt ended for this reason. Raises: LeaseLost, Unavailable."""
@@ -77,7 +79,9 @@ class Lifeline:
         if reason == "cancel":
             leases.cancelled(self._claim)
         elif reason == "shutdown":
-            leases.release(self._claim)
+            leases.release(self._claim, "worker shut down")
+        elif reason == "pause":
+            leases.release(self._claim, "resumed")  # where that came too late to go on
         else:
             message = f"the job ran for more than {self._max_job_seconds} seconds"
             leases.fail(self._claim, JobError(code="deadline_exceeded", message=message))
@@ -87,13 +91,13 @@ class Lifeline:
         renewed_at = time.monotonic()
         self._wake.wait(self._heartbeat_seconds)  # the claim has just been made
         while not self._done.is_set():
-            if self.stop_reason is not None:
+            if self.stop_reason not in (None, "pause"):
                 self._force(self.stop_reason)
                 return
             try:
-                if self._storage.leases.renew(self._claim):
-                    self.stop_reason = self.stop_reason or "cancel"
-                    continue
+                wanted = self._storage.leases.renew(self._claim)
+                if wanted is not None:
+                    self.stop(wanted)
                 renewed_at = time.monotonic()
             except LeaseLost:
                 if not self._done.is_set():
@@ -102,11 +106,12 @@ class Lifeline:
                 if time.monotonic() - renewed_at > self._lease_seconds:
                     self._abandon("database away for longer than the lease")
             if time.monotonic() > self._deadline:
-                self.stop_reason = self.stop_reason or "deadline"
+                self.stop("deadline")
             elif os.getppid() != self._parent_pid:
                 self._abandon("worker gone")
             else:
                 self._wake.wait(self._heartbeat_seconds)
+                self._wake.clear()
 
     def _force(self, reason: StopReason) -> None:
         if self._done.wait(GRACE_SECONDS):

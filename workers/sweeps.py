@@ -12,7 +12,7 @@ from perceptron.preparation import Outline, Prepared, Source, outline_of, prepar
 from perceptron.shards import train
 from schemas.errors import Diverged, InvalidData, InvalidField, Unavailable
 from schemas.job import JobRequest, SweepRequest
-from schemas.sweep import DEFAULT_SCORES, Score, Shard, SweepMember, TrainedMember
+from schemas.sweep import DEFAULT_SCORES, Score, Shard, SweepMember, SweepResult, TrainedMember
 from storage import Storage
 from storage.jobs import queue_of
 from storage.leases import Progress
@@ -35,7 +35,8 @@ class SweepAttempt(TrainAttempt):
 
     @cached_property
     def _request(self) -> JobRequest:
-        return search.request_of(self._best, self._sweep.training_request)
+        best, folds = self._survivors(1)[0], self._sweep.search.folds
+        return search.refit_of(best, self._sweep.training_request, folds)
 
     @cached_property
     def _source(self) -> Source:
@@ -52,10 +53,6 @@ class SweepAttempt(TrainAttempt):
     @property
     def _score(self) -> Score:
         return self._sweep.search.score or DEFAULT_SCORES[self._outlined.task]
-
-    @cached_property
-    def _best(self) -> SweepMember:
-        return self._survivors(1)[0]
 
     def work(self) -> Callable[[], None]:
         """Go on with the sweep; see `Attempt.work`."""
@@ -96,12 +93,12 @@ class SweepAttempt(TrainAttempt):
         if self._next_rung == 0:
             found = search.members(request.search, request.network, request.training)
         else:
-            found = self._survivors(rung.members)
+            found = [search.member_of(result) for result in self._survivors(rung.members)]
         if rung.epochs is None:
             return found
         return [member.model_copy(update={"epochs": rung.epochs}) for member in found]
 
-    def _survivors(self, count: int) -> Sequence[SweepMember]:
+    def _survivors(self, count: int) -> Sequence[SweepResult]:
         """Read the best of the last rung. Raises: Diverged when there is none."""
         found = self.storage.results.best(
             self.claim.job_id,
@@ -112,8 +109,7 @@ class SweepAttempt(TrainAttempt):
         )
         if not found:
             raise Diverged
-        names = SweepMember.model_fields
-        return [SweepMember(**{name: getattr(row, name) for name in names}) for row in found]
+        return found
 
     def _prepare(self) -> Prepared:
         """Prepare the rows as they were for the members; the best one's own seed splits nothing."""

@@ -21,7 +21,7 @@ SERVICE = "perceptron-worker"
 FLUSH_SECONDS = 2.0
 """How long is waited until spans are sent: by a work-horse that has ended, and of lost ones."""
 
-SUCCESSFUL = ("done", "cancel", "shutdown")
+SUCCESSFUL = ("done", "cancel", "pause", "shutdown")
 """Outcomes of which nobody is to blame."""
 
 log = structlog.get_logger(__name__)

@@ -68,12 +68,20 @@ class TrainAttempt(Attempt):
                     self._unstored.append(step.record)
                     if step.layers is not None:
                         self._snapshots.append(layers.snapshot(step.layers, step.record.epoch))
-                self.look_up(lambda: self._progress(training))
+                try:
+                    self.look_up(lambda: self._progress(training))
+                except Stopped:
+                    if training.state() is None:
+                        continue  # these steps are made: the last of them can tell
+                    raise
                 if time.monotonic() >= self._checkpoint_at:
                     self._checkpoint(training)
-        except (Stopped, Diverged) as end:
-            if isinstance(end, Stopped):  # another attempt may go on from here
-                self._checkpoint(training)
+        except Stopped:  # another attempt may go on from here
+            self.retrying(
+                self.flush, self._progress(training)._replace(checkpoint=_saved(training))
+            )
+            raise
+        except Diverged:
             self.retrying(self.flush, self._progress(training))  # the curves stay, to the end
             raise
         return self._progress(training), self._outcome(training, prepared, history)
@@ -119,10 +127,10 @@ class TrainAttempt(Attempt):
 
     def _checkpoint(self, training: engines.Training) -> None:
         """Store what the training needs to go on, unless only a later step can tell."""
-        state = training.state()
-        if state is not None:
+        checkpoint = _saved(training)
+        if checkpoint is not None:
             with suppress(Unavailable):  # the lifeline watches how long this lasts
-                self.flush(self._progress(training)._replace(checkpoint=save(dict(state))))
+                self.flush(self._progress(training)._replace(checkpoint=checkpoint))
 
     def stored(self, progress: Progress) -> None:
         """Forget the records that are stored now."""
@@ -162,6 +170,11 @@ class TrainAttempt(Attempt):
         )
         publication = Publication(self.claim.model, layers.to_bytes(found), card)
         return Outcome(metrics, diagnosis, publication)
+
+
+def _saved(training: engines.Training) -> bytes | None:
+    state = training.state()
+    return None if state is None else save(dict(state))
 
 
 def source_of(storage: Storage, dataset: str | InlineDataset, claim: Claim) -> Source:

@@ -41,8 +41,10 @@ class Training(Protocol):
     """Name of the engine."""
     device: str
     """`cpu`, `cuda` or, where a number was asked for, `cuda:1`."""
-    best_epoch: int | None
-    """Epoch whose weights `layers` gives where early stopping kept some; else None."""
+
+    @property
+    def best_epoch(self) -> int | None:
+        """Epoch whose weights `layers` gives where early stopping kept some; else None."""
 
     def run(self) -> Iterator[Step]:
         """
@@ -98,6 +100,7 @@ def warm_up(engine: EngineName) -> None:
     """
     if engine == "torch":
         import_module("perceptron.engines.torch_engine")
+        import_module("perceptron.engines.torch_lanes").load()
     else:
         config = TrainingConfig(engine=engine, epochs=1, batch_size=2)
         rows = Table("rows", ("x",), np.eye(4, 1, dtype=np.float32), np.ones(4, np.float32))

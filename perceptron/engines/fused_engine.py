@@ -1,6 +1,6 @@
 """The fused engine: whole epochs in compiled kernels, with no Python and no PyTorch per step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -40,14 +40,17 @@ class FusedTraining:
         self._valid = flat(valid)
         self._counted = Counted.of(train, valid)
         widths = network.widths(train.features.shape[1], train.outputs)
-        self._is_unit = len(widths) == 2 and widths[-1] == 1
-        self._lanes = 1 if self._is_unit else LANES
+        self._is_unit = _is_unit(widths)
+        self._lanes = _lanes(widths)
         self._plan, weights, transposed = _plan(widths, self._lanes)
         self._weights = zeros(weights)
         self._transposed = zeros(transposed)
         output = OUTPUT_ACTIVATIONS[train.task]
         self._initial = initial_layers(widths, network.activation, training.seed, output)
-        self._place(self._initial)
+        self._weights[:] = laid_out(
+            widths, [np.column_stack((layer.weight, layer.bias)) for layer in self._initial]
+        )
+        kernels.transpose(self._plan, self._weights, self._transposed)
         self._momenta = zeros(weights)
         self._squares = zeros(weights)
         self._activation = kernels.ACTIVATIONS[network.activation]
@@ -100,17 +103,9 @@ class FusedTraining:
         """Copy what the training needs to go on, at a chunk's end; see `Training.state`."""
         if self._yielded < self._trained:
             return None
-        found = {
-            "epochs": np.array(self._trained),
-            "steps": np.array(self._steps),
-            "weights": self._weights.copy(),
-            "momenta": self._momenta.copy(),
-            "squares": self._squares.copy(),
-        }
-        if self._is_shuffled:
-            _, words, position, *_ = self._random.get_state(legacy=True)
-            found |= {"random_words": np.array(words), "random_position": np.array(position)}
-        return found
+        values = (self._weights, self._momenta, self._squares)
+        random = self._random if self._is_shuffled else None
+        return state_of(self._trained, self._steps, values, random)
 
     def _restore(self, state: State) -> None:
         self._trained = self._yielded = int(state["epochs"])
@@ -147,21 +142,71 @@ class FusedTraining:
     def _random(self) -> np.random.RandomState:
         return np.random.RandomState(self._training.seed)
 
-    def _place(self, layers: Layers) -> None:
-        for index, layer in enumerate(layers):
-            outputs, inputs = layer.weight.shape
-            padded = int(self._plan[index, kernels.PADDED])
-            rows = np.zeros((inputs + 1, padded), np.float32)
-            rows[:-1, :outputs] = layer.weight.T
-            rows[-1, :outputs] = layer.bias
-            self._panels(index)[:] = rows.reshape(inputs + 1, -1, self._lanes).swapaxes(0, 1)
-        kernels.transpose(self._plan, self._weights, self._transposed)
-
     def _panels(self, index: int) -> npt.NDArray[np.float32]:
         """View a layer's weights. Shape (panels, inputs + 1, lanes), the biases in the last row."""
-        inputs, _, padded, start, *_ = self._plan[index].tolist()
-        part = self._weights[start : start + (inputs + 1) * padded]
-        return part.reshape(-1, inputs + 1, self._lanes)
+        return _panels(self._weights, self._plan[index].tolist(), self._lanes)
+
+
+def state_of(
+    epochs: int,
+    steps: int,
+    values: Sequence[npt.NDArray[np.float32]],
+    random: np.random.RandomState | None,
+) -> dict[str, npt.NDArray[Any]]:
+    """
+    Copy what a `FusedTraining` goes on from; see `Training.state`.
+
+    `values` are weights, momenta and squares as `laid_out` lays them out; `random` has drawn the
+    orders of rows so far, where there are any.
+    """
+    weights, momenta, squares = (part.copy() for part in values)
+    found = {
+        "epochs": np.array(epochs),
+        "steps": np.array(steps),
+        "weights": weights,
+        "momenta": momenta,
+        "squares": squares,
+    }
+    if random is not None:
+        _, words, position, *_ = random.get_state(legacy=True)
+        found |= {"random_words": np.array(words), "random_position": np.array(position)}
+    return found
+
+
+def laid_out(
+    widths: Sequence[int], layers: Sequence[npt.NDArray[np.float32]]
+) -> npt.NDArray[np.float32]:
+    """
+    Lay a number for each weight and bias out as `FusedTraining.state` has them.
+
+    Shapes of the layers: (outputs, inputs + 1), the biases in the last column.
+    """
+    lanes = _lanes(widths)
+    plan, size, _ = _plan(widths, lanes)
+    found = zeros(size)
+    for layer, values in zip(plan.tolist(), layers, strict=True):
+        outputs, numbers = values.shape
+        rows = np.zeros((numbers, layer[kernels.PADDED]), np.float32)
+        rows[:, :outputs] = values.T
+        _panels(found, layer, lanes)[:] = rows.reshape(numbers, -1, lanes).swapaxes(0, 1)
+    return found
+
+
+def _panels(
+    values: npt.NDArray[np.float32], layer: Sequence[int], lanes: int
+) -> npt.NDArray[np.float32]:
+    inputs, _, padded, start, *_ = layer
+    return values[start : start + (inputs + 1) * padded].reshape(-1, inputs + 1, lanes)
+
+
+def _is_unit(widths: Sequence[int]) -> bool:
+    """Whether the network is a single unit, whose inputs lie in the lanes."""
+    return len(widths) == 2 and widths[-1] == 1
+
+
+def _lanes(widths: Sequence[int]) -> int:
+    """Say to a multiple of what layers are padded."""
+    return 1 if _is_unit(widths) else LANES
 
 
 class Rows(NamedTuple):
@@ -213,7 +258,7 @@ def rates(training: TrainingConfig, first: int, end: int) -> npt.NDArray[np.floa
     return np.array([training.schedule.rate(rate, epoch, epochs) for epoch in range(first, end)])
 
 
-def _plan(widths: tuple[int, ...], lanes: int) -> tuple[npt.NDArray[np.int64], int, int]:
+def _plan(widths: Sequence[int], lanes: int) -> tuple[npt.NDArray[np.int64], int, int]:
     """Say where each layer's parts begin, and how long weights and transposed weights are."""
     plan = []
     weights = transposed = values = 0

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter
 
+from perceptron.engines.early_stopping import Standing
 from perceptron.layers import Layers
 from perceptron.tables import Table
 from schemas.errors import Diverged
@@ -34,6 +35,8 @@ class Member(NamedTuple):
     diverged_at: int | None
     """The recorded epoch whose loss, or whose weights at the end, are not finite."""
     layers: Layers
+    best_epoch: int | None = None
+    """Epoch whose weights `layers` gives where early stopping kept some; else None."""
 
     @property
     def history(self) -> Sequence[EpochRecord]:
@@ -65,7 +68,7 @@ class Counted(NamedTuple):
 
         Records before the one that diverged are given first.
         """
-        curves = self._curves(rows[:, 1:])
+        curves = self.curves(rows[:, 1:])
         is_finite = np.isfinite(rows).all(1)
         end = len(rows) if is_finite.all() else int(is_finite.argmin())
         epochs = rows[:, 0].astype(int)
@@ -78,19 +81,34 @@ class Counted(NamedTuple):
         number: int,
         epochs: npt.NDArray[np.int64],
         sums: npt.NDArray[np.float64],
+        standing: Standing,
         layers: Layers,
+        *,
+        ends_well: bool,
     ) -> Member:
-        """Describe a network after its last epoch. Shape of the sums: (epochs, 4)."""
+        """
+        Describe a network by the records up to its end. Shape of the sums: (epochs, 4).
+
+        `ends_well` says whether its weights after the last epoch are finite.
+        """
+        if standing.ended_at is not None:
+            own = epochs <= standing.ended_at
+            epochs, sums = epochs[own], sums[own]
         lost = np.flatnonzero(~np.isfinite(sums).all(1))
         diverged_at = None
         if len(lost):
             diverged_at = int(epochs[lost[0]])
             epochs, sums = epochs[: lost[0]], sums[: lost[0]]
-        elif not all(np.isfinite(part).all() for layer in layers for part in layer[:2]):
+        elif standing.ended_at is None and not ends_well:
             diverged_at = int(epochs[-1])
-        return Member(number, epochs, self._curves(sums), diverged_at, layers)
+        curves = self.curves(sums)
+        return Member(number, epochs, curves, diverged_at, layers, standing.best_epoch)
 
-    def _curves(self, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def valid_losses(self, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Give validation losses, NaN where any sum is not finite. Shape (networks, 4)."""
+        return np.where(np.isfinite(sums).all(1), sums[:, 2] / self.valid_rows, np.nan)
+
+    def curves(self, sums: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Give the means over rows, and NaN where there are none. Shape (epochs, 4)."""
         valid_rows = self.valid_rows or math.nan
         curves = sums / (self.rows, self.rows, valid_rows, valid_rows)

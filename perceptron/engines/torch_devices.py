@@ -1,5 +1,6 @@
 """Where PyTorch computes: the device that a training asks for, and a GPU's graphs of work."""
 
+import gc
 from collections.abc import Callable
 
 import torch
@@ -43,41 +44,50 @@ class Replayed:
     Work on tensors that stay where they are; on a GPU a CUDA graph from the third time on.
 
     The first time warms up what the work uses, the second one records it. So each call does the
-    work once, on every device. The work must not wait for the device, nor depend on anything but
-    the contents of tensors: a graph repeats the operations and runs no Python.
+    work once, on every device. The work is the same each time; it must not wait for the device, nor
+    depend on anything but the contents of tensors: a graph repeats the operations and runs no
+    Python. It is not kept, so that whoever keeps this, and works, is no circle of references.
 
     Source: PyTorch, "CUDA semantics", the section on CUDA graphs.
     """
 
-    def __init__(self, work: Callable[[], None], device: str) -> None:
-        self._work = work
+    def __init__(self, device: str) -> None:
         self._device = torch.device(device)
         self._stream: torch.cuda.Stream | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self) -> None:
+    def __call__(self, work: Callable[[], None]) -> None:
         """Queue the work on the device's current stream."""
         if self._device.type != "cuda":
-            self._work()
+            work()
             return
         with torch.cuda.device(self._device):
             if self._stream is None:
                 self._stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-                self._warm_up(self._stream)
+                _warm_up(work, self._stream)
                 return
             if self._graph is None:
-                self._graph = self._recorded(self._stream)
+                self._graph = _recorded(work, self._stream)
             self._graph.replay()
 
-    def _warm_up(self, aside: torch.cuda.Stream) -> None:
-        current = torch.cuda.current_stream()
-        aside.wait_stream(current)
-        with torch.cuda.stream(aside):
-            self._work()
-        current.wait_stream(aside)
 
-    def _recorded(self, aside: torch.cuda.Stream) -> torch.cuda.CUDAGraph:
-        graph = torch.cuda.CUDAGraph()
+def _warm_up(work: Callable[[], None], aside: torch.cuda.Stream) -> None:
+    current = torch.cuda.current_stream()
+    aside.wait_stream(current)
+    with torch.cuda.stream(aside):
+        work()
+    current.wait_stream(aside)
+
+
+def _recorded(work: Callable[[], None], aside: torch.cuda.Stream) -> torch.cuda.CUDAGraph:
+    """Record the work; garbage waits, as a graph that is freed meanwhile ends the recording."""
+    graph = torch.cuda.CUDAGraph()
+    collects = gc.isenabled()
+    gc.disable()
+    try:
         with torch.cuda.graph(graph, stream=aside):
-            self._work()
-        return graph
+            work()
+    finally:
+        if collects:
+            gc.enable()
+    return graph

@@ -50,6 +50,8 @@ class TorchTraining:
                 record = self._record(epochs - 1, sums[0].tolist())
                 kept = self.layers() if self._training.record_weights else None
                 yield Step(epochs, record, kept)
+        if not np.isfinite(self._networks.parameters()).all():
+            raise Diverged(self._training.epochs - 1)
 
     def layers(self) -> Layers:
         """Copy the weights; see `Training.layers`."""
@@ -60,14 +62,6 @@ class TorchTraining:
         return self._networks.state()
 
     def _record(self, epoch: int, sums: list[float]) -> EpochRecord:
-        """Make an epoch's record. Raises: Diverged, also for weights at the end."""
+        """Make an epoch's record. Raises: Diverged."""
         (record,) = self._counted.records(np.array([[epoch, *sums]]))
-        if not self._ends_well(epoch):
-            raise Diverged(epoch)
         return record
-
-    def _ends_well(self, epoch: int) -> bool:
-        """Whether the weights are finite, where this is the last epoch."""
-        if epoch < self._training.epochs - 1:
-            return True
-        return bool(np.isfinite(self._networks.parameters()).all())

@@ -45,9 +45,9 @@ class Updates:
         self._optimizer = optimizer
         self._values = values
         self._rates = rates
-        self._decays = decays
+        self.decays = decays
         self._penalty = penalty
-        self._decays_weights = bool((decays != 0).any())
+        self.decays_weights = bool((decays != 0).any())
         self.slots = {name: torch.zeros_like(values) for name in SLOTS[optimizer]}
         self._steps = torch.zeros((), dtype=torch.float64, device=values.device)
         self._betas = torch.tensor(
@@ -60,14 +60,18 @@ class Updates:
             slot.copy_(slots[name])
         self._steps.fill_(steps)
 
+    def count(self, steps: int) -> None:
+        """Count steps that somebody else made, on the same values and slots."""
+        self._steps.add_(steps)
+
     def step(self, gradients: Tensor) -> None:
         """Update the values. `gradients` has their shape."""
         if self._penalty:
             gradients = torch.add(gradients, self._values.sign(), alpha=self._penalty)
-        if self._decays_weights and self._optimizer == "adamw":
-            self._values.mul_(1.0 - self._rates * self._decays)
-        elif self._decays_weights:
-            gradients = torch.addcmul(gradients, self._values, self._decays)
+        if self.decays_weights and self._optimizer == "adamw":
+            self._values.mul_(1.0 - self._rates * self.decays)
+        elif self.decays_weights:
+            gradients = torch.addcmul(gradients, self._values, self.decays)
         if self._optimizer in ("adam", "adamw"):
             self._adam(gradients)
         elif self._optimizer == "rmsprop":

@@ -1,4 +1,8 @@
-"""N networks of one shape as one batched program: a GPU repeats its steps as CUDA graphs."""
+"""
+N networks of one shape as one batched program: a GPU repeats its steps as CUDA graphs.
+
+Small ones take whole runs of epochs there in one kernel: see `torch_lanes`.
+"""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +24,7 @@ from perceptron.engines.torch_functions import (
     output_gradients,
     row_losses,
 )
+from perceptron.engines.torch_lanes import MOST_EPOCHS, Lanes, suit
 from perceptron.engines.torch_layout import Block, Rows, batch_sizes, blocks_of, copied, rows_on
 from perceptron.engines.torch_rules import Updates
 from perceptron.initialisation import initial_values
@@ -59,10 +64,12 @@ class StackedNetworks:
         self._blocks = blocks_of(network, train)
         self._values = torch.tensor(_initial(self._blocks, trainings), device=device)
         self._gradients = torch.zeros_like(self._values)
+        self._kept = self._values
         self._sums = torch.zeros(self._count, 4, dtype=torch.float64, device=device)
         self._make_rule(trainings)
         self._make_order(trainings)
         self._make_programs(valid)
+        self._make_lanes(network)
         self._epochs = 0
         if state is not None:
             self._restore(state)
@@ -77,26 +84,37 @@ class StackedNetworks:
         """
         last, interval = self._training.epochs - 1, self._training.record_interval
         yield_at = time.monotonic() + YIELD_SECONDS
-        for epoch in range(self._epochs, last + 1):
+        while self._epochs <= last:
+            epoch = self._epochs
             is_recorded = epoch % interval == 0 or epoch == last
-            self.train_epoch(is_recorded=is_recorded)
+            until_next = min(last - epoch, interval - epoch % interval)
+            self.train(1 if is_recorded else min(until_next, self._most), is_recorded=is_recorded)
             if is_recorded or time.monotonic() >= yield_at:
-                yield epoch + 1, copied(self._sums) if is_recorded else None
+                yield self._epochs, copied(self._sums) if is_recorded else None
                 yield_at = time.monotonic() + YIELD_SECONDS
 
-    def train_epoch(self, *, is_recorded: bool) -> None:
-        """Queue the next epoch; where it is recorded, with the sums of its point."""
-        if self._device == "cpu":
-            set_threads(self._sizes[0] * self._values.numel())
-        self._set_rates(self._epochs)
-        self._shuffle()
+    def train(self, epochs: int, *, is_recorded: bool) -> None:
+        """Queue the next epochs; where it is recorded, one, with the sums of its point."""
         if is_recorded:
             self._sums.zero_()
-        for size in self._sizes:
-            self._steps[size, is_recorded]()
+        span = range(self._epochs, self._epochs + epochs)
+        if self._lanes:
+            tensors = self._values, self._updates, self._initial_rates, self._sums
+            self._lanes.train(*tensors, span, is_recorded=is_recorded)
+        else:
+            for epoch in span:
+                self._train_epoch(epoch, is_recorded=is_recorded)
         if is_recorded and self._valid:
-            self._validation()
-        self._epochs += 1
+            self._validation(self._validate)
+        self._epochs += epochs
+
+    def _train_epoch(self, epoch: int, *, is_recorded: bool) -> None:
+        if self._device == "cpu":
+            set_threads(self._sizes[0] * self._values.numel())
+        self._set_rates(epoch)
+        self._shuffle()
+        for size in self._sizes:
+            self._steps[size, is_recorded](partial(self._step, size, is_recorded))
 
     def parameters(self) -> npt.NDArray[np.float32]:
         """
@@ -105,6 +123,15 @@ class StackedNetworks:
         Shape (networks, parameters).
         """
         return copied(self._values)
+
+    def keep(self, chosen: npt.NDArray[np.bool_]) -> None:
+        """Remember the parameters of some networks as they are, and of others as they were."""
+        mask = torch.from_numpy(chosen).to(self._device)[:, None]
+        self._kept = torch.where(mask, self._values, self._kept)
+
+    def kept(self) -> npt.NDArray[np.float32]:
+        """Copy what is remembered; else the parameters. Shape (networks, parameters)."""
+        return copied(self._kept)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """
@@ -124,6 +151,8 @@ class StackedNetworks:
     def _restore(self, state: State) -> None:
         self._epochs = int(state["epochs"])
         self._values.copy_(torch.tensor(state["parameters"]))
+        if "kept" in state:
+            self._kept = torch.tensor(state["kept"], device=self._device)
         slots = {name: torch.tensor(state[name]) for name in self._updates.slots}
         self._updates.restore(slots, int(state["steps"]))
         for random, found in zip(self._random, state["shuffle"], strict=True):
@@ -154,13 +183,21 @@ class StackedNetworks:
 
     def _make_programs(self, valid: Table | None) -> None:
         self._steps = {
-            (size, is_recorded): Replayed(partial(self._step, size, is_recorded), self._device)
+            (size, is_recorded): Replayed(self._device)
             for size in set(self._sizes)
             for is_recorded in (False, True)
         }
         size = max(self._sizes[0], -(-VALIDATION_ROWS // self._count))
         self._valid = [] if valid is None else rows_on(self._device, valid).split(size)
-        self._validation = Replayed(self._validate, self._device)
+        self._validation = Replayed(self._device)
+
+    def _make_lanes(self, network: NetworkConfig) -> None:
+        """Have small networks on a GPU trained many epochs at a time."""
+        numbers = self._blocks[-1].end, len(self._train.targets)
+        is_small = self._device != "cpu" and suit(self._count, self._training, *numbers)
+        shared = network, self._training, self._task, self._blocks, self._train
+        self._lanes = Lanes(*shared) if is_small else None
+        self._most = MOST_EPOCHS if is_small else 1
 
     def _set_rates(self, epoch: int) -> None:
         """Follow the schedule: at each epoch, it is a straight line over the learning rates."""

@@ -6,7 +6,7 @@ from sqlalchemy import column, inspect, select, table
 
 from storage.database import Database, prepare_directory
 
-NEWEST = "0009"
+NEWEST = "0010"
 """The revision that this version works with: the last of `versions`."""
 
 VERSION = table("alembic_version", column("version_num"))

@@ -265,6 +265,8 @@ def test_wrong_content_type(deployment: Deployment) -> None:
         ("GET", "/jobs/nope"),
         ("GET", "/jobs/nope/events"),
         ("POST", "/jobs/nope/cancel"),
+        ("POST", "/jobs/nope/pause"),
+        ("POST", "/jobs/nope/resume"),
         ("DELETE", "/jobs/nope"),
         ("GET", "/jobs?after=nope"),
         ("GET", "/models/nope"),
@@ -302,6 +304,7 @@ def test_unknown_model_names_the_field(deployment: Deployment, field: str) -> No
         ("/jobs?limit=0", "limit"),
         ("/jobs?limit=many", "limit"),
         ("/jobs?nope=1", "nope"),
+        ("/jobs?status=asleep", "status"),
         ("/models/xor/versions?after=x", "after"),
         ("/models/xor/versions/0", "version"),
         ("/models/xor/versions/01", "version"),
@@ -440,7 +443,7 @@ def status_of_raw(deployment: Deployment, path: str, body: bytes, *, chunked: bo
         f"POST {path} HTTP/1.1\r\nHost: {target.netloc}\r\nContent-Type: application/json\r\n"
         f"{length}\r\n\r\n"
     )
-    with socket.create_connection((target.hostname, target.port), timeout=20) as connection:
+    with socket.create_connection((target.hostname, target.port), timeout=60) as connection:
         connection.sendall(head.encode())
         try:
             for start in range(0, len(body), 65_536):

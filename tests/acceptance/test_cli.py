@@ -32,7 +32,7 @@ def run(*arguments: str, **settings: str) -> tuple[int, str, str]:
     process = start_perceptron(
         *arguments, settings=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    output, messages = process.communicate(timeout=60)
+    output, messages = process.communicate(timeout=120)
     return process.returncode, output, messages
 
 

@@ -140,6 +140,26 @@ def test_folds(deployment: Deployment) -> None:
     assert [row["value"] for row in job["sweep"]["by"]["hidden_layers"]] == [[], [4], [16]]
 
 
+def test_folds_that_stop_early(deployment: Deployment) -> None:
+    """Each fold stops its members; the best is published as trained for the folds' best epochs."""
+    body = short(space={"learning_rate": [0.05, 0.1], "seed": {"count": 4}}, folds=5)
+    body |= {"dataset": "iris"}
+    body["training"] |= {"early_stopping": {"patience": 20}, "test_fraction": 0.2}
+    job = deployment.finished(deployment.submit(**body))
+    assert job["status"] == "succeeded", job
+    rows = table(deployment, job["id"])
+    assert len(rows) == 8
+    assert all(float(row["best_epoch"]) < float(row["trained_epochs"]) for row in rows)
+    assert any(float(row["trained_epochs"]) < 500 for row in rows)
+    best = job["sweep"]["best"]
+    card = deployment.get(f"/models/{job['id']}/versions/1").json()["card"]
+    training = card["hyperparameters"]["training"]
+    assert training["early_stopping"] is None
+    assert training["epochs"] == round(best["best_epoch"]) + 1
+    assert card["history"][-1]["epoch"] == round(best["best_epoch"])
+    assert card["metrics"]["validation"] is None
+
+
 def test_halving(deployment: Deployment) -> None:
     """Each rung trains a third of the members, the best of the one before, three times as long."""
     body = short(

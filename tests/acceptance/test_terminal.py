@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -320,6 +321,30 @@ def test_interrupted(perceptron: Run, deployment: Deployment) -> None:
     watched = perceptron("jobs", "watch", job_id)
     assert watched.status == 4
     assert f"the job {job_id} was cancelled" in watched.messages
+
+
+def test_paused(perceptron: Run, deployment: Deployment) -> None:
+    """Who watches a training sees that it is paused, and goes on watching to its end."""
+    training = {"epochs": 1_000_000, "engine": "torch", "record_every": 100}
+    job_id = deployment.submit(dataset="xor", training=training)
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(_in_terminal, deployment, 90, "jobs", "watch", job_id)
+        deployment.running(job_id, after_epoch=100)
+        asked = perceptron("jobs", "pause", job_id)
+        assert (asked.status, asked.messages) == (0, f"{job_id} is being paused\n")
+        eventually(lambda: deployment.job(job_id)["status"] == "paused")
+        assert perceptron("jobs", "pause", job_id).messages == f"{job_id} is paused\n"
+        listed = perceptron("jobs", "--status", "paused", "--json").json
+        assert [job["id"] for job in listed["data"]] == [job_id]
+        assert not watching.done()
+        assert perceptron("jobs", "resume", job_id).messages == f"{job_id} goes on\n"
+        perceptron("jobs", "cancel", job_id)
+        status, shown = watching.result()
+    assert status == 4
+    assert "is paused" in shown
+    assert f"the job {job_id} was cancelled" in shown
+    refused = perceptron("jobs", "pause", job_id)
+    assert (refused.status, refused.messages) == (1, "Error: the job has been cancelled already\n")
 
 
 def test_a_stream_that_breaks(new_deployment: Callable[..., Deployment]) -> None:

@@ -27,6 +27,15 @@ PICTURES = ROOT / "build" / "pictures"
 PATIENCE_MS = 60_000
 """How long a page may take: no test is about time, and machines may be busy."""
 SERIOUS = ("moderate", "serious", "critical")
+TURNS = """async () => {
+    for (let turn = 0; turn < 20; turn++)
+        await new Promise((done) => {
+            const { port1, port2 } = new MessageChannel();
+            port1.onmessage = done;
+            port2.postMessage(null);
+        });
+}"""
+"""Ends after more messages than there are parts that are drawn at one each (`staged.tsx`)."""
 VIOLATIONS = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>
@@ -60,6 +69,19 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
     started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
     yield started
     started.close()
+
+
+def hash_of(page: Page) -> str:
+    """What stands behind `#` in the address just now: Playwright hears of it a moment later."""
+    return str(page.evaluate("location.hash"))
+
+
+def trained(page: Page, epoch: int) -> None:
+    """Wait until a training has succeeded, its last epoch is here, and all of it is drawn."""
+    page.wait_for_selector(".status.succeeded")
+    expect(page.locator(".epoch strong")).to_have_text(str(epoch))
+    page.wait_for_selector(".card[aria-labelledby=confusion-title]")
+    page.evaluate(TURNS)
 
 
 class Opened:

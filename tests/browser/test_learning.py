@@ -6,13 +6,13 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import Opened
+from tests.browser.conftest import Opened, hash_of
 from tests.deployment import Deployment
 
 
-def verdict(page: Page, place: int) -> str:
+def verdict(page: Page, place: int) -> Locator:
     """What is said of a truth table: of the gate's (0), or of XOR's (1)."""
-    return page.locator(".verdict-line").nth(place).inner_text()
+    return page.locator(".verdict-line").nth(place)
 
 
 def slider(page: Page, name: str, place: int) -> Locator:
@@ -34,12 +34,12 @@ def test_gates_are_right_until_their_line_is_moved(
     page = view.go("#/gates")
     for name in ("NAND", "OR", "AND"):
         page.get_by_role("button", name=name, exact=True).click()
-        assert verdict(page, 0) == right
+        expect(verdict(page, 0)).to_have_text(right)
     slider(page, "b", 0).fill("-1.05")
-    assert verdict(page, 0) == wrong
-    assert page.locator("table").first.locator(".bad").count() == 1
+    expect(verdict(page, 0)).to_have_text(wrong)
+    expect(page.locator("table").first.locator(".bad")).to_have_count(1)
     page.locator(".gate button").first.click()
-    assert verdict(page, 0) == right
+    expect(verdict(page, 0)).to_have_text(right)
 
 
 def test_a_line_is_dragged(opened: Callable[..., Opened]) -> None:
@@ -58,11 +58,12 @@ def test_a_line_is_dragged(opened: Callable[..., Opened]) -> None:
     page.mouse.down()
     drag(1.2, 1.2)
     page.mouse.up()
-    assert page.locator("output").nth(2).inner_text() == "-1.20"
-    assert verdict(page, 0) == "1 of 4 rows wrong."
+    expect(page.locator("output").nth(2)).to_have_text("-1.20")
+    expect(verdict(page, 0)).to_have_text("1 of 4 rows wrong.")
     for bias in ("-1.5", "-0.9", "-0.5", "0.3"):
         slider(page, "b", 1).fill(bias)
-        assert "wrong" in verdict(page, 1)
+        expect(page.locator("output").nth(5)).to_have_text(f"{float(bias):.2f}")
+        expect(verdict(page, 1)).to_contain_text("wrong")
 
 
 def test_xor_by_gates_and_by_training(
@@ -80,10 +81,10 @@ def test_xor_by_gates_and_by_training(
     expect(page.get_by_text("Good fit")).to_be_visible()
     page.get_by_role("link", name="Open in the playground").click()
     page.wait_for_selector(".status.succeeded")
-    job = re.search(r"job=(job_\w+)", page.url)
+    job = re.search(r"job=(job_\w+)", hash_of(page))
     assert job is not None
     assert deployment.job(job[1])["metrics"]["train"]["accuracy"] == 1
-    assert page.get_by_label("Units of hidden layer 1").input_value() == "4"
+    expect(page.get_by_label("Units of hidden layer 1")).to_have_value("4")
 
 
 STEPS = {"en": ("Next step", "Step {} of 9"), "ko": ("다음 단계", "9단계 중 {}단계")}
@@ -147,10 +148,10 @@ def test_any_number_can_be_typed(opened: Callable[..., Opened], deployment: Depl
     total = deployment.post("/backprop", body).json()["loss"]["total"]
     expect(page.locator("p", has_text="Step 5 of 9")).to_contain_text(f"{total:.6f}"[:7])
     page.reload()
-    assert page.get_by_label("b1", exact=True).input_value() == "0.25"
+    expect(page.get_by_label("b1", exact=True)).to_have_value("0.25")
     field = page.get_by_label("W2", exact=True)
     field.fill("x")
-    assert field.get_attribute("aria-invalid") == "true"
+    expect(field).to_have_attribute("aria-invalid", "true")
 
 
 def test_an_address_that_holds_no_network(opened: Callable[..., Opened]) -> None:

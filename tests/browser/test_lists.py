@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.browser.conftest import Opened
+from tests.browser.conftest import Opened, hash_of
 from tests.deployment import Deployment, eventually
 
 QUICK: dict[str, Any] = {
@@ -103,7 +103,7 @@ def test_jobs_are_compared_and_opened(
     page.locator("th a").first.click()
     page.get_by_role("link", name="Open in the playground").click()
     page.wait_for_selector(".status.succeeded")
-    assert page.get_by_label("Seed", exact=True).input_value() in ("1", "2")
+    expect(page.get_by_label("Seed", exact=True)).to_have_value(re.compile("^[12]$"))
     page.wait_for_selector(".matrix")
 
 
@@ -261,6 +261,7 @@ def test_an_alias_is_moved_after_a_confirmation(
     assert deployment.get(alias).json()["version"] == 2
     page.get_by_placeholder("production").fill("production")
     page.locator("tr", has_text=re.compile(" 1")).get_by_role("button", name=here).click()
+    expect(page.get_by_role("button", name=confirm)).to_be_visible()  # it has seen the alias
     view.picture("alias")
     etag = deployment.get(alias).headers["ETag"]
     deployment.client.put(alias, json={"version": 1}, headers={"If-Match": etag})
@@ -338,6 +339,17 @@ def test_a_model_predicts_and_is_taken_away(
     expect(page.locator(".answer")).to_have_count(0)
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.locator(".trouble code")).to_contain_text("#/inputs/0")
+    page.get_by_label("petal width (cm)").fill("0.2")
+    held: list[Route] = []
+    page.route("**/predict", lambda route: held.append(route))  # noqa: PLW0108  # needs attributes
+    with page.expect_request("**/predict"):
+        page.get_by_role("button", name="Predict", exact=True).click()
+    page.get_by_label("petal width (cm)").fill("2")
+    eventually(lambda: page.title() and held)
+    with page.expect_response("**/predict"):
+        held[0].continue_()
+    page.evaluate("fetch('/livez').then(() => 0)")  # what came before has been read
+    expect(page.locator(".answer")).to_have_count(0)  # it was to other inputs
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])
@@ -351,30 +363,28 @@ def test_a_sweep_becomes_a_heat_map(
     page.get_by_role("button", name=run).click()
     page.wait_for_selector(".status.succeeded")
     expect(page.locator(".heat a")).to_have_count(4)
-    found = re.search(r"job=(job_\w+)", page.url)
-    assert found is not None
-    results = deployment.get(f"/jobs/{found[1]}/results?limit=1000").json()["data"]
+    members = results(page, deployment)
     expected = []
     for units in (3, 1):
         for rate in (0.1, 3):
             cell = [
                 float(member["converged"])
-                for member in results
+                for member in members
                 if member["hidden_layers"] == [units] and member["learning_rate"] == rate
             ]
             assert len(cell) == 5
             expected.append(f"{100 * sum(cell) / 5:.0f} %")
-    assert page.locator(".heat a").all_inner_texts() == expected
+    assert heat(page) == expected
     expect(page.get_by_text(re.compile("cannot say|적을 수 없는"))).to_have_count(0)
     view.accessible()
     view.picture("sweep-done")
     page.locator(".heat a").nth(1).click()
     best = min(
-        (m for m in results if m["hidden_layers"] == [3] and m["learning_rate"] == 3),
+        (m for m in members if m["hidden_layers"] == [3] and m["learning_rate"] == 3),
         key=lambda member: member["train_loss"],
     )
     seed = "Seed" if language == "en" else "시드"
-    assert page.get_by_label(seed, exact=True).input_value() == str(best["seed"])
+    expect(page.get_by_label(seed, exact=True)).to_have_value(str(best["seed"]))
 
 
 def heat(page: Page) -> list[str]:
@@ -389,8 +399,8 @@ def shows(page: Page, expected: list[float]) -> Callable[[], bool]:
 
 def results(page: Page, deployment: Deployment) -> list[dict[str, Any]]:
     """The results of the sweep that the address names."""
-    found = re.search(r"job=(job_\w+)", page.url)
-    assert found is not None, page.url
+    found = re.search(r"job=(job_\w+)", hash_of(page))
+    assert found is not None, hash_of(page)
     return list(deployment.get(f"/jobs/{found[1]}/results?limit=1000").json()["data"])
 
 
@@ -428,7 +438,7 @@ def test_a_sweep_is_judged_by_the_score_that_is_chosen(
     page.wait_for_selector(".status.succeeded")
     expect(page.locator(".heat a")).to_have_count(2)
     found = results(page, deployment)
-    job = deployment.job(re.findall(r"job=(job_\w+)", page.url)[0])
+    job = deployment.job(re.findall(r"job=(job_\w+)", hash_of(page))[0])
     assert job["sweep"]["search"]["score"] == score
     told = [float(text.removesuffix(" %")) for text in heat(page)]
     best = [
@@ -555,6 +565,7 @@ def test_the_choice_of_what_cells_show_is_theirs(
         )
         expect(title).to_have_text(heading)
         expect(choice).to_have_value(value)
+        expect(choice.locator("option")).to_have_count(len(options))
         shown = choice.locator("option").evaluate_all("all => all.map(one => one.value)")
         assert shown == options
     choice.select_option("accuracy")
@@ -614,6 +625,32 @@ def test_long_names_leave_the_page_as_wide_as_it_is(
     view.accessible()
 
 
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_training_is_paused_from_its_page(
+    opened: Callable[..., Opened], deployment: Deployment, language: str
+) -> None:
+    """One button pauses it and has it go on; a paused one is cancelled at once."""
+    pause, go_on, status, cancel = (
+        ("Pause training", "Continue training", "paused", "Cancel")
+        if language == "en"
+        else ("학습 일시 정지", "이어서 학습", "일시 정지됨", "취소")
+    )
+    job = deployment.submit(**LONG)
+    view = opened(language)
+    page = visit(view, f"jobs/{job}")
+    expect(page.locator(".status.running")).to_be_visible()
+    page.get_by_role("button", name=pause).click()
+    expect(page.locator(".status.paused")).to_have_text(status)
+    view.accessible()
+    page.get_by_role("button", name=go_on).click()
+    expect(page.locator(".status.running")).to_be_visible()
+    page.get_by_role("button", name=pause).click()
+    expect(page.locator(".status.paused")).to_be_visible()
+    page.get_by_role("button", name=cancel, exact=True).click()
+    expect(page.locator(".status.cancelled")).to_be_visible()
+    expect(page.get_by_role("button", name=go_on)).to_have_count(0)
+
+
 @pytest.mark.parametrize("address", ["#/jobs/{}", "#/playground?job={}"])
 def test_a_job_that_is_deleted_meanwhile(
     opened: Callable[..., Opened], deployment: Deployment, address: str
@@ -627,7 +664,9 @@ def test_a_job_that_is_deleted_meanwhile(
     assert deployment.client.delete(f"/jobs/{job}").is_success
     expect(page.get_by_role("alert")).to_have_text("The job has been deleted.")
     expect(page.locator(".status.running")).to_have_count(0)
-    expect(page.get_by_role("button", name=re.compile("^(Cancel|Stop)$"))).to_have_count(0)
+    expect(
+        page.get_by_role("button", name=re.compile("^(Cancel|Stop|Pause training)$"))
+    ).to_have_count(0)
 
 
 def test_a_job_is_opened_with_its_columns(
@@ -765,6 +804,14 @@ def test_what_a_job_waits_for_is_said_in_the_page_s_language(
     expect(page.get_by_text(told)).to_have_count(0)
 
 
+HEARD = """(text) => {
+    window.isHeard = false;
+    const look = () => (window.isHeard ||= document.body.textContent.includes(text));
+    new MutationObserver(look).observe(document.body, { childList: true, subtree: true });
+}"""
+"""Listens for a text that may be gone before a test looks for it."""
+
+
 def test_a_job_that_just_came_is_starting(
     new_deployment: Callable[..., Deployment], opened: Callable[..., Opened]
 ) -> None:
@@ -772,17 +819,14 @@ def test_a_job_that_just_came_is_starting(
     own = new_deployment("--workers", "0")
     job = own.submit(dataset="xor")
     view = opened(url=own.url)
-
-    def unknown(route: Route) -> None:
-        route.fulfill(json={**route.fetch().json(), "waiting_for": None})
-
-    view.page.route(f"**/jobs/{job}", unknown)
+    held: list[Route] = []
+    view.page.route(f"**/jobs/{job}", lambda route: held.append(route), times=1)  # noqa: PLW0108  # needs attributes
     page = view.go(f"#/jobs/{job}")
-    expect(page.get_by_text("starting…")).to_be_visible()
-    view.page.unroute(f"**/jobs/{job}")
-    expect(page.get_by_text("no worker of the queue “train” is running")).to_be_visible(
-        timeout=15_000
-    )
+    eventually(lambda: page.title() and held)
+    page.evaluate(HEARD, "starting…")  # it is said for a moment
+    held[0].fulfill(json={**own.get(f"/jobs/{job}").json(), "waiting_for": None})
+    page.wait_for_function("isHeard")
+    expect(page.get_by_text("no worker of the queue “train” is running")).to_be_visible()
     expect(page.get_by_text("starting…")).to_have_count(0)
 
 

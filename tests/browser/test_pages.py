@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Opened
+from tests.browser.conftest import Opened, trained
 from tests.deployment import Deployment
 
 TITLES: Mapping[str, tuple[str, str]] = {
@@ -22,7 +22,7 @@ READY = {
     "gates": ".gate-plane",
     "backprop": ".katex",
     "sweep": "main .primary:visible",
-    "jobs": "table.list, main p",
+    "jobs": "table.list, main p:not([role=status])",
     "models": "main table",
 }
 
@@ -36,9 +36,9 @@ def test_page(opened: Callable[..., Opened], name: str, language: str, width: in
     page = view.go(f"#/{name}")
     page.wait_for_selector(READY[name])
     title = TITLES[name][language == "ko"]
-    assert page.title() == f"{title} · Perceptron"
-    assert page.locator("nav [aria-current=page]").inner_text() == title
-    assert page.locator("html").get_attribute("lang") == language
+    expect(page).to_have_title(f"{title} · Perceptron")
+    expect(page.locator("nav [aria-current=page]")).to_have_text(title)
+    expect(page.locator("html")).to_have_attribute("lang", language)
     view.accessible()
     view.picture(name)
     page.emulate_media(color_scheme="dark")
@@ -53,11 +53,10 @@ def test_language_and_theme_are_kept(opened: Callable[..., Opened]) -> None:
     page.get_by_role("link", name="놀이터").click()
     page.get_by_label("화면 모드").select_option("dark")
     page.reload()
-    assert page.title() == "놀이터 · Perceptron"
+    expect(page).to_have_title("놀이터 · Perceptron")
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
     page.get_by_role("button", name="학습").click()
-    page.wait_for_selector(".verdict p")
-    assert "학습" in page.locator(".verdict p").inner_text()
+    expect(page.locator(".verdict p")).to_contain_text("학습")
 
 
 def test_keyboard_alone(opened: Callable[..., Opened]) -> None:
@@ -74,17 +73,17 @@ def test_keyboard_alone(opened: Callable[..., Opened]) -> None:
         if "Train" in page.evaluate("document.activeElement.textContent"):
             break
     page.keyboard.press("Enter")
-    page.wait_for_selector(".status.succeeded")
+    trained(page, 399)
     page.get_by_label("Epoch that is shown").focus()
     page.keyboard.press("Home")
-    assert page.locator(".epoch strong").inner_text() == "0"
+    expect(page.locator(".epoch strong")).to_have_text("0")
 
 
 def test_unknown_page(opened: Callable[..., Opened]) -> None:
     """An address that leads nowhere says so."""
     view = opened("en")
     page = view.go("#/nowhere")
-    assert "no such page" in page.locator("main").inner_text()
+    expect(page.locator("main")).to_contain_text("no such page")
     view.accessible()
 
 
@@ -101,26 +100,36 @@ def test_formulas_are_loaded_with_the_first_one(opened: Callable[..., Opened]) -
     assert all(url.startswith(view.url) for url in urls)
 
 
-def test_job_and_model_pages(opened: Callable[..., Opened], deployment: Deployment) -> None:
-    """Deep links to a job, to two compared and to a model work in both languages and widths."""
+@pytest.fixture(scope="module")
+def pair(deployment: Deployment) -> list[str]:
+    """Two trainings of different tables that have ended."""
     made = []
     for task in ("xor", "iris"):
         body: dict[str, Any] = {"dataset": task, "network": {"hidden_layers": [4]}}
         body["training"] = {"epochs": 50, "validation_fraction": 0.25, "optimizer": "adam"}
-        made.append(deployment.finished(deployment.submit(**body)))
-    first, second = (job["id"] for job in made)
-    for language in ("en", "ko"):
-        for width in (1280, 390):
-            view = opened(language, width)
-            for name, address, ready in (
-                ("job", f"#/jobs/{second}", ".curves"),
-                ("compare", f"#/jobs?compare={first}~{second}", ".curves"),
-                ("model", f"#/models/{second}", ".predict"),
-            ):
-                page = view.go(address)
-                page.wait_for_selector(ready)
-                view.accessible()
-                view.picture(name)
+        made.append(deployment.submit(**body))
+    for job in made:
+        deployment.finished(job)
+    return made
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_job_and_model_pages(
+    opened: Callable[..., Opened], pair: list[str], language: str, width: int
+) -> None:
+    """Deep links to a job, to two compared and to a model work in both languages and widths."""
+    first, second = pair
+    view = opened(language, width)
+    for name, address, ready in (
+        ("job", f"#/jobs/{second}", ".curves"),
+        ("compare", f"#/jobs?compare={first}~{second}", ".compared"),
+        ("model", f"#/models/{second}", ".predict"),
+    ):
+        page = view.go(address)
+        page.wait_for_selector(ready)
+        view.accessible()
+        view.picture(name)
 
 
 def test_figures_are_linked(opened: Callable[..., Opened], deployment: Deployment) -> None:

@@ -1,5 +1,6 @@
 """The job store's state machine on both databases."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from secrets import token_hex
 
@@ -73,7 +74,7 @@ def test_from_submission_to_success(stored: Storage) -> None:
     """A job is queued, claimed, recorded and published; its events count up; its model loads."""
     name = f"model-{token_hex(4)}"
     claim = claimed(stored, JobRequest(dataset="xor", model=name))
-    assert stored.leases.record(claim, PROGRESS) is False
+    assert stored.leases.record(claim, PROGRESS) is None
     stored.leases.succeed(claim, PROGRESS._replace(records=[]), outcome(claim))
     job = stored.jobs.get(claim.job_id)
     assert (job.status, job.model_version, job.metrics) == (JobStatus.SUCCEEDED, 1, METRICS)
@@ -110,14 +111,15 @@ def test_an_expired_lease_fences_its_old_holder(stored: Storage) -> None:
     second = stored.leases.claim("train", "other")
     assert second is not None
     assert (second.job_id, second.attempt) == (first.job_id, 2)
-    for write in (
+    writes: tuple[Callable[[], object], ...] = (
         lambda: stored.leases.renew(first),
         lambda: stored.leases.record(first, PROGRESS),
         lambda: stored.leases.succeed(first, PROGRESS, outcome(first)),
         lambda: stored.leases.fail(first, JobError(code="diverged", message="")),
         lambda: stored.leases.cancelled(first),
-        lambda: stored.leases.release(first),
-    ):
+        lambda: stored.leases.release(first, "worker shut down"),
+    )
+    for write in writes:
         with pytest.raises(LeaseLost):
             write()
     with pytest.raises(NotFound):
@@ -145,7 +147,7 @@ def test_a_shut_down_worker_costs_no_attempt(stored: Storage) -> None:
     """Released jobs wait again, however often."""
     claim = claimed(stored)
     for _ in range(4):
-        stored.leases.release(claim)
+        stored.leases.release(claim, "worker shut down")
         again = stored.leases.claim("train", "tester")
         assert again is not None
         claim = again
@@ -156,7 +158,7 @@ def test_cancel(stored: Storage) -> None:
     """A running job is asked to stop; its worker's loss then cancels it rather than repeat it."""
     claim = claimed(stored)
     assert stored.jobs.cancel(claim.job_id).status is JobStatus.RUNNING
-    assert stored.leases.renew(claim) is True
+    assert stored.leases.renew(claim) == "cancel"
     stored.leases.release_lost("tester")
     assert stored.jobs.cancel(claim.job_id).status is JobStatus.CANCELLED
 
@@ -165,7 +167,7 @@ def test_a_shut_down_worker_cancels_what_the_client_cancelled(stored: Storage) -
     """A job that was to be cancelled when its worker shut down does not run again."""
     claim = claimed(stored)
     stored.jobs.cancel(claim.job_id)
-    stored.leases.release(claim)
+    stored.leases.release(claim, "worker shut down")
     assert stored.jobs.get(claim.job_id).status is JobStatus.CANCELLED
 
 
@@ -203,7 +205,7 @@ def test_a_later_attempts_records_stand_for_an_earlier_ones(stored: Storage) -> 
     """After a loss the curves go on from the checkpoint: what was recorded after it is replaced."""
     first = claimed(stored, JobRequest(dataset="xor", model=f"model-{token_hex(4)}"))
     stored.leases.record(first, PROGRESS._replace(records=_records(0, 10, 20, 30, loss=0.5)))
-    stored.leases.release(first)
+    stored.leases.release(first, "worker shut down")
     second = stored.leases.claim("train", "another worker")
     assert second is not None
     assert second.attempt == 2
@@ -219,7 +221,7 @@ def test_the_newest_checkpoint_is_kept_until_the_end(stored: Storage) -> None:
     for data in (b"older", b"newer"):
         stored.leases.record(first, PROGRESS._replace(records=[], checkpoint=data))
     stored.leases.record(first, PROGRESS._replace(records=[]))
-    stored.leases.release(first)
+    stored.leases.release(first, "worker shut down")
     second = stored.leases.claim("train", "another worker")
     assert second is not None
     assert stored.leases.checkpoint(second) == b"newer"
@@ -230,7 +232,7 @@ def test_the_newest_checkpoint_is_kept_until_the_end(stored: Storage) -> None:
 def test_a_lost_attempt_keeps_no_checkpoint(stored: Storage) -> None:
     """An attempt without the lease writes no checkpoint over that of the one that has it."""
     first = claimed(stored, JobRequest(dataset="xor", model=f"model-{token_hex(4)}"))
-    stored.leases.release(first)
+    stored.leases.release(first, "worker shut down")
     second = stored.leases.claim("train", "another worker")
     assert second is not None
     stored.leases.record(second, PROGRESS._replace(records=[], checkpoint=b"mine"))

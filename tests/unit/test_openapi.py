@@ -23,6 +23,8 @@ READ = {
     "get /jobs": {"Accept-Language"},
     "get /jobs/{job_id}": {"Accept-Language"},
     "post /jobs/{job_id}/cancel": {"Accept-Language"},
+    "post /jobs/{job_id}/pause": {"Accept-Language"},
+    "post /jobs/{job_id}/resume": {"Accept-Language"},
     "get /jobs/{job_id}/events": {"Last-Event-ID"},
     "get /models/{name}/versions": {"Accept-Language"},
     "get /models/{name}/versions/{version}": {"Accept-Language"},

@@ -89,7 +89,7 @@ export interface Metrics {
   test: Evaluation | null;
 }
 
-export type Status = "queued" | "running" | "succeeded" | "failed" | "cancelled";
+export type Status = "queued" | "running" | "paused" | "succeeded" | "failed" | "cancelled";
 
 export interface Training {
   optimizer: Optimizer;
@@ -168,6 +168,7 @@ export interface Job {
   kind: "train" | "sweep" | "predict";
   status: Status;
   cancel_requested: boolean;
+  pause_requested: boolean;
   created_at: string;
   started_at: string | null;
   finished_at: string | null;
@@ -410,6 +411,33 @@ export function isGone(problem: unknown): boolean {
   return problem instanceof Problem && problem.status === 404;
 }
 
+/** Whether the same may be answered in a moment: nobody answered, or somebody who cannot just now. */
+export function isPassing(problem: unknown): boolean {
+  return problem instanceof Problem && (problem.status === 0 || problem.status >= 500);
+}
+
+/**
+ * Do what is asked for again and again: never twice at a time, so that no earlier answer comes after a later one.
+ *
+ * What is asked for meanwhile is done once more after it. The work itself throws nothing.
+ */
+export function oneAtATime(work: () => Promise<void>): () => void {
+  let isBusy = false;
+  let isAsked = false;
+  const go = async () => {
+    isBusy = true;
+    while (isAsked) {
+      isAsked = false;
+      await work();
+    }
+    isBusy = false;
+  };
+  return () => {
+    isAsked = true;
+    if (!isBusy) void go();
+  };
+}
+
 export async function get<Body>(path: string): Promise<Body> {
   return (await send<Body>({ path })).body;
 }
@@ -434,11 +462,12 @@ export interface JobEvent {
 }
 
 export const EVENT_TYPES = [
-  "queued", "started", "planned", "progress", "epochs", "requeued", "cancelling", "succeeded", "failed", "cancelled",
+  "queued", "started", "planned", "progress", "epochs", "requeued", "pausing", "paused", "resumed", "cancelling", "succeeded",
+  "failed", "cancelled",
 ] as const;
 
-/** After a refused stream; as long as browsers wait after a broken one. */
-const RETRY_MILLISECONDS = 3_000;
+/** After a refused stream, or a question that nobody answered; as long as browsers wait after a broken stream. */
+export const RETRY_MILLISECONDS = 3_000;
 
 export interface Watcher {
   event: (event: JobEvent) => void;

@@ -57,6 +57,7 @@ export function Backprop({ parameters }: Address) {
   const taken = Number(parameters.get("taken") ?? 0) || 0;
   const call: Call = { path: "/backprop", body: request };
   const trace = useLoaded(async () => ({ request, trace: (await send<BackpropTrace>(call)).body }), [JSON.stringify(request)]);
+  const isCurrent = JSON.stringify(trace.value?.request) === JSON.stringify(request);
   const go = (changed: BackpropRequest, step: number, steps = taken) => {
     const own = new URLSearchParams();
     if (JSON.stringify(changed) !== JSON.stringify(SLIDES)) own.set("network", JSON.stringify(changed));
@@ -88,15 +89,15 @@ export function Backprop({ parameters }: Address) {
         </section>
         <section class="card" aria-labelledby="step-title">
           <Trouble of={trace.problem} />
-          {trace.value && <Steps {...trace.value} at={at} taken={taken} go={(step) => go(request, step)} on={() => go({ ...request, layers: trace.value!.trace.after_layers }, 0, taken + 1)} />}
+          {trace.value && <Steps {...trace.value} isCurrent={isCurrent} at={at} taken={taken} go={(step) => go(request, step)} on={() => go({ ...request, layers: trace.value!.trace.after_layers }, 0, taken + 1)} />}
         </section>
       </div>
     </>
   );
 }
 
-function Steps(props: { request: BackpropRequest; trace: BackpropTrace; at: number; taken: number; go: (step: number) => void; on: () => void }) {
-  const { request, trace, taken, go, on } = props;
+function Steps(props: { request: BackpropRequest; trace: BackpropTrace; isCurrent: boolean; at: number; taken: number; go: (step: number) => void; on: () => void }) {
+  const { request, trace, isCurrent, taken, go, on } = props;
   const texts = useTexts();
   const found = useMemo(() => steps(request, trace), [trace]);
   const at = Math.min(props.at, found.length - 1);
@@ -118,7 +119,7 @@ function Steps(props: { request: BackpropRequest; trace: BackpropTrace; at: numb
       <div class="row">
         <button type="button" onClick={() => go(at - 1)} disabled={at === 0}>{texts.previous}</button>
         {last ? (
-          <button type="button" class="primary" onClick={on}>{texts.nextIteration}</button>
+          <button type="button" class="primary" onClick={on} disabled={!isCurrent}>{texts.nextIteration}</button>
         ) : (
           <button type="button" class="primary" onClick={() => go(at + 1)}>{texts.next}</button>
         )}

@@ -4,20 +4,26 @@ import { useState } from "preact/hooks";
 import { type Dataset, isFinal, type Job, send } from "./api";
 import { chosenDerived, chosenFeatures, impossibleDerived, offered, storeSample, usable } from "./data";
 import { Choice, NumberField, Slider, TextField } from "./fields";
+import { PauseButton } from "./jobs";
 import { derivedName, sameDerived } from "./network";
 import type { Run } from "./run";
-import { ACTIVATIONS, DEFAULT_RATES, DEFAULTS, OPTIMIZERS, recordsWeights, type Setup, trainCall } from "./setup";
+import { ACTIVATIONS, DEFAULT_RATES, DEFAULTS, OPTIMIZERS, recordsWeights, type Setup, trainCall, type Update } from "./setup";
 import { CopyCurl, navigate, Trouble, useTexts } from "./shell";
 
 export interface Parts {
   setup: Setup;
-  update: (part: Partial<Setup>) => void;
+  update: Update;
   dataset: Dataset | null;
   run: Run;
 }
 
 export function isRunning(setup: Setup, run: Run): boolean {
   return Boolean(setup.job) && !run.done && run.job !== null && !isFinal(run.job.status);
+}
+
+/** Whether the job is not known yet: it may be running. */
+export function isAwaited(setup: Setup, run: Run): boolean {
+  return Boolean(setup.job) && !run.done && run.job === null && run.problem === null;
 }
 
 /** Units of the output, as far as the table tells before a job knows. */
@@ -62,6 +68,7 @@ export function Controls({ setup, update, dataset, run, last, unread }: Parts & 
   const weights = recordsWeights(setup, inputs, outputs);
   const call = trainCall(setup, dataset && chosenFeatures(setup, dataset), dataset ? chosenDerived(setup, dataset) : [], weights);
   const running = isRunning(setup, run);
+  const awaited = isAwaited(setup, run);
   const cancelCall = { method: "POST", path: `/jobs/${setup.job}/cancel` } as const;
   const guarded = async (work: () => Promise<void>) => {
     setProblem(null);
@@ -92,14 +99,15 @@ export function Controls({ setup, update, dataset, run, last, unread }: Parts & 
               {run.job?.cancel_requested ? texts.stopping : texts.stop}
             </button>
           ) : (
-            <button type="button" class="primary" onClick={train} disabled={busy || !dataset}>▶ {texts.train}</button>
+            <button type="button" class="primary" onClick={train} disabled={busy || awaited || !dataset}>▶ {texts.train}</button>
           )}
+          {running && !run.deleted && <PauseButton job={run.job!} />}
           <button type="button" onClick={() => navigate("#/playground", true)}>{texts.reset}</button>
           <CopyCurl call={running ? cancelCall : call} />
         </div>
       </div>
       <Trouble of={problem} />
-      <fieldset class="plain" disabled={running}>
+      <fieldset class="plain" disabled={running || awaited}>
       {last && (
         <fieldset class={`plain ${dataset ? "" : "stale"}`} disabled={!dataset}>
           <InputToggles setup={setup} dataset={last} onChange={(part) => set({ ...part, job: "" })} />
@@ -213,17 +221,21 @@ function Layers({ layers, onChange }: { layers: number[]; onChange: (layers: num
 }
 
 function UnitCount({ label, value, onChange }: { label: string; value: number; onChange: (value: number) => void }) {
+  // What is being typed stays when the page is drawn meanwhile.
+  const [typed, setTyped] = useState<string | null>(null);
   return (
     <input
       class="count"
       aria-label={label}
       inputMode="numeric"
-      value={value}
+      value={typed ?? value}
+      onInput={(event) => setTyped(event.currentTarget.value)}
       onChange={(event) => {
         const units = Number(event.currentTarget.value);
+        setTyped(null);
         if (Number.isInteger(units) && units >= 1 && units <= 65_536) onChange(units);
-        else event.currentTarget.value = String(value);
       }}
+      onBlur={() => setTyped(null)}
     />
   );
 }

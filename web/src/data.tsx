@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { all, type Column, type Dataset, type DatasetSummary, type Derived, get, type Page, send } from "./api";
 import { NumberField, Scroll, Slider } from "./fields";
 import { sameDerived, spelled } from "./network";
-import { datasetName, hasClasses, SAMPLES, sampleCall, sampleName, type Sample, SHAPES, SURFACES, type Setup } from "./setup";
+import { datasetName, hasClasses, SAMPLES, sampleCall, sampleName, type Sample, SHAPES, SURFACES, type Setup, type Update } from "./setup";
 import { CopyCurl, Trouble, useLoaded, useTexts } from "./shell";
 import { freeName, isTaken, type Source, storeAnew, Upload } from "./upload";
 
@@ -35,7 +35,7 @@ interface Uploaded {
 
 interface Props {
   setup: Setup;
-  update: (part: Partial<Setup>) => void;
+  update: Update;
   dataset: Dataset | null;
   /** Whether the dataset that is set is on its way: `dataset` is the one before. */
   loading: boolean;
@@ -89,7 +89,7 @@ export function DataPanel({ setup, update, dataset, loading, problem, again }: P
           ))}
         </select>
       </label>
-      {!setup.dataset && <SampleFields sample={setup.sample} taken={taken} onChange={(sample) => update({ sample, job: "" })} />}
+      {!setup.dataset && <SampleFields sample={setup.sample} taken={taken} onChange={(part) => update(({ sample }) => ({ sample: { ...sample, ...part }, job: "" }))} />}
       <Upload
         chosen={datasetName(setup)}
         taken={taken}
@@ -111,9 +111,8 @@ export function DataPanel({ setup, update, dataset, loading, problem, again }: P
   );
 }
 
-function SampleFields({ sample, taken, onChange }: { sample: Sample; taken: string[]; onChange: (sample: Sample) => void }) {
+function SampleFields({ sample, taken, onChange: change }: { sample: Sample; taken: string[]; onChange: (part: Partial<Sample>) => void }) {
   const texts = useTexts();
-  const change = (part: Partial<Sample>) => onChange({ ...sample, ...part });
   return (
     <>
       {([[texts.classes, SHAPES], [texts.numbers, SURFACES]] as const).map(([title, kinds]) => (
@@ -121,7 +120,7 @@ function SampleFields({ sample, taken, onChange }: { sample: Sample; taken: stri
           <span>{title}</span>
           <div class="kinds" role="group" aria-label={title}>
             {kinds.map((kind) => (
-              <button type="button" aria-pressed={kind === sample.kind} onClick={() => change({ kind, classes: hasClasses(kind) ? sample.classes : 2 })}>
+              <button type="button" aria-pressed={kind === sample.kind} onClick={() => change({ kind, ...(!hasClasses(kind) && { classes: 2 }) })}>
                 {texts.kinds[kind]}
               </button>
             ))}
@@ -186,11 +185,12 @@ function Columns({ setup, update, dataset, loading, recast }: ColumnsProps) {
   };
   const target = setup.target || dataset.target;
   const role = (name: string) => (name === target ? "target" : setup.without.includes(name) ? "unused" : "feature");
-  const assign = (name: string, chosen: string) => {
-    const without = setup.without.filter((other) => other !== name);
-    if (chosen === "target") update({ target: name === dataset.target ? "" : name, without, job: "" });
-    else update({ without: chosen === "unused" ? [...without, name] : without, job: "" });
-  };
+  const assign = (name: string, chosen: string) =>
+    update((now) => {
+      const without = now.without.filter((other) => other !== name);
+      if (chosen === "target") return { target: name === dataset.target ? "" : name, without, job: "" };
+      return { without: chosen === "unused" ? [...without, name] : without, job: "" };
+    });
   /** Take what names the rows out; its button goes, and who pressed it comes to where that is undone. */
   const leaveOut = (name: string) => {
     roles.current.get(name)?.focus();

@@ -262,16 +262,19 @@ const XOR_SETUP: Setup = { ...DEFAULTS, dataset: "xor", layers: [4], rate: 0.1, 
 function Trained() {
   const { texts, language } = useChoices();
   const [job, setJob] = useState("");
+  const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
   const run = useRun(job, language);
   const call = trainCall(XOR_SETUP, null, [], true);
   const train = async () => {
     setProblem(null);
+    setBusy(true);
     try {
       setJob((await send<Job>(call)).body.id);
     } catch (found) {
       setProblem(found);
     }
+    setBusy(false);
   };
   const last = run.records.at(-1);
   const snapshot = last && run.snapshots.get(last.epoch);
@@ -297,7 +300,7 @@ function Trained() {
       <h2 id="trained-title">{texts.trained}</h2>
       <p>{texts.trainedLead}</p>
       <div class="row">
-        <button type="button" class="primary" onClick={train} disabled={job !== "" && !run.done}>{texts.trainXor}</button>
+        <button type="button" class="primary" onClick={train} disabled={busy || (job !== "" && !run.done)}>{texts.trainXor}</button>
         <CopyCurl call={call} label="XOR" />
       </div>
       <Trouble of={problem ?? run.problem} />

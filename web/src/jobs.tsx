@@ -1,8 +1,8 @@
 /** Jobs: a table that the streams keep fresh, and a job's page. */
 
 import type { RefObject } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
-import { get, isFinal, type Job, type JobEvent, type ModelVersion, type Page, send, watch } from "./api";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { get, isFinal, type Job, type JobEvent, type ModelVersion, oneAtATime, type Page, send, watch } from "./api";
 import { Compare } from "./compare";
 import { short } from "./curves";
 import { columnsOf, Facts, Figures, figuresOf, MetricsCard, settingsOf } from "./facts";
@@ -11,7 +11,7 @@ import { CurvesCard } from "./history";
 import { setupOf, useTableOf } from "./opening";
 import { useRun } from "./run";
 import { toAddress } from "./setup";
-import { type Address, CopyCurl, Dialog, Failure, navigate, Trouble, useChoices, useLoaded, useTexts, Waiting } from "./shell";
+import { type Address, CopyCurl, Dialog, Failure, navigate, parseAddress, Trouble, useChoices, useLoaded, useTexts, Waiting } from "./shell";
 import { sweepAddress } from "./sweep";
 import type { Texts } from "./texts";
 
@@ -51,7 +51,7 @@ function useJobs() {
   const { language } = useChoices();
   const [state, setState] = useState<{ jobs: Job[] | null; more: boolean; problem: unknown }>({ jobs: null, more: false, problem: null });
   const count = useRef(PAGE);
-  const load = async () => {
+  const load = useMemo(() => oneAtATime(async () => {
     try {
       const jobs: Job[] = [];
       let more = true;
@@ -65,31 +65,31 @@ function useJobs() {
     } catch (problem) {
       setState((last) => ({ ...last, problem }));
     }
-  };
+  }), []);
   const later = useRef(0);
   const soon = () => {
     later.current ||= window.setTimeout(() => {
       later.current = 0;
-      void load();
+      load();
     }, 250);
   };
   useEffect(() => {
-    void load();
+    load();
     // New jobs have no stream yet: look for them now and then, while somebody looks.
-    const timer = setInterval(() => document.visibilityState === "visible" && void load(), REFRESH_MILLISECONDS);
+    const timer = setInterval(() => document.visibilityState === "visible" && load(), REFRESH_MILLISECONDS);
     return () => {
       clearInterval(timer);
       clearTimeout(later.current);
     };
   }, [language]);
-  const open = (state.jobs ?? []).filter((job) => !isFinal(job.status)).slice(0, WATCHED).map((job) => job.id);
+  const open = (state.jobs ?? []).filter((job) => !isFinal(job.status) && job.status !== "paused").slice(0, WATCHED).map((job) => job.id);
   useEffect(() => {
     const stops = open.map((id) => watch(id, { event: soon, done: soon }));
     return () => stops.forEach((stop) => stop());
   }, [open.join()]);
   const showMore = () => {
     count.current += PAGE;
-    void load();
+    load();
   };
   return { ...state, again: load, showMore };
 }
@@ -158,7 +158,7 @@ function JobList({ heading, chosen }: { heading: RefObject<HTMLHeadingElement | 
                           heading.current?.focus(); // it is deleted: its row goes
                           if (chosen.includes(job.id)) toggle(job.id, false);
                         }
-                        void again();
+                        again();
                       }}
                     /></td>
                 </tr>
@@ -180,12 +180,18 @@ function lackOf({ code, queue, message }: NonNullable<Job["waiting_for"]>, texts
   return texts.lacking[code]?.(queue) ?? message;
 }
 
+/** Where a job stands, or that it is about to pause. */
+export function Status({ job }: { job: Job }) {
+  const texts = useTexts();
+  return <span class={`badge status ${job.status}`}>{job.pause_requested ? texts.pausing : texts.status[job.status]}</span>;
+}
+
 /** How far a job is; in brief also what it lacks. */
 function StatusBar({ job, brief = false }: { job: Job; brief?: boolean }) {
   const texts = useTexts();
   return (
     <span class="status-bar">
-      <span class={`badge status ${job.status}`}>{texts.status[job.status]}</span>
+      <Status job={job} />
       {brief && job.waiting_for ? (
         <span class="bad lack" title={lackOf(job.waiting_for, texts)}>{texts.lackingInShort[job.waiting_for.code]?.(job.waiting_for.queue) ?? job.waiting_for.message}</span>
       ) : (
@@ -209,6 +215,21 @@ export function Lacking({ job }: { job: Job }) {
   if (job.status !== "queued") return null;
   if (job.waiting_for) return <span class="bad">{lackOf(job.waiting_for, texts)}</span>;
   return fresh ? <span class="soft">{texts.starting}</span> : null;
+}
+
+/** Pauses a training, or has it go on: one button, which keeps the focus of who pressed it. */
+export function PauseButton({ job }: { job: Job }) {
+  const texts = useTexts();
+  const [problem, setProblem] = useState<unknown>(null);
+  if (job.kind !== "train" || isFinal(job.status) || job.cancel_requested) return null;
+  const isPaused = job.status === "paused" || job.pause_requested;
+  const press = () => send({ method: "POST", path: `/jobs/${job.id}/${isPaused ? "resume" : "pause"}` }).then(() => setProblem(null), setProblem);
+  return (
+    <>
+      <button type="button" onClick={press}>{isPaused ? texts.resumeTraining : texts.pauseTraining}</button>
+      <Trouble of={problem} />
+    </>
+  );
 }
 
 function Actions({ job, onDone }: { job: Job; onDone: () => void }) {
@@ -264,7 +285,8 @@ function JobPage({ id }: { id: string }) {
           {isOpened && (dataset.value || dataset.problem !== null) && <a href={toAddress(setupOf(job, dataset.value))}>{texts.openInPlayground}</a>}
           {!run.deleted && job.kind === "sweep" && <a href={sweepAddress(job)}>{texts.sweep}</a>}
           {job.model && <a href={`#/models/${encodeURIComponent(job.model.name)}/${job.model.version}`}>{texts.openModel}</a>}
-          {!run.deleted && <Actions job={job} onDone={() => isFinal(job.status) && navigate("#/jobs")} />}
+          {!run.deleted && <PauseButton job={job} />}
+          {!run.deleted && <Actions job={job} onDone={() => isFinal(job.status) && parseAddress(location.hash).rest[0] === id && navigate("#/jobs")} />}
           {!run.deleted && <CopyCurl call={{ path: `/jobs/${job.id}` }} />}
         </div>
       </div>

@@ -1,6 +1,6 @@
 /** Models: versions and aliases, cards, files to take away, and a form to predict with. */
 
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Alias, all, type Call, type Card, type Feature, get, type ModelSummary, type ModelVersion, type Prediction, Problem, send } from "./api";
 import { CurvesCard } from "./history";
 import { columnsOf, columnsOfCard, Facts, Figures, figuresOf, MetricsCard, settingsOf } from "./facts";
@@ -298,11 +298,14 @@ function PredictForm({ version }: { version: ModelVersion }) {
     setValues((last) => last.map((old, other) => (other === at ? value : old)));
     setAnswer(null); // it was to other inputs
   };
+  const latest = useRef(values);
+  latest.current = values;
   const predict = async (event: Event) => {
     event.preventDefault();
     setProblem(null);
     try {
-      setAnswer((await send<Prediction>(call)).body);
+      const { body } = await send<Prediction>(call);
+      if (latest.current === values) setAnswer(body); // else it is to other inputs
     } catch (found) {
       setAnswer(null);
       setProblem(found);

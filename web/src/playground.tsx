@@ -3,19 +3,19 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Dataset, type Feature, get, type LayerParameters, type Preprocessing } from "./api";
 import { Confusion } from "./confusion";
-import { Controls, guessedInputs, isRunning, type Parts } from "./controls";
+import { Controls, guessedInputs, isAwaited, isRunning, type Parts } from "./controls";
 import { short } from "./curves";
 import { chosenDerived, DataPanel, storeSample, usable } from "./data";
 import { Diagram, unitName } from "./diagram";
 import { Check, Choice } from "./fields";
 import { CurvesCard } from "./history";
-import { Lacking } from "./jobs";
+import { Lacking, Status } from "./jobs";
 import { explained, fromParameters as layersOf, fromSnapshot, inputNames, inputWidth, type Layer, padded, spelled, widths } from "./network";
 import { asNumber, type Axes, type Axis, classColour, between, PartKeys, type Point, Region, type Scale, ScaleKey, type Unit } from "./region";
 import { isOfOthers, setupOf } from "./opening";
 import { type Run, useRun } from "./run";
-import { datasetName, fromParameters, type Setup, toAddress, unreadDerived } from "./setup";
-import { type Address, Failure, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
+import { datasetName, fromParameters, type Setup, toAddress, unreadDerived, type Update } from "./setup";
+import { type Address, Failure, navigate, parseAddress, Trouble, useChoices, useLoaded, useTexts } from "./shell";
 import { Staged } from "./staged";
 import { useWhatIf, WhatIf } from "./whatif";
 
@@ -24,10 +24,15 @@ const REPLAY_SECONDS = 5;
 export function Playground({ parameters }: Address) {
   const { texts, language } = useChoices();
   const setup = useMemo(() => fromParameters(parameters), [parameters.toString()]);
-  const update = useCallback((part: Partial<Setup>) => navigate(toAddress({ ...setup, ...part }), true), [setup]);
+  const update = useCallback<Update>((change) => {
+    const { page, parameters } = parseAddress(location.hash);
+    if (page !== "playground") return; // what was waited for came when somebody had gone on
+    const now = fromParameters(parameters);
+    navigate(toAddress({ ...now, ...(typeof change === "function" ? change(now) : change) }), true);
+  }, []);
   const { found, again } = useDataset(setup);
   const run = useRun(setup.job, language);
-  const running = isRunning(setup, run);
+  const isFixed = isRunning(setup, run) || isAwaited(setup, run);
   const now: Parts = { setup, update, dataset: found?.dataset ?? null, run };
   /** What stays on the page while another dataset is loaded. */
   const last = useRef<Parts | null>(null);
@@ -39,7 +44,7 @@ export function Playground({ parameters }: Address) {
       <h1 class="hidden">{texts.playground}</h1>
       <div class="playground">
         <div class="side">
-          <fieldset class="plain" disabled={running}>
+          <fieldset class="plain" disabled={isFixed}>
             <Staged><DataPanel setup={setup} update={update} dataset={shown.dataset} loading={!found} problem={found?.problem ?? null} again={again} /></Staged>
           </fieldset>
         </div>
@@ -419,7 +424,7 @@ function Progress({ setup, dataset, run, replay }: Omit<Parts, "update"> & { rep
           {job && !run.deleted && (
             <>
               <Lacking job={job} />
-              <span class={`badge status ${job.status}`}>{texts.status[job.status]}</span>
+              <Status job={job} />
               <a href={`#/jobs/${job.id}`}>{texts.jobPage}</a>
             </>
           )}

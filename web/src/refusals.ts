@@ -77,6 +77,7 @@ const KOREAN: readonly (readonly [string, string])[] = [
   ["Built-in models cannot be changed.", "기본 제공 모델은 바꿀 수 없습니다"],
   ["`latest` always points at the newest version", "latest는 언제나 가장 새 버전을 가리킵니다. 다른 이름을 고르세요"],
   ["the job has {status} already", "작업이 이미 끝났습니다"],
+  ["the job is being cancelled", "작업을 취소하는 중입니다"],
   ["The alias exists: send its ETag in If-Match to move or delete it.", "그 별칭은 이미 있습니다. 다시 확인하세요"],
   ["The alias has moved since, or there is none: read it again.", "그동안 별칭이 옮겨졌거나 지워졌습니다. 다시 확인하세요"],
   ["the database does not answer: try again", "데이터베이스가 응답하지 않습니다. 다시 시도하세요"],

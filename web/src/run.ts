@@ -1,7 +1,7 @@
 /** A job as its stream tells it: curves, weights at each record, and at last what came of it. */
 
-import { useEffect, useState } from "preact/hooks";
-import { type EpochRecord, get, isFinal, isGone, type Job, type JobRows, type Snapshot, watch } from "./api";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { type EpochRecord, get, isFinal, isGone, isPassing, type Job, type JobRows, oneAtATime, RETRY_MILLISECONDS, type Snapshot, watch } from "./api";
 
 export interface Run {
   job: Job | null;
@@ -39,21 +39,25 @@ export function follow(known: EpochRecord[], added: EpochRecord[]): EpochRecord[
  * With `wantsRows`, the rows of a training come too.
  */
 export function useRun(jobId: string, language: string, wantsRows = true): Run {
-  const [run, setRun] = useState<Run>(NOTHING);
+  const [state, setState] = useState({ of: "", run: NOTHING });
+  // Until the effect has run, what is there is of another job.
+  const run = state.of === jobId ? state.run : NOTHING;
+  const again = useRef<() => void>(() => undefined);
   useEffect(() => {
-    setRun(NOTHING);
+    setState({ of: jobId, run: NOTHING });
     if (!jobId) return;
     const path = `/jobs/${encodeURIComponent(jobId)}`;
     let ended = false;
     let frame = 0;
-    let again = 0;
+    let timer = 0;
     let added: EpochRecord[] = [];
     let weights: Snapshot[] = [];
     const change = (part: Partial<Run> | ((last: Run) => Partial<Run>)) => {
-      if (!ended) setRun((last) => ({ ...last, ...(typeof part === "function" ? part(last) : part) }));
+      if (!ended) setState(({ of, run: last }) => ({ of, run: { ...last, ...(typeof part === "function" ? part(last) : part) } }));
     };
     /** What arrived since the last frame, at once. */
     const flush = () => {
+      cancelAnimationFrame(frame);
       frame = 0;
       const [records, snapshots] = [added, weights];
       [added, weights] = [[], []];
@@ -65,27 +69,29 @@ export function useRun(jobId: string, language: string, wantsRows = true): Run {
       }));
     };
     let found = false;
-    const look = async (last: boolean) => {
+    let isOver = false;
+    let isWanting = wantsRows;
+    const look = oneAtATime(async () => {
+      if (ended) return;
+      const isLast = isOver;
+      clearTimeout(timer);
       try {
         const job = await get<Job>(path);
         found = true;
-        change({ job });
-        if (last) change({ done: isFinal(job.status) });
+        change({ job, problem: null, ...(isLast && { done: isFinal(job.status) }) });
+        if (isWanting && job.kind === "train") {
+          isWanting = false;
+          get<JobRows>(`${path}/rows?limit=2000`).then((rows) => change({ rows }), (problem) => (isWanting = isPassing(problem)));
+        }
         // Workers come and go without an event of the job.
-        clearTimeout(again);
-        if (job.status === "queued" && !ended) again = window.setTimeout(() => void look(false), QUEUED_MILLISECONDS);
-        return job;
+        if (job.status === "queued" && !isOver && !ended) timer = window.setTimeout(look, QUEUED_MILLISECONDS);
       } catch (problem) {
         change(found && isGone(problem) ? { deleted: true, done: true } : { problem });
-        return null;
+        if (isPassing(problem) && !ended) timer = window.setTimeout(look, RETRY_MILLISECONDS);
       }
-    };
-    const start = async () => {
-      const job = await look(false);
-      if (ended || !wantsRows || job?.kind !== "train") return;
-      get<JobRows>(`${path}/rows?limit=2000`).then((rows) => change({ rows }), () => change({ rows: null }));
-    };
-    void start();
+    });
+    again.current = look;
+    look();
     const stop = watch(jobId, {
       event: ({ type, data }) => {
         if (type === "epochs") {
@@ -93,28 +99,32 @@ export function useRun(jobId: string, language: string, wantsRows = true): Run {
           weights.push(...(data.snapshots ?? []));
           frame ||= requestAnimationFrame(flush);
         } else if (type !== "queued") {
-          void look(false);
+          flush(); // what came before it is shown before it
+          look();
         }
       },
       done: (deleted) => {
-        if (frame) cancelAnimationFrame(frame);
+        isOver = true;
+        clearTimeout(timer);
         flush();
         if (deleted) change({ deleted, done: true });
-        else void look(true);
+        else look();
       },
       connected: (connected) => change({ connected }),
     });
     return () => {
       ended = true;
-      clearTimeout(again);
+      again.current = () => undefined;
+      clearTimeout(timer);
       cancelAnimationFrame(frame);
       stop();
     };
   }, [jobId]);
   // A diagnosis is in the language that it was asked for in.
+  const spoken = useRef(language);
   useEffect(() => {
-    if (!jobId || !run.done || run.deleted) return;
-    get<Job>(`/jobs/${encodeURIComponent(jobId)}`).then((job) => setRun((last) => ({ ...last, job })), () => undefined);
+    if (spoken.current !== language && !run.deleted) again.current();
+    spoken.current = language;
   }, [language]);
   return run;
 }

@@ -55,6 +55,9 @@ export interface Setup {
   job: string;
 }
 
+/** Changes what is set now, which may be another setting than when somebody began to wait for an answer. */
+export type Update = (change: Partial<Setup> | ((now: Setup) => Partial<Setup>)) => void;
+
 export const DEFAULTS: Setup = {
   dataset: "xor",
   sample: { kind: "moons", rows: 200, noise: 0.1, classes: 2, seed: 0 },

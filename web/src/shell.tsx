@@ -2,7 +2,7 @@
 
 import { createContext, type ComponentChildren } from "preact";
 import { useCallback, useContext, useEffect, useRef, useState } from "preact/hooks";
-import { asCurl, type Call, Problem, speak } from "./api";
+import { asCurl, type Call, oneAtATime, Problem, speak } from "./api";
 import { inKorean } from "./refusals";
 import { type Language, TEXTS, type Texts } from "./texts";
 
@@ -234,18 +234,22 @@ export interface Loaded<Value> {
 /** Load what a page shows, again where a dependency changes; the last value stays meanwhile. */
 export function useLoaded<Value>(load: () => Promise<Value>, dependencies: unknown[]): Loaded<Value> {
   const [state, setState] = useState<{ value: Value | null; problem: unknown }>({ value: null, problem: null });
-  const [turn, setTurn] = useState(0);
+  const ask = useRef<() => void>(() => undefined);
   useEffect(() => {
     let current = true;
-    load().then(
-      (value) => current && setState({ value, problem: null }),
-      (problem: unknown) => current && setState((last) => ({ ...last, problem })),
-    );
+    ask.current = oneAtATime(async () => {
+      if (!current) return;
+      await load().then(
+        (value) => current && setState({ value, problem: null }),
+        (problem: unknown) => current && setState((last) => ({ ...last, problem })),
+      );
+    });
+    ask.current();
     return () => {
       current = false;
     };
-  }, [...dependencies, turn]);
-  const again = useCallback(() => setTurn((last) => last + 1), []);
+  }, dependencies);
+  const again = useCallback(() => ask.current(), []);
   return { ...state, again };
 }
 

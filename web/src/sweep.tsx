@@ -1,13 +1,13 @@
 /** Sweep: how often training converges, or how well it does, over learning rates and hidden units. */
 
 import { useEffect, useMemo, useState } from "preact/hooks";
-import { all, type Call, type Dataset, type DatasetSummary, get, isFinal, type Job, type Page, type Range, type Score, send, type SweepRow, type Task, watch } from "./api";
+import { all, type Call, type Dataset, type DatasetSummary, get, isFinal, isPassing, type Job, oneAtATime, type Page, type Range, RETRY_MILLISECONDS, type Score, send, type SweepRow, type Task, watch } from "./api";
 import { short } from "./curves";
 import { Choice, NumberField, Slider } from "./fields";
 import { chosenColumns, setupOf, useTableOf } from "./opening";
 import { between } from "./region";
 import { ACTIVATIONS, OPTIMIZERS, type Setup, toAddress } from "./setup";
-import { type Address, CopyCurl, Failure, navigate, Trouble, useChoices, useLoaded, useTexts } from "./shell";
+import { type Address, CopyCurl, Failure, navigate, parseAddress, Trouble, useChoices, useLoaded, useTexts } from "./shell";
 import type { Texts } from "./texts";
 
 interface Plan {
@@ -210,22 +210,28 @@ export function goodness(found: Cell[], measure: Measure): (cell: Cell) => numbe
   return ({ value }) => (value === null ? 0 : high > low ? (high - Math.log(Math.max(value, 1e-12))) / (high - low) : 1);
 }
 
-function useSweep(jobId: string) {
+interface Found {
+  /** The id of the job that this is of. */
+  of: string;
+  job: Job | null;
+  rows: SweepRow[];
+  problem: unknown;
+}
+
+const NOTHING: Found = { of: "", job: null, rows: [], problem: null };
+
+function useSweep(jobId: string): Found {
   const { language } = useChoices();
-  const [state, setState] = useState<{ job: Job | null; rows: SweepRow[]; problem: unknown }>({ job: null, rows: [], problem: null });
+  const [state, setState] = useState<Found>(NOTHING);
   useEffect(() => {
-    setState({ job: null, rows: [], problem: null });
+    setState({ ...NOTHING, of: jobId });
     if (!jobId) return;
     const path = `/jobs/${encodeURIComponent(jobId)}`;
     let current = true;
-    let looking = false;
-    let again = false;
-    const look = async () => {
-      if (looking) {
-        again = true;
-        return;
-      }
-      looking = true;
+    let later = 0;
+    const look = oneAtATime(async () => {
+      if (!current) return;
+      clearTimeout(later);
       try {
         const job = await get<Job>(path);
         const rows: SweepRow[] = [];
@@ -235,55 +241,61 @@ function useSweep(jobId: string) {
           more = page.has_more && rows.length < 20_000;
           after = page.last_id ?? 0;
         }
-        if (current) setState({ job, rows, problem: null });
+        if (current) setState({ of: jobId, job, rows, problem: null });
       } catch (problem) {
-        if (current) setState((last) => ({ ...last, problem }));
+        if (!current) return;
+        setState((last) => ({ ...last, problem }));
+        if (isPassing(problem)) later = window.setTimeout(look, RETRY_MILLISECONDS);
       }
-      looking = false;
-      if (again && current) {
-        again = false;
-        void look();
-      }
-    };
-    void look();
-    const stop = watch(jobId, { event: ({ type }) => type !== "epochs" && void look(), done: () => void look() });
+    });
+    look();
+    const stop = watch(jobId, { event: ({ type }) => type !== "epochs" && look(), done: look });
     return () => {
       current = false;
+      clearTimeout(later);
       stop();
     };
   }, [jobId, language]);
-  return state;
+  // Until the effect has run, what is there is of another job.
+  return state.of === jobId ? state : NOTHING;
+}
+
+/** Read the address; what cannot be used is the usual. */
+function planOf(parameters: URLSearchParams): Plan {
+  const own = Object.fromEntries(parameters);
+  const count = (name: "seeds" | "epochs", most: number) => {
+    const value = Number(own[name]);
+    return Number.isInteger(value) && value >= 1 && value <= most ? value : USUAL[name];
+  };
+  return {
+    dataset: own.dataset ?? USUAL.dataset,
+    rates: own.rates ?? USUAL.rates,
+    units: own.units ?? USUAL.units,
+    seeds: count("seeds", MOST_SEEDS),
+    epochs: count("epochs", 1_000_000),
+    activation: ACTIVATIONS.find((one) => one === own.activation) ?? USUAL.activation,
+    optimizer: OPTIMIZERS.find((one) => one === own.optimizer) ?? USUAL.optimizer,
+    validation: Number(own.validation) > 0 && Number(own.validation) <= MOST_VALIDATION ? Number(own.validation) : USUAL.validation,
+    measure: (["converged", "accuracy", "loss", "r2"] as const).find((one) => one === own.measure) ?? USUAL.measure,
+  };
 }
 
 export function Sweep({ parameters }: Address) {
   const texts = useTexts();
-  const plan = useMemo<Plan>(() => {
-    const own = Object.fromEntries(parameters);
-    const count = (name: "seeds" | "epochs", most: number) => {
-      const value = Number(own[name]);
-      return Number.isInteger(value) && value >= 1 && value <= most ? value : USUAL[name];
-    };
-    return {
-      dataset: own.dataset ?? USUAL.dataset,
-      rates: own.rates ?? USUAL.rates,
-      units: own.units ?? USUAL.units,
-      seeds: count("seeds", MOST_SEEDS),
-      epochs: count("epochs", 1_000_000),
-      activation: ACTIVATIONS.find((one) => one === own.activation) ?? USUAL.activation,
-      optimizer: OPTIMIZERS.find((one) => one === own.optimizer) ?? USUAL.optimizer,
-      validation: Number(own.validation) > 0 && Number(own.validation) <= MOST_VALIDATION ? Number(own.validation) : USUAL.validation,
-      measure: (["converged", "accuracy", "loss", "r2"] as const).find((one) => one === own.measure) ?? USUAL.measure,
-    };
-  }, [parameters.toString()]);
+  const plan = useMemo(() => planOf(parameters), [parameters.toString()]);
   const jobId = parameters.get("job") ?? "";
-  const update = (part: Partial<Plan>, job = jobId) => {
-    navigate(addressOf({ ...plan, ...part, job }), true);
+  /** Change what is set now, which may be another plan than when somebody began to wait for an answer. */
+  const update = (part: Partial<Plan>, job?: string) => {
+    const now = parseAddress(location.hash);
+    if (now.page !== "sweep") return;
+    navigate(addressOf({ ...planOf(now.parameters), ...part, job: job ?? now.parameters.get("job") ?? "" }), true);
   };
   const datasets = useLoaded(() => all<DatasetSummary>("/datasets"), []);
   const { job, rows, problem: failed } = useSweep(jobId);
   const table = useTableOf(job && job.dataset !== "inline" ? job : null);
   const dataset = table.value?.name === job?.dataset ? table.value : null;
   const [problem, setProblem] = useState<unknown>(null);
+  const [busy, setBusy] = useState(false);
   const planned = measures(datasets.value?.find((one) => one.name === plan.dataset)?.task);
   const measure = planned.find((one) => one === plan.measure) ?? planned[0]!;
   const call = callOf(plan, measure);
@@ -294,13 +306,17 @@ export function Sweep({ parameters }: Address) {
   const unread = [...leftOut(plan.rates), ...leftOut(plan.units, true)];
   const lost = job ? unsaid(job, dataset, texts) : [];
   const running = job !== null && !isFinal(job.status);
+  /** Whether a sweep is being asked for, or the one that there is is not known yet. */
+  const isAwaited = busy || (jobId !== "" && job === null && failed === null);
   const run = async () => {
     setProblem(null);
+    setBusy(true);
     try {
       update({}, (await send<Job>(call)).body.id);
     } catch (found) {
       setProblem(found);
     }
+    setBusy(false);
   };
   const stop = async () => {
     try {
@@ -338,7 +354,7 @@ export function Sweep({ parameters }: Address) {
           {running ? (
             <button type="button" class="primary stop" onClick={stop}>{texts.stop}</button>
           ) : (
-            <button type="button" class="primary" onClick={run}>{texts.run}</button>
+            <button type="button" class="primary" onClick={run} disabled={isAwaited}>{texts.run}</button>
           )}
           <CopyCurl call={running ? { method: "POST", path: `/jobs/${jobId}/cancel` } : call} />
           {job && <span role="status" class="row">

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { oneAtATime } from "../src/api";
 import type { BackpropTrace, Column, Dataset, JobColumns, SweepRow } from "../src/api";
 import { answers, positiveSide } from "../src/gates";
 import { overlay } from "../src/compare";
@@ -216,4 +217,28 @@ test("fields of a form become values as the service takes them", () => {
   assert.equal(cellOf(numeric, "wide"), "wide");
   assert.equal(cellOf(numeric, ""), null);
   assert.equal(cellOf({ kind: "boolean", name: "b", fill: null }, "true"), true);
+});
+
+test("what is asked for while it is done is done once more, and never beside it", async () => {
+  const told: string[] = [];
+  const ends: (() => void)[] = [];
+  const ask = oneAtATime(async () => {
+    told.push("begun");
+    await new Promise<void>((end) => ends.push(end));
+    told.push("ended");
+  });
+  const turn = () => new Promise((done) => setImmediate(done));
+  ask();
+  ask();
+  ask();
+  assert.deepEqual(told, ["begun"]);
+  ends.shift()!();
+  await turn();
+  assert.deepEqual(told, ["begun", "ended", "begun"]);
+  ends.shift()!();
+  await turn();
+  assert.deepEqual(told, ["begun", "ended", "begun", "ended"]);
+  ask();
+  await turn();
+  assert.deepEqual(told, ["begun", "ended", "begun", "ended", "begun"]);
 });

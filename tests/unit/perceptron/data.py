@@ -48,6 +48,14 @@ def rows_of(task: Task, rows: int, seed: int = 0, *, weighted: bool = False) -> 
     return Table(task, names, values, targets.astype(np.float32), task, classes, weights)
 
 
+def noisy_rows(rows: int, seed: int) -> Table:
+    """Rows whose classes are half noise: a network soon learns the noise."""
+    random = np.random.default_rng(seed)
+    features = random.normal(size=(rows, 3)).astype(np.float32)
+    targets = (features[:, 0] + random.normal(size=rows) > 0).astype(np.float32)
+    return Table("noisy", ("a", "b", "c"), features, targets)
+
+
 def records(training: Training) -> Iterator[EpochRecord]:
     """Train, and give the points of the curves."""
     return (step.record for step in training.run() if step.record is not None)

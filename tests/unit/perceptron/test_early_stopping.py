@@ -9,20 +9,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from perceptron import engines
 from perceptron.engines import Training
-from perceptron.tables import Table
 from schemas.network import NetworkConfig
 from schemas.training import EarlyStopping, EngineName, TrainingConfig
+from tests.unit.perceptron.data import noisy_rows
 
 NETWORK = NetworkConfig(hidden_layers=(8,), activation="tanh")
 ENGINES: tuple[EngineName, ...] = ("fused", "torch")
-
-
-def noisy_rows(rows: int, seed: int) -> Table:
-    """Rows whose classes are half noise: a network soon learns the noise."""
-    random = np.random.default_rng(seed)
-    features = random.normal(size=(rows, 3)).astype(np.float32)
-    targets = (features[:, 0] + random.normal(size=rows) > 0).astype(np.float32)
-    return Table("noisy", ("a", "b", "c"), features, targets)
 
 
 TRAIN, VALID = noisy_rows(40, 1), noisy_rows(40, 2)

@@ -21,7 +21,7 @@ from perceptron.layers import Layers
 from perceptron.preparation import Outline, Prepared, Source, prepare
 from perceptron.shards import train
 from schemas.errors import InvalidField
-from schemas.job import JobRequest
+from schemas.job import JobRequest, SweepRequest
 from schemas.network import NetworkConfig
 from schemas.sweep import (
     RateRange,
@@ -30,6 +30,7 @@ from schemas.sweep import (
     ShardGroup,
     Space,
     SweepMember,
+    SweepResult,
     TrainedMember,
 )
 from schemas.training import EarlyStopping, TrainingConfig
@@ -199,6 +200,23 @@ def test_wide_networks_train_alone() -> None:
         assert {group.way for shard in shards for group in shard.groups} == {way}
 
 
+@pytest.mark.parametrize(("engine", "way"), [("auto", "lanes"), ("torch", "stack")])
+def test_networks_that_stop_early_train_together(engine: Any, way: str) -> None:
+    """Early stopping keeps narrow networks in lanes, and PyTorch's in stacks."""
+    outline = Outline("binary", "y", ("a",), 30, 1, 500)
+    training = TRAINING.model_copy(
+        update={
+            "engine": engine,
+            "batch_size": None,
+            "validation_fraction": 0.2,
+            "early_stopping": EarlyStopping(patience=20),
+        }
+    )
+    members = search.members(Search(space=Space(seed=SeedRange(count=16))), NETWORK, training)
+    shards = search.shards(members, request(training), outline, rung=0, folds=None, workers=1)
+    assert {group.way for shard in shards for group in shard.groups} == {way}
+
+
 # Training
 
 
@@ -273,7 +291,8 @@ def test_training_rows_judge_where_none_are_kept_out() -> None:
     assert found.valid_loss is None
 
 
-def test_early_stopping_judges_the_best_epoch() -> None:
+@pytest.mark.parametrize("way", ["lanes", "stack", "alone"])
+def test_early_stopping_judges_the_best_epoch(way: str) -> None:
     """With early stopping a member is judged by the weights that it keeps."""
     training = TRAINING.model_copy(
         update={
@@ -285,7 +304,7 @@ def test_early_stopping_judges_the_best_epoch() -> None:
     )
     prepared = prepare(request(training), IRIS)
     members = search.members(Search(), NETWORK, training)
-    (found,) = trained(prepared, "alone", members, "loss", training)
+    (found,) = trained(prepared, way, members, "loss", training)
     assert prepared.valid is not None
     stopped = alone(prepared, members[0], training)
     outputs = probabilities(stopped.layers(), prepared.valid.features)
@@ -324,6 +343,43 @@ def test_a_diverged_member_is_a_result(way: str) -> None:
 
 
 # Folds
+
+
+@pytest.mark.parametrize("way", ["lanes", "stack"])
+def test_folds_stop_their_members(way: Any) -> None:
+    """A fold's rows stop each network that the others train, where they stop it alone."""
+    training = TRAINING.model_copy(
+        update={"learning_rate": 0.1, "epochs": 200, "early_stopping": EarlyStopping(patience=20)}
+    )
+    asked = SweepRequest(kind="sweep", dataset="table", training=training, search=Search(folds=3))
+    validation = CrossValidation(asked.training_request, IRIS, 3)
+    members = search.members(Search(space=Space(seed=SeedRange(count=3))), NETWORK, training)
+    for fold in range(3):
+        prepared = validation.prepared(fold)
+        group = ShardGroup(way=way, fold=fold, members=tuple(members))
+        found = [ended for ended in train(group, training, prepared, "loss") if ended]
+        ends = [(one.member.number, one.fold, one.trained_epochs, one.best_epoch) for one in found]
+        group = group.model_copy(update={"way": "alone"})
+        single = [ended for ended in train(group, training, prepared, "loss") if ended]
+        assert sorted(ends) == [
+            (one.member.number, fold, one.trained_epochs, one.best_epoch) for one in single
+        ]
+        assert all((one.trained_epochs or 0) - (one.best_epoch or 0) > 20 for one in single)
+
+
+def test_what_folds_stopped_is_trained_as_long_as_was_best() -> None:
+    """No rows stop the last training of a sweep: its epochs are the mean of the folds' best."""
+    rule = EarlyStopping(patience=20)
+    asked = request(
+        TRAINING.model_copy(update={"validation_fraction": 0.2, "early_stopping": rule})
+    )
+    (member,) = search.members(Search(), NETWORK, TRAINING)
+    missing = dict.fromkeys(SweepResult.model_fields)
+    best = SweepResult.model_construct(None, **{**missing, **dict(member), "best_epoch": 11.6})
+    found = search.refit_of(best, asked, 5).training
+    assert (found.epochs, found.early_stopping) == (13, None)
+    kept = search.refit_of(best, asked, None).training
+    assert (kept.epochs, kept.early_stopping) == (TRAINING.epochs, rule)
 
 
 def test_folds_judge_each_row_once() -> None:

@@ -15,7 +15,8 @@ def never(*_, **__):
     raise AssertionError("CUDA was asked at import")
 for name in ("is_available", "device_count", "init", "_lazy_init", "current_device"):
     setattr(torch.cuda, name, never)
-import perceptron.engines.torch_engine
+from perceptron.engines import warm_up
+warm_up("torch")
 import perceptron.engines.torch_fleet
 assert not torch.cuda.is_initialized()
 """
@@ -86,10 +87,10 @@ def test_each_call_does_the_work_once(device: str) -> None:
     def add() -> None:
         total.add_(step)
 
-    work = Replayed(add, device)
+    replayed = Replayed(device)
     expected = 0
     for size in (1, 2, 3, 4, 5):
         step.fill_(size)
-        work()
+        replayed(add)
         expected += size
         assert total.tolist() == [expected] * 3

@@ -1,5 +1,7 @@
 """The batched program: what it needs to go on, and that a CUDA graph can repeat its steps."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -66,7 +68,7 @@ def test_goes_on_from_a_state_bit_for_bit(optimizer: Optimizer, batch_size: int 
         for done, sums in found.items():
             np.testing.assert_array_equal(sums, expected[done])
         np.testing.assert_array_equal(second.parameters(), whole.parameters())
-        first.train_epoch(is_recorded=False)
+        first.train(1, is_recorded=False)
 
 
 class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -96,20 +98,19 @@ class _Graph:
 
     repeats = 0
 
-    def __init__(self, work: Callable[[], None], device: str) -> None:
+    def __init__(self, device: str) -> None:
         assert device == "cpu"
-        self._work = work
         self._is_warm = False
         self._operations: _Operations | None = None
 
-    def __call__(self) -> None:
+    def __call__(self, work: Callable[[], None]) -> None:
         if not self._is_warm:
             self._is_warm = True
-            self._work()
+            work()
         elif self._operations is None:
             self._operations = _Operations()
             with self._operations:
-                self._work()
+                work()
             names = {func.overloadpacket.__name__ for func, *_ in self._operations.seen}
             assert not names & WAITING
         else:
@@ -141,6 +142,19 @@ def test_a_step_is_a_list_of_operations_on_tensors_that_stay(
     np.testing.assert_array_equal(graphs.parameters(), program.parameters())
 
 
+def test_what_is_trained_is_freed_at_once() -> None:
+    """No circle of references keeps a fleet's memory and graphs until garbage is collected."""
+    gc.disable()
+    try:
+        program = _stack(_trainings(3, "adam", 8), "binary")
+        _run(program)
+        seen = weakref.ref(program)
+        del program
+        assert seen() is None
+    finally:
+        gc.enable()
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("optimizer", get_args(Optimizer))
 def test_cuda_goes_on_from_a_state_bit_for_bit(optimizer: Optimizer) -> None:
@@ -149,7 +163,7 @@ def test_cuda_goes_on_from_a_state_bit_for_bit(optimizer: Optimizer) -> None:
     whole, first = (_stack(trainings, "multiclass", device="cuda") for _ in range(2))
     _run(whole)
     for _ in range(5):
-        first.train_epoch(is_recorded=True)
+        first.train(1, is_recorded=True)
     second = _stack(trainings, "multiclass", first.state(), "cuda")
     _run(second)
     np.testing.assert_array_equal(second.parameters(), whole.parameters())
