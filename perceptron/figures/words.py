@@ -78,6 +78,7 @@ KOREAN = Words(
     states={
         "queued": "대기",
         "running": "실행 중",
+        "paused": "일시 정지됨",
         "succeeded": "성공",
         "failed": "실패",
         "cancelled": "취소됨",
