@@ -825,7 +825,7 @@ def test_a_job_that_just_came_is_starting(
     eventually(lambda: page.title() and held)
     page.evaluate(HEARD, "starting…")  # it is said for a moment
     held[0].fulfill(json={**own.get(f"/jobs/{job}").json(), "waiting_for": None})
-    page.wait_for_function("isHeard")
+    page.wait_for_function("() => window.isHeard")
     expect(page.get_by_text("no worker of the queue “train” is running")).to_be_visible()
     expect(page.get_by_text("starting…")).to_have_count(0)
 
