@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Modules are compiled when they are first imported, which few of them ever are: that is half of pip's work.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile
+export PYTHONDONTWRITEBYTECODE :=
 
 PAGES := service/static/index.en.html
 
@@ -53,14 +56,14 @@ clean:
 $(VENV)/ready: requirements.lock requirements-fast.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-fast.lock 2> $(VENV)/fast.log \
+	$(INSTALL) --requirement requirements.lock
+	$(INSTALL) --no-deps --editable .
+	$(INSTALL) --requirement requirements-fast.lock 2> $(VENV)/fast.log \
 		|| echo "Without a C compiler requests are read by Python code; that is slower (see $(VENV)/fast.log)." >&2
 	touch $@
 
 $(VENV)/ready-to-test: $(VENV)/ready requirements-dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements-dev.lock
+	$(INSTALL) --requirement requirements-dev.lock
 	touch $@
 
 web/node_modules/.package-lock.json: web/package-lock.json | $(VENV)/ready
