@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -69,6 +70,27 @@ class Deployment:
         self.url = line.split()[-1]
         self.client.base_url = self.url
         return self
+
+    def freeze(self, pid: int) -> None:
+        """SIGSTOP a process when it is not writing: SQLite would stay locked until it goes on."""
+
+        def is_frozen() -> bool:
+            os.kill(pid, signal.SIGSTOP)
+            eventually(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+            try:
+                self._write_nothing()
+            except sqlite3.OperationalError:
+                os.kill(pid, signal.SIGCONT)
+                return False
+            return True
+
+        eventually(is_frozen)
+
+    def _write_nothing(self) -> None:
+        """Raises: sqlite3.OperationalError where another process has written for a second."""
+        path = self.data_dir / "perceptron.db"
+        with contextlib.closing(sqlite3.connect(path, timeout=1, isolation_level=None)) as database:
+            database.execute("BEGIN IMMEDIATE")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Ask for the end and wait for it; returns the exit status."""

@@ -181,14 +181,13 @@ def test_frozen_work_horse_cannot_write(new_deployment: Start) -> None:
     deployment.running(job_id, after_epoch=100)
     frozen = deployment.horse
     assert frozen is not None
-    os.kill(frozen, signal.SIGSTOP)
+    deployment.freeze(frozen)
     try:
-        eventually(lambda: deployment.job(job_id)["attempt"] == 2)
+        eventually(lambda: deployment.job(job_id)["attempt"] > 1)
     finally:
         os.kill(frozen, signal.SIGCONT)
     eventually(lambda: not is_alive(frozen))
-    job = assert_succeeded_once(deployment, job_id)
-    assert job["attempt"] == 2
+    assert_succeeded_once(deployment, job_id)
 
 
 def test_stop_puts_the_job_back(new_deployment: Start) -> None:

@@ -151,7 +151,7 @@ def test_the_worker_goes_before_it_obeys(new_deployment: Start, number: signal.S
     deployment.running(job_id, after_epoch=500)
     horse = deployment.horse
     assert horse is not None
-    os.kill(horse, signal.SIGSTOP)
+    deployment.freeze(horse)
     assert deployment.post(f"/jobs/{job_id}/pause").status_code == 202
     os.kill(horse, number)
     os.kill(horse, signal.SIGCONT)
@@ -168,7 +168,7 @@ def test_the_request_is_taken_back(new_deployment: Start) -> None:
     deployment.running(job_id, after_epoch=100)
     horse = deployment.horse
     assert horse is not None
-    os.kill(horse, signal.SIGSTOP)
+    deployment.freeze(horse)
     assert deployment.post(f"/jobs/{job_id}/pause").status_code == 202
     response = deployment.post(f"/jobs/{job_id}/resume")
     assert (response.status_code, response.json()["pause_requested"]) == (200, False)
