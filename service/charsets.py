@@ -2,8 +2,10 @@
 
 import codecs
 import io
+from encodings import __path__ as codec_path
 from encodings import normalize_encoding
 from encodings.aliases import aliases
+from pkgutil import iter_modules
 
 from werkzeug.http import parse_options_header
 
@@ -13,10 +15,10 @@ from schemas.media_types import CSV
 UTF_8 = "utf-8"
 CONTENT_TYPE = "Content-Type"
 
-_KNOWN = {*aliases, *aliases.values()}
+_KNOWN = {*aliases, *aliases.values(), *(module.name for module in iter_modules(codec_path))}
 """Names that Python knows; to look up any other would keep it in memory for good."""
-_NO_CHARSETS = {"utf-7"}
-"""Codecs that take texts which are none, such as half of a surrogate pair."""
+_NO_CHARSETS = {"utf-7", "idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"}
+"""Codecs that take texts which are none, such as half of a surrogate pair, or code for domains."""
 _SUPERSETS = {"ascii": UTF_8, "euc_kr": "cp949", "gb2312": "gbk", "shift_jis": "cp932"}
 """Charsets that files name where they are in a larger one; browsers read them in that, too."""
 
@@ -51,4 +53,8 @@ def _codec(name: str) -> str | None:
         io.TextIOWrapper(io.BytesIO(), codec.name)
     except LookupError:  # unknown to this system, or from bytes to bytes
         return None
-    return None if codec.name in _NO_CHARSETS else _SUPERSETS.get(codec.name, codec.name)
+    return (
+        None
+        if codec.name.replace("_", "-") in _NO_CHARSETS
+        else _SUPERSETS.get(codec.name, codec.name)
+    )

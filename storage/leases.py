@@ -19,7 +19,7 @@ from storage.models import Publication
 from storage.notices import Notices
 from storage.predictions import Outputs
 from storage.tables import AnyRow, checkpoints, events, jobs
-from storage.transitions import BACK_IN_QUEUE, apply, end, pause
+from storage.transitions import BACK_IN_QUEUE, apply, end, lock_parent, pause
 
 FREE_RETRIES = 2
 """Lost attempts that are repeated at once; later ones wait, each twice as long as the last."""
@@ -216,6 +216,7 @@ class LeaseStore:
         Else it is back in the queue, for this reason. Raises: LeaseLost.
         """
         with self._database.write() as connection:
+            connection.execute(select(jobs.c.seq).where(holds(claim)).with_for_update())
             if end(connection, holds(claim) & jobs.c.cancel_requested, "cancelled"):
                 return
             if pause(connection, holds(claim) & jobs.c.pause_requested):
@@ -258,6 +259,11 @@ class LeaseStore:
         self, connection: Connection, where: ColumnElement[bool], reason: str
     ) -> bool:
         lost = jobs.c.lost_attempts + 1
+        lock_parent(connection, where)
+        found = select(jobs.c.attempt, jobs.c.lost_attempts).where(where).with_for_update()
+        row = connection.execute(found).one_or_none()
+        if row is None:
+            return False
         if end(connection, where & jobs.c.cancel_requested, "cancelled"):
             return True
         error = JobError(
@@ -271,11 +277,6 @@ class LeaseStore:
             {"error": error.model_dump_json()},
         ):
             return True
-        row = connection.execute(
-            select(jobs.c.attempt, jobs.c.lost_attempts).where(where)
-        ).one_or_none()
-        if row is None:
-            return False
         if pause(connection, where & jobs.c.pause_requested, lost_attempts=lost):
             return True
         back = {

@@ -483,7 +483,8 @@ def _in_card(connection: Connection, *path: str) -> Any:
     card = model_versions.c.card
     if connection.dialect.name == "sqlite":
         return func.json_extract(card, f"$.{'.'.join(path)}")
-    return func.json_extract_path_text(cast(card, JSON), *path)
+    readable = func.replace(card, r"\u0000", r"\ufffd")  # of which PostgreSQL makes no text
+    return func.json_extract_path_text(cast(readable, JSON), *path)
 
 
 def _summaries(connection: Connection, rows: Sequence[AnyRow]) -> list[ModelSummary]:

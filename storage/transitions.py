@@ -72,7 +72,7 @@ def end(
     It needs no checkpoint and no shards any more, and no outputs unless it succeeded. A shard that
     fails takes its sweep along, and so all the others.
     """
-    parent = _locked_parent(connection, where) if status == "failed" else None
+    parent = lock_parent(connection, where) if status == "failed" else None
     change = update(jobs).where(where).values(status=status, **ENDED, **(values or {}))
     seconds = (jobs.c.finished_at - jobs.c.started_at).label("seconds")
     row = apply(connection, change, status, data or {}, jobs.c.kind, seconds)
@@ -102,7 +102,7 @@ def _count(connection: Connection, kind: str, status: EventType, seconds: float 
     connection.execute(update(ended_jobs).where(at).values(**values))
 
 
-def _locked_parent(connection: Connection, where: ColumnElement[bool]) -> str | None:
+def lock_parent(connection: Connection, where: ColumnElement[bool]) -> str | None:
     """Lock the sweep of a shard: whoever changes both locks the sweep first, so nobody waits."""
     parent = connection.execute(select(jobs.c.parent).where(where)).scalar()
     if parent is not None:

@@ -15,7 +15,7 @@ from schemas.training import TrainingConfig
 from storage import Storage, open_storage
 from storage.jobs import queue_of
 from storage.spans import open_telemetry
-from workers.attempt import Attempt
+from workers.attempt import Attempt, Stopped
 from workers.parent_death import die_with_parent
 from workers.prediction import PredictAttempt
 from workers.sweeps import ShardAttempt, SweepAttempt
@@ -59,6 +59,8 @@ def prepared() -> Prepared:
         _rehearse(storage, settings)
     except Unavailable as error:
         log.warning("not rehearsed", error=error.detail)
+    except Stopped:
+        log.warning("not rehearsed", error="the job that stood in is to stop")
     finally:
         storage.database.close()
     return Prepared(settings, storage, open_telemetry(SERVICE))

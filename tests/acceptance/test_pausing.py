@@ -20,7 +20,7 @@ def training(optimizer: str, engine: str, epochs: int, **more: Any) -> dict[str,
     """Shuffled batches: weights, momenta, steps and the generator all count."""
     return {
         "dataset": "parity-3",
-        "network": {"hidden_layers": [8], "activation": "tanh"},
+        "network": {"hidden_layers": [24, 16], "activation": "tanh"},
         "training": {
             "optimizer": optimizer,
             "schedule": {"kind": "cosine"},
@@ -154,7 +154,8 @@ def test_the_worker_goes_before_it_obeys(new_deployment: Start, number: signal.S
     deployment.freeze(horse)
     assert deployment.post(f"/jobs/{job_id}/pause").status_code == 202
     os.kill(horse, number)
-    os.kill(horse, signal.SIGCONT)
+    if number != signal.SIGKILL:
+        os.kill(horse, signal.SIGCONT)
     eventually(lambda: deployment.job(job_id)["status"] == "paused")
     assert deployment.job(job_id)["progress"]["epoch"] > 0
     resume(deployment, job_id)

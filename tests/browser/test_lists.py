@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.browser.conftest import Opened, hash_of
+from tests.browser.conftest import TURNS, Opened, hash_of
 from tests.deployment import Deployment, eventually
 
 QUICK: dict[str, Any] = {
@@ -336,6 +336,7 @@ def test_a_model_predicts_and_is_taken_away(
         assert download.value.path().read_bytes() == expected
     view.refusals.add(422)
     page.get_by_label("petal width (cm)").fill("wide")
+    page.evaluate(TURNS)
     expect(page.locator(".answer")).to_have_count(0)
     page.get_by_role("button", name="Predict", exact=True).click()
     expect(page.locator(".trouble code")).to_contain_text("#/inputs/0")

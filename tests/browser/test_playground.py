@@ -182,7 +182,7 @@ def test_a_training_is_paused_and_goes_on(
     """By the keyboard, on one button; the curves stay, also when it is loaded anew, and go on."""
     words = WORDS[language]
     view = opened(language)
-    page = view.go("#/playground?data=spirals~2000~0.1~2~0&layers=20-20-20&epochs=3000")
+    page = view.go("#/playground?data=spirals~2000~0.1~2~0&layers=20-20-20&epochs=20000")
     page.wait_for_selector(".points path")
     train(page, language)
     eventually(lambda: epoch(page) > 0)

@@ -117,7 +117,7 @@ def _card(task: str, **scores: float | None) -> ModelCard:
         {
             **dict.fromkeys(ModelCard.model_fields),
             "parameters": {"weights": 2, "biases": 1, "total": 3},
-            "feature_names": ("x",),
+            "feature_names": ("x\0",),
             "library_versions": {},
             "history": (),
             "importance": (),

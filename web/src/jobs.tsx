@@ -221,8 +221,9 @@ export function Lacking({ job }: { job: Job }) {
 export function PauseButton({ job }: { job: Job }) {
   const texts = useTexts();
   const [problem, setProblem] = useState<unknown>(null);
-  if (job.kind !== "train" || isFinal(job.status) || job.cancel_requested) return null;
   const isPaused = job.status === "paused" || job.pause_requested;
+  useEffect(() => setProblem(null), [isPaused]);
+  if (job.kind !== "train" || isFinal(job.status) || job.cancel_requested) return null;
   const press = () => send({ method: "POST", path: `/jobs/${job.id}/${isPaused ? "resume" : "pause"}` }).then(() => setProblem(null), setProblem);
   return (
     <>

@@ -139,23 +139,31 @@ export function Upload({ chosen, taken, stored, onStored }: UploadProps) {
   /** What was dropped last, and the names that are taken. */
   const [staged, setStaged] = useState<{ source: Source; names: string[] } | null>(null);
   const input = useRef<HTMLInputElement>(null);
+  /** The file that was dropped last: what is found of an earlier one comes too late. */
+  const newest = useRef<File | null>(null);
+  const [looking, setLooking] = useState(false);
   const [problem, setProblem] = useState<unknown>(null);
   // A refusal is of the file, not of what is chosen next.
   useEffect(() => setProblem(null), [chosen]);
   const take = async (file: File | undefined) => {
     if (!file) return;
+    newest.current = file;
     setStaged(null);
     setProblem(null);
+    setLooking(false);
     if (file.size > mostBytes()) {
       setProblem(new Problem(413, "", texts.fileTooLarge(file.name, megabytes(file.size), megabytes(mostBytes()))));
       return;
     }
+    setLooking(true);
     try {
       const [encoding, names] = await Promise.all([guessEncoding(file), datasetNames()]);
+      if (newest.current !== file) return;
       setStaged({ source: { file, encoding, kinds: {}, name: freeName(nameOf(file.name), names) }, names });
     } catch (reason) {
-      setProblem(reason);
+      if (newest.current === file) setProblem(reason);
     }
+    if (newest.current === file) setLooking(false);
   };
   const leave = () => {
     setStaged(null);
@@ -171,14 +179,15 @@ export function Upload({ chosen, taken, stored, onStored }: UploadProps) {
           source={staged.source}
           names={staged.names}
           onStored={(source, dataset) => {
+            if (newest.current !== source.file) return;
             leave();
             onStored(source, dataset);
           }}
           onLeave={leave}
         />
       )}
-      <p role="status" class="small good">{stored && !staged && !problem ? texts.uploaded(stored.name, stored.rows) : ""}</p>
-      {stored && !staged && !problem && (
+      <p role="status" class="small good">{looking ? texts.uploading : stored && !staged && !problem ? texts.uploaded(stored.name, stored.rows) : ""}</p>
+      {stored && !looking && !staged && !problem && (
         <p class="small"><CopyCurl call={uploadCall({ ...stored, name: freeName(stored.name, [...taken, stored.name]) })} label={stored.file.name} /></p>
       )}
     </>

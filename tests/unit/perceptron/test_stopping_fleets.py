@@ -133,9 +133,10 @@ def _assert_as_alone(
         *_, least = _end(alone.epochs, alone.curves[:, 2].tolist(), rule)
         both = min(len(epochs), len(alone.epochs))
         assert epochs[:both] == alone.epochs[:both]
-        np.testing.assert_allclose(
-            member.curves[:both], alone.curves[:both], rtol=TOLERANCE, atol=TOLERANCE
-        )
+        losses, right = slice(None, None, 2), slice(1, None, 2)  # a row may be at one half
+        for part, slack in ((losses, TOLERANCE), (right, 1.01 / len(valid.targets))):
+            ours, theirs = member.curves[:both, part], alone.curves[:both, part]
+            np.testing.assert_allclose(ours, theirs, rtol=TOLERANCE, atol=slack)
         if least > 2 * TOLERANCE:
             assert (epochs, member.best_epoch) == (alone.epochs, alone.best_epoch)
             assert_close(member.layers, alone.layers, 1e-4)
