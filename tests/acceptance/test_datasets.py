@@ -124,6 +124,9 @@ def ways() -> dict[str, Callable[[Deployment, str], Any]]:
         "ndjson": whole(ndjson, NDJSON),
         "csv in CP949": whole(csv.decode().encode("cp949"), "text/csv; charset=CP949"),
         "csv in UTF-16": whole(csv.decode().encode("utf-16"), 'text/csv; charset="utf-16"'),
+        "csv in a charset without other names": whole(
+            csv.decode().encode("utf-8-sig"), "text/csv; charset=utf-8-sig"
+        ),
         "csv in a form": part("rows.txt", csv, "text/csv"),
         "csv in a form, in EUC-KR": part(
             "행.csv", csv.decode().encode("cp949"), "text/csv;charset=euc-kr"
@@ -335,6 +338,7 @@ CHARSETS: dict[str, tuple[str, bytes, str]] = {
     "long": (f"text/csv; charset={'x' * 5_000}", b"a,b\n1,0\n", "Content-Type"),
     "from bytes to bytes": ("text/csv; charset=hex", b"a,b\n1,0\n", "Content-Type"),
     "no charset": ("text/csv; charset=utf-7", b"a,b\n1,0\n", "Content-Type"),
+    "of source code": ("text/csv; charset=unicode_escape", b"a,b\n1,0\n", "Content-Type"),
     "NDJSON is in UTF-8": (f"{NDJSON}; charset=cp949", b'{"a":1,"b":2}', "Content-Type"),
     "another one": ("text/csv; charset=cp949", b"a,b\n1,0\n\xff,1\n", ""),
 }
