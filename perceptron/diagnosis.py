@@ -155,10 +155,10 @@ _MESSAGES: Mapping[DiagnosisCode, Mapping[Language, str]] = {
     },
     "good_fit": {
         "en": "Good fit: the network has learned the training data, and nothing points to "
-        "overfitting or underfitting. It is ready to predict; how it does on new rows, only "
-        "validation rows tell.",
+        "overfitting or underfitting. It is ready to predict; validation rows tell how it does on "
+        "new ones.",
         "ko": "학습이 잘 되었습니다. 훈련 데이터를 잘 학습했고 과적합이나 과소적합의 징후가 "
-        "없으므로, 이 모델로 바로 예측할 수 있습니다. 처음 보는 데이터에서는 어떨지 "
-        "검증 데이터만이 알려 줍니다.",
+        "없으므로, 이 모델로 바로 예측할 수 있습니다. 처음 보는 데이터에서 어떨지는 "
+        "검증 데이터가 알려 줍니다.",
     },
 }

@@ -388,6 +388,7 @@ def test_a_table_in_another_encoding_is_uploaded(
     file = tmp_path / f"도시 {charset}.csv"
     file.write_bytes(CITIES.encode(charset))
     view = opened(language, width)
+    view.refusals.add(422)
     page = view.go("")
     page.wait_for_selector(".diagram")
     page.locator("input[type=file]").set_input_files(file)
@@ -398,7 +399,10 @@ def test_a_table_in_another_encoding_is_uploaded(
     expect(staged.locator("pre")).to_contain_text("똠방,1,예")
     encoding.select_option("utf-8")
     expect(staged.locator("pre")).to_contain_text("\ufffd")
+    staged.locator(".primary").click()
+    expect(page.get_by_role("alert")).to_contain_text("UTF-8")
     encoding.select_option(charset)
+    expect(page.get_by_role("alert")).to_have_count(0)
     expect(staged.locator("pre")).to_contain_text("똠방,1,예")
     view.accessible()
     view.picture("playground-encoding")
@@ -452,6 +456,35 @@ def test_a_table_is_given_a_name(
         expect(page.locator("input[type=file]")).to_be_focused()
     for number, stored in enumerate((name, f"{name}-2")):
         assert deployment.get(f"/datasets/{stored}").json()["records"][0]["답"] == number
+
+
+def test_a_file_comes_while_another_is_stored(
+    opened: Callable[..., Opened], tmp_path: Path
+) -> None:
+    """The first is among the tables once it is stored; what is asked about the second stays."""
+    view = opened()
+    page = view.go("")
+    page.wait_for_selector(".diagram")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/datasets?name=*", hold)
+    for name in ("early-bird", "late-bird"):
+        file = tmp_path / f"{name}.csv"
+        file.write_text("a,b\n1,0\n2,1\n", encoding="utf-8")
+        page.locator("input[type=file]").set_input_files(file)
+        expect(page.locator(".staged input")).to_have_value(name)
+        if not held:
+            page.locator(".staged .primary").click()
+            expect(page.locator(".staged .primary")).to_be_disabled()
+    page.locator(".staged input").fill("second-bird")
+    assert len(held) == 1
+    held[0].continue_()
+    expect(page.locator("option", has_text="early-bird")).to_have_count(1)
+    expect(page.locator(".staged input")).to_have_value("second-bird")
+    assert "early-bird" not in hash_of(page)
 
 
 def test_copied_commands_store_a_table(

@@ -94,9 +94,9 @@ export function DataPanel({ setup, update, dataset, loading, problem, again }: P
         chosen={datasetName(setup)}
         taken={taken}
         stored={uploaded && { ...uploaded.source, name: uploaded.name, rows: uploaded.rows }}
-        onStored={(source, dataset) => {
+        onStored={(source, dataset, isNewest) => {
           stored(source, dataset);
-          choose(dataset.name);
+          if (isNewest) choose(dataset.name);
         }}
       />
       <Trouble of={datasets.problem ?? problem} />

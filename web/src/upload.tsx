@@ -130,7 +130,8 @@ interface UploadProps {
   taken: string[];
   /** What was stored last: as which dataset, and how many rows it has. */
   stored: (Source & { rows: number }) | null;
-  onStored: (source: Source, dataset: Dataset) => void;
+  /** It is to be chosen unless another file was dropped meanwhile. */
+  onStored: (source: Source, dataset: Dataset, isNewest: boolean) => void;
 }
 
 /** A place to drop a file, and what is asked about it before it is stored. */
@@ -179,9 +180,9 @@ export function Upload({ chosen, taken, stored, onStored }: UploadProps) {
           source={staged.source}
           names={staged.names}
           onStored={(source, dataset) => {
-            if (newest.current !== source.file) return;
-            leave();
-            onStored(source, dataset);
+            const isNewest = newest.current === source.file;
+            if (isNewest) leave();
+            onStored(source, dataset, isNewest);
           }}
           onLeave={leave}
         />
@@ -291,7 +292,7 @@ function Staged({ source, names, onStored, onLeave }: StagedProps) {
       {source.encoding !== "utf-8" && (
         <>
           <p class="small" role="status">{texts.notUtf8(file.name)}</p>
-          <Choice label={texts.encoding} value={encoding} among={ENCODINGS.map((one) => [one, texts.encodings[one]] as const)} onChoose={setEncoding} />
+          <Choice label={texts.encoding} value={encoding} among={ENCODINGS.map((one) => [one, texts.encodings[one]] as const)} onChoose={(one) => (setEncoding(one), setProblem(null))} />
         </>
       )}
       {lines && <Scroll label={texts.firstLines}><pre class="first-lines">{lines}</pre></Scroll>}
