@@ -116,12 +116,9 @@ def watch_command(server: Server, job: str) -> None:
 @asks_server
 def cancel(server: Server, job: str) -> None:
     """Stop a job: at once while it waits, within seconds while it runs."""
-    found = server.ask("POST", f"{path_of('jobs', server.job_id(job))}/cancel").json()
-    if server.as_json:
-        server.show_json(found)
-    else:
-        is_final = found["status"] == "cancelled"
-        server.say(f"{found['id']} {'is cancelled' if is_final else 'is being cancelled'}")
+    found = _change(server, job, "cancel")
+    is_final = found["status"] == "cancelled"
+    server.say(f"{found['id']} {'is cancelled' if is_final else 'is being cancelled'}", **found)
 
 
 @jobs.command()
@@ -129,12 +126,9 @@ def cancel(server: Server, job: str) -> None:
 @asks_server
 def pause(server: Server, job: str) -> None:
     """Pause a training: it leaves its worker, and goes on when it is resumed."""
-    found = server.ask("POST", f"{path_of('jobs', server.job_id(job))}/pause").json()
-    if server.as_json:
-        server.show_json(found)
-    else:
-        is_paused = found["status"] == "paused"
-        server.say(f"{found['id']} {'is paused' if is_paused else 'is being paused'}")
+    found = _change(server, job, "pause")
+    is_paused = found["status"] == "paused"
+    server.say(f"{found['id']} {'is paused' if is_paused else 'is being paused'}", **found)
 
 
 @jobs.command()
@@ -142,11 +136,16 @@ def pause(server: Server, job: str) -> None:
 @asks_server
 def resume(server: Server, job: str) -> None:
     """Let a paused training go on from where it was."""
-    found = server.ask("POST", f"{path_of('jobs', server.job_id(job))}/resume").json()
-    if server.as_json:
-        server.show_json(found)
-    else:
-        server.say(f"{found['id']} goes on")
+    found = _change(server, job, "resume")
+    server.say(f"{found['id']} goes on", **found)
+
+
+def _change(server: Server, job: str, verb: str) -> dict[str, Any]:
+    """Ask for a change of a job; gives the job as it is then."""
+    found: dict[str, Any] = server.ask(
+        "POST", f"{path_of('jobs', server.job_id(job))}/{verb}"
+    ).json()
+    return found
 
 
 @jobs.command()

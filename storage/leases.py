@@ -216,15 +216,15 @@ class LeaseStore:
         Else it is back in the queue, for this reason. Raises: LeaseLost.
         """
         with self._database.write() as connection:
-            connection.execute(select(jobs.c.seq).where(holds(claim)).with_for_update())
-            if end(connection, holds(claim) & jobs.c.cancel_requested, "cancelled"):
-                return
-            if pause(connection, holds(claim) & jobs.c.pause_requested):
-                return
-            change = _held(claim).values(**BACK_IN_QUEUE)
-            data = {"attempt": claim.attempt, "reason": reason}
-            if apply(connection, change, "requeued", data) is None:
-                raise LeaseLost
+            held = select(*_REQUESTED).where(holds(claim)).with_for_update()
+            wanted = _request(connection.execute(held).one_or_none())
+            if wanted == "cancel":
+                end(connection, holds(claim), "cancelled")
+            elif wanted == "pause":
+                pause(connection, holds(claim))
+            else:
+                data = {"attempt": claim.attempt, "reason": reason}
+                apply(connection, _held(claim).values(**BACK_IN_QUEUE), "requeued", data)
 
     def release_lost(self, worker: str) -> list[Lost]:
         """Take back the job of a worker that is known to be dead."""
@@ -258,35 +258,27 @@ class LeaseStore:
     def _take_back_one(
         self, connection: Connection, where: ColumnElement[bool], reason: str
     ) -> bool:
-        lost = jobs.c.lost_attempts + 1
         lock_parent(connection, where)
-        found = select(jobs.c.attempt, jobs.c.lost_attempts).where(where).with_for_update()
-        row = connection.execute(found).one_or_none()
+        columns = (jobs.c.attempt, jobs.c.lost_attempts, *_REQUESTED)
+        row = connection.execute(select(*columns).where(where).with_for_update()).one_or_none()
         if row is None:
             return False
-        if end(connection, where & jobs.c.cancel_requested, "cancelled"):
-            return True
-        error = JobError(
-            code="worker_lost", message=f"its worker was lost {self._max_attempts} times"
-        )
-        if end(
-            connection,
-            where & (lost >= self._max_attempts),
-            "failed",
-            error.model_dump(),
-            {"error": error.model_dump_json()},
-        ):
-            return True
-        if pause(connection, where & jobs.c.pause_requested, lost_attempts=lost):
-            return True
-        back = {
-            **BACK_IN_QUEUE,
-            "lost_attempts": row.lost_attempts + 1,
-            "not_before": clock() + _backoff_seconds(row.lost_attempts),
-        }
-        data = {"attempt": row.attempt, "reason": reason}
-        change = update(jobs).where(where).values(**back)
-        return apply(connection, change, "requeued", data) is not None
+        wanted, lost = _request(row), row.lost_attempts + 1
+        if wanted == "cancel":
+            end(connection, where, "cancelled")
+        elif lost >= self._max_attempts:
+            message = f"its worker was lost {self._max_attempts} times"
+            error = JobError(code="worker_lost", message=message)
+            values = {"error": error.model_dump_json()}
+            end(connection, where, "failed", error.model_dump(), values)
+        elif wanted == "pause":
+            pause(connection, where, lost_attempts=lost)
+        else:
+            not_before = clock() + _backoff_seconds(row.lost_attempts)
+            back = BACK_IN_QUEUE | {"lost_attempts": lost, "not_before": not_before}
+            data = {"attempt": row.attempt, "reason": reason}
+            apply(connection, update(jobs).where(where).values(**back), "requeued", data)
+        return True
 
     def _end_held(
         self,

@@ -71,8 +71,14 @@ class Deployment:
         self.client.base_url = self.url
         return self
 
-    def freeze(self, pid: int) -> None:
-        """SIGSTOP a process when it is not writing: SQLite would stay locked until it goes on."""
+    def freeze_horse(self) -> int:
+        """
+        SIGSTOP the work-horse that has a job, and give its process id.
+
+        When it is not writing: SQLite would stay locked until it goes on.
+        """
+        pid = self.horse
+        assert pid is not None
 
         def is_frozen() -> bool:
             os.kill(pid, signal.SIGSTOP)
@@ -85,6 +91,7 @@ class Deployment:
             return True
 
         eventually(is_frozen)
+        return pid
 
     def _write_nothing(self) -> None:
         """Raises: sqlite3.OperationalError where another process has written for a second."""

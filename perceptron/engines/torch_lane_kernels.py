@@ -13,6 +13,14 @@ them; `DELTAS` where ∂L/∂z of each layer's outputs stand, those of the last 
 import triton
 import triton.language as tl
 
+from perceptron.engines import torch_rules
+
+MOMENTUM = tl.constexpr(torch_rules.MOMENTUM)
+FIRST_DECAY = tl.constexpr(torch_rules.FIRST_DECAY)
+SECOND_DECAY = tl.constexpr(torch_rules.SECOND_DECAY)
+SQUARES_DECAY = tl.constexpr(torch_rules.SQUARES_DECAY)
+EPSILON = tl.constexpr(torch_rules.EPSILON)
+
 
 @triton.jit
 def _activate(z, ACTIVATION: tl.constexpr, SLOPE: tl.constexpr):
@@ -212,22 +220,22 @@ def train(
             elif DECAYS:
                 slope += value * decay
             if OPTIMIZER == "adam" or OPTIMIZER == "adamw":
-                mean = m[k] + 0.1 * (slope - m[k])
-                square = 0.999 * v[k] + 0.001 * slope * slope
+                mean = m[k] + (1.0 - FIRST_DECAY) * (slope - m[k])
+                square = SECOND_DECAY * v[k] + (1.0 - SECOND_DECAY) * slope * slope
                 firsts = firsts + (mean,)
                 seconds = seconds + (square,)
-                moved = moved + (value - mean / (tl.sqrt(square) / root + 1e-8) * size,)
+                moved = moved + (value - mean / (tl.sqrt(square) / root + EPSILON) * size,)
             elif OPTIMIZER == "rmsprop":
-                square = 0.99 * m[k] + 0.01 * slope * slope
+                square = SQUARES_DECAY * m[k] + (1.0 - SQUARES_DECAY) * slope * slope
                 firsts = firsts + (square,)
-                moved = moved + (value - slope / (tl.sqrt(square) + 1e-8) * rate,)
+                moved = moved + (value - slope / (tl.sqrt(square) + EPSILON) * rate,)
             elif OPTIMIZER == "sgd":
                 moved = moved + (value - slope * rate,)
             else:
-                velocity = 0.9 * m[k] + slope
+                velocity = MOMENTUM * m[k] + slope
                 firsts = firsts + (velocity,)
                 if OPTIMIZER == "nesterov":
-                    moved = moved + (value - (slope + 0.9 * velocity) * rate,)
+                    moved = moved + (value - (slope + MOMENTUM * velocity) * rate,)
                 else:
                     moved = moved + (value - velocity * rate,)
         p = moved

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from perceptron.engines.torch_layout import Block, Rows
-from perceptron.engines.torch_rules import FIRST_DECAY, SECOND_DECAY, SLOTS, Updates
+from perceptron.engines.torch_rules import FIRST_DECAY, SECOND_DECAY, SLOTS, Updates, rate_line
 from perceptron.inference import LEAKY_SLOPE
 from schemas.network import NetworkConfig, Task
 from schemas.training import TrainingConfig
@@ -129,12 +129,10 @@ class Lanes:
         The schedule is a straight line over the rates, its offset and slope; then Adam's
         corrections, of the means, and of the squares' root.
         """
-        rate, total = self._training.schedule.rate, self._training.epochs
-        offsets = np.array([rate(0.0, epoch, total) for epoch in epochs])
-        ends = np.array([rate(1.0, epoch, total) for epoch in epochs])
+        lines = np.array([rate_line(self._training, epoch) for epoch in epochs])
         steps = np.array(epochs) + 1.0
         corrections = 1.0 - FIRST_DECAY**steps, np.sqrt(1.0 - SECOND_DECAY**steps)
-        return np.stack([offsets, ends - offsets, *corrections], 1)
+        return np.column_stack([lines, *corrections])
 
 
 def _constants(numbers: Sequence[int]) -> tuple[Any, ...]:

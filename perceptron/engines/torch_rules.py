@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from schemas.training import Optimizer
+from schemas.training import Optimizer, TrainingConfig
 
 SLOTS: Mapping[Optimizer, tuple[str, ...]] = {
     "sgd": (),
@@ -23,6 +23,13 @@ FIRST_DECAY, SECOND_DECAY = 0.9, 0.999
 SQUARES_DECAY = 0.99
 """RMSprop's alpha."""
 EPSILON = 1e-8
+
+
+def rate_line(training: TrainingConfig, epoch: int) -> tuple[float, float]:
+    """Give an epoch's schedule as a straight line over the learning rates: its offset and slope."""
+    rate, epochs = training.schedule.rate, training.epochs
+    offset = rate(0.0, epoch, epochs)
+    return offset, rate(1.0, epoch, epochs) - offset
 
 
 class Updates:

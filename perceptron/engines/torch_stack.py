@@ -26,7 +26,7 @@ from perceptron.engines.torch_functions import (
 )
 from perceptron.engines.torch_lanes import MOST_EPOCHS, Lanes, suit
 from perceptron.engines.torch_layout import Block, Rows, batch_sizes, blocks_of, copied, rows_on
-from perceptron.engines.torch_rules import Updates
+from perceptron.engines.torch_rules import Updates, rate_line
 from perceptron.initialisation import initial_values
 from perceptron.tables import Table
 from schemas.network import NetworkConfig
@@ -88,7 +88,8 @@ class StackedNetworks:
             epoch = self._epochs
             is_recorded = epoch % interval == 0 or epoch == last
             until_next = min(last - epoch, interval - epoch % interval)
-            self.train(1 if is_recorded else min(until_next, self._most), is_recorded=is_recorded)
+            count = 1 if is_recorded or not self._lanes else min(until_next, MOST_EPOCHS)
+            self.train(count, is_recorded=is_recorded)
             if is_recorded or time.monotonic() >= yield_at:
                 yield self._epochs, copied(self._sums) if is_recorded else None
                 yield_at = time.monotonic() + YIELD_SECONDS
@@ -197,13 +198,10 @@ class StackedNetworks:
         is_small = self._device != "cpu" and suit(self._count, self._training, *numbers)
         shared = network, self._training, self._task, self._blocks, self._train
         self._lanes = Lanes(*shared) if is_small else None
-        self._most = MOST_EPOCHS if is_small else 1
 
     def _set_rates(self, epoch: int) -> None:
-        """Follow the schedule: at each epoch, it is a straight line over the learning rates."""
-        schedule, epochs = self._training.schedule, self._training.epochs
-        offset = schedule.rate(0.0, epoch, epochs)
-        line = (offset, schedule.rate(1.0, epoch, epochs) - offset)
+        """Follow the schedule."""
+        line = rate_line(self._training, epoch)
         if line != self._line:
             self._line = line
             self._rates.copy_(self._initial_rates * line[1] + line[0])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
+from tests.acceptance.trainings import shuffled_training
 from tests.deployment import Deployment, eventually
 
 Start = Callable[..., Deployment]
@@ -18,21 +19,8 @@ SETTINGS = {"PERCEPTRON_CHECKPOINT_SECONDS": "0.2"}
 
 
 def long_training(engine: str, epochs: int, model: str) -> dict[str, Any]:
-    """Shuffled batches and Adam: weights, both momenta, steps and the generator all count."""
-    return {
-        "dataset": "parity-3",
-        "network": {"hidden_layers": [8], "activation": "tanh"},
-        "training": {
-            "optimizer": "adam",
-            "schedule": {"kind": "cosine"},
-            "epochs": epochs,
-            "batch_size": 3,
-            "seed": 11,
-            "record_every": epochs // 50,
-            "engine": engine,
-        },
-        "model": model,
-    }
+    """Train with Adam, which remembers most: both momenta count."""
+    return shuffled_training("adam", engine, epochs, (8,)) | {"model": model}
 
 
 def kill_after_checkpoint(deployment: Deployment, job_id: str, epoch: int) -> None:

@@ -179,9 +179,7 @@ def test_frozen_work_horse_cannot_write(new_deployment: Start) -> None:
     deployment = new_deployment("--workers", "2", PERCEPTRON_LEASE_SECONDS="3")
     job_id = deployment.submit(**TRAINING)
     deployment.running(job_id, after_epoch=100)
-    frozen = deployment.horse
-    assert frozen is not None
-    deployment.freeze(frozen)
+    frozen = deployment.freeze_horse()
     try:
         eventually(lambda: deployment.job(job_id)["attempt"] > 1)
     finally:

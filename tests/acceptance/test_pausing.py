@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.trainings import shuffled_training
 from tests.deployment import Deployment, event_stream, eventually
 
 Start = Callable[..., Deployment]
@@ -17,21 +18,8 @@ STREAM = {"Accept": "text/event-stream"}
 
 
 def training(optimizer: str, engine: str, epochs: int, **more: Any) -> dict[str, Any]:
-    """Shuffled batches: weights, momenta, steps and the generator all count."""
-    return {
-        "dataset": "parity-3",
-        "network": {"hidden_layers": [24, 16], "activation": "tanh"},
-        "training": {
-            "optimizer": optimizer,
-            "schedule": {"kind": "cosine"},
-            "epochs": epochs,
-            "batch_size": 3,
-            "seed": 11,
-            "record_every": epochs // 50,
-            "engine": engine,
-            **more,
-        },
-    }
+    """Take long enough to be paused twice, in either engine."""
+    return shuffled_training(optimizer, engine, epochs, (24, 16), **more)
 
 
 def paused(deployment: Deployment, job_id: str) -> dict[str, Any]:
@@ -149,9 +137,7 @@ def test_the_worker_goes_before_it_obeys(new_deployment: Start, number: signal.S
     deployment = new_deployment("--workers", "1", PERCEPTRON_CHECKPOINT_SECONDS="0.2")
     job_id = deployment.submit(**training("adam", "torch", 2_500))
     deployment.running(job_id, after_epoch=500)
-    horse = deployment.horse
-    assert horse is not None
-    deployment.freeze(horse)
+    horse = deployment.freeze_horse()
     assert deployment.post(f"/jobs/{job_id}/pause").status_code == 202
     os.kill(horse, number)
     if number != signal.SIGKILL:
@@ -167,9 +153,7 @@ def test_the_request_is_taken_back(new_deployment: Start) -> None:
     deployment = new_deployment("--workers", "1")
     job_id = deployment.submit(**training("adam", "torch", 2_500))
     deployment.running(job_id, after_epoch=100)
-    horse = deployment.horse
-    assert horse is not None
-    deployment.freeze(horse)
+    horse = deployment.freeze_horse()
     assert deployment.post(f"/jobs/{job_id}/pause").status_code == 202
     response = deployment.post(f"/jobs/{job_id}/resume")
     assert (response.status_code, response.json()["pause_requested"]) == (200, False)
