@@ -13,7 +13,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
-from tests.browser.conftest import Opened, hash_of, trained
+from tests.browser.conftest import TURNS, Opened, hash_of, trained
 from tests.deployment import Deployment, eventually
 
 WORDS = {
@@ -997,6 +997,37 @@ def test_an_edge_that_is_pressed_leads_to_its_weight(opened: Callable[..., Opene
     slider.press("Escape")
     expect(page.locator(".what-if")).to_have_count(0)
     expect(page.locator(".unit-button[data-unit='1.1']")).to_be_focused()
+
+
+def test_a_changed_weight_stays_while_the_job_ends(opened: Callable[..., Opened]) -> None:
+    """The page's last look at a job that has ended brings nothing that undoes a change."""
+    page = opened().go("#/playground?data=xor&epochs=50")
+    page.wait_for_selector(".diagram")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        """Say that the job has succeeded, once; keep back what is asked after that."""
+        answer = route.fetch()
+        if answer.json()["status"] != "succeeded" or not held:
+            route.fulfill(response=answer)
+        if answer.json()["status"] == "succeeded":
+            held.append(route)
+
+    page.route(re.compile(r"/jobs/job_\w+$"), hold)
+    train(page)
+    trained(page, 49)
+    page.locator(".unit-button[data-unit='1.1']").click()
+    slider = page.get_by_role("slider", name="weight x2 → h1.2")
+    before = slider.input_value()
+    slider.press("ArrowRight")
+    expect(slider).not_to_have_value(before)
+    changed = slider.input_value()
+    for route in held[1:]:
+        route.continue_()
+    page.get_by_role("link", name="The model", exact=True).wait_for()  # not before that last look
+    page.evaluate(TURNS)
+    assert slider.input_value() == changed
+    expect(page.locator("h2 .badge")).to_have_count(2)
 
 
 def test_a_file_over_the_limit_is_not_sent(

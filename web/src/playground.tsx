@@ -147,14 +147,16 @@ interface Rows {
 }
 
 function useRows({ setup, dataset, run }: Parts): Rows | null {
-  return useMemo(() => {
-    if (run.rows) {
-      const { preprocessing, data, target_mean: mean, target_scale: scale } = run.rows;
-      // Published weights answer in the target's own unit, recorded ones in the standardised one.
-      const published = run.done && run.snapshots.size === 0;
-      return { preprocessing, rows: data, exact: true, mean: published ? 0 : mean, scale: published ? 1 : scale };
-    }
-    if (!dataset) return null;
+  // Published weights answer in the target's own unit, recorded ones in the standardised one.
+  const published = run.done && run.snapshots.size === 0;
+  // What a memo gives stays the very same while the run goes on: numbers that were changed belong to it.
+  const exact = useMemo(() => {
+    if (!run.rows) return null;
+    const { preprocessing, data, target_mean: mean, target_scale: scale } = run.rows;
+    return { preprocessing, rows: data, exact: true, mean: published ? 0 : mean, scale: published ? 1 : scale };
+  }, [run.rows, published]);
+  const guessed = useMemo(() => {
+    if (exact || !dataset) return null;
     const preprocessing = guessedPreprocessing(setup, dataset);
     const rows = dataset.records
       .filter((record) => record[preprocessing.target.name] != null)
@@ -164,7 +166,8 @@ function useRows({ setup, dataset, run }: Parts): Rows | null {
         target: record[preprocessing.target.name] ?? null,
       }));
     return { preprocessing, rows, exact: false, mean: 0, scale: 1 };
-  }, [run.rows, run.done, run.snapshots.size === 0, dataset, setup.target, setup.without.join("~"), JSON.stringify(setup.derived)]);
+  }, [exact, dataset, setup.target, setup.without.join("~"), JSON.stringify(setup.derived)]);
+  return exact ?? guessed;
 }
 
 /** The weights of the record that is shown; the published ones where none are recorded. */
