@@ -50,7 +50,7 @@ class Attempt(ABC):
         self.storage = storage
         self.claim = claim
         self.settings = settings
-        self._lifeline = Lifeline(storage, claim, settings)
+        self._lifeline = Lifeline(storage, claim, settings, self._forced)
         self.retrying = Retrying(
             retry=retry_if_exception_type(Unavailable),
             wait=wait_exponential(0.1, max=2),
@@ -60,6 +60,8 @@ class Attempt(ABC):
         self._flush_at = time.monotonic() + FLUSH_SECONDS
         self.outcome = "lost"
         """`done`, why it stopped, or the code of its failure, once that is stored."""
+        self.tell_end: Callable[[], None] = lambda: None
+        """What tells of its end where nothing else will: its process is ended under it."""
 
     @abstractmethod
     def work(self) -> Callable[[], None]:
@@ -125,6 +127,10 @@ class Attempt(ABC):
     def _stop(self, reason: StopReason | None) -> None:
         self.retrying(self._lifeline.end, reason)
         self.outcome = reason or self.outcome
+
+    def _forced(self, reason: StopReason) -> None:
+        self.outcome = reason
+        self.tell_end()
 
     def _fail(self, code: str, error: Exception) -> None:
         known = isinstance(error, PerceptronError)

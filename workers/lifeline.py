@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextvars import copy_context
 from types import TracebackType
 from typing import Literal, Self
@@ -32,12 +33,20 @@ class Lifeline:
 
     When the client cancels or pauses, the worker shuts down or the deadline passes, `stop_reason`
     says so. A training loop that does not look at it in time (one long native call) loses its
-    process, but to a pause: that waits, so that nothing is trained twice.
+    process, but to a pause: that waits, so that nothing is trained twice. Before it does,
+    `tell_forced` says so.
     """
 
-    def __init__(self, storage: Storage, claim: Claim, settings: Settings) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        claim: Claim,
+        settings: Settings,
+        tell_forced: Callable[[StopReason], None] = lambda _reason: None,
+    ) -> None:
         self._storage = storage
         self._claim = claim
+        self._tell_forced = tell_forced
         self._heartbeat_seconds = settings.lease_seconds / RENEWALS_PER_LEASE
         self._lease_seconds = settings.lease_seconds
         self._max_job_seconds = settings.max_job_seconds
@@ -120,7 +129,10 @@ class Lifeline:
             self.end(reason)
         except (LeaseLost, Unavailable):
             self._abandon("could not store the end")
-        os._exit(os.EX_OK)
+        try:
+            self._tell_forced(reason)
+        finally:
+            os._exit(os.EX_OK)
 
     def _abandon(self, why: str) -> None:
         log.warning("attempt abandoned", job_id=self._claim.job_id, why=why)

@@ -66,9 +66,8 @@ def traced(claim: Claim, attempt: "Attempt", telemetry: "Telemetry | None") -> I
     parent = parent_of(claim.traceparent)
     name = f"job {claim.kind}"
     span = telemetry.start(name, "consumer", parent, _attributes(claim)) if telemetry else None
-    try:
-        yield
-    finally:
+
+    def tell_end() -> None:
         seconds = round(time.monotonic() - began, 6)
         words = {"kind": claim.kind, "attempt": claim.attempt, "outcome": attempt.outcome}
         log.info("attempt ended", **words, duration_seconds=seconds)
@@ -76,3 +75,9 @@ def traced(claim: Claim, attempt: "Attempt", telemetry: "Telemetry | None") -> I
             is_to_blame = attempt.outcome not in SUCCESSFUL
             span.end(name, {"job.outcome": attempt.outcome}, has_failed=is_to_blame)
             telemetry.flush(FLUSH_SECONDS)
+
+    attempt.tell_end = tell_end
+    try:
+        yield
+    finally:
+        tell_end()

@@ -456,6 +456,38 @@ def test_a_killed_attempt_has_a_span(
     assert [line[name] for name in names] == [job["id"], TRACE_ID, "order-4711", "train", 1]
 
 
+def test_an_attempt_that_is_ended_under_its_work_has_a_span(
+    new_deployment: Callable[..., Deployment], receiver: ThreadingHTTPServer
+) -> None:
+    """One epoch that lasts far longer than a cancelled job may: its end is told all the same."""
+    deployment = new_deployment(
+        *("--workers", "1"), OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{receiver.server_port}"
+    )
+    table = {"name": "many", "sample": {"kind": "moons", "rows": 40_000}}
+    deployment.post("/datasets", table).raise_for_status()
+    slow = {
+        "dataset": "many",
+        "network": {"hidden_layers": [1024, 1024]},
+        "training": {"engine": "fused", "epochs": 100},
+    }
+    job = deployment.post("/jobs", slow, traceparent=TRACEPARENT).json()
+    deployment.running(job["id"])
+    deployment.client.post(f"/jobs/{job['id']}/cancel")
+
+    def ended() -> Any:
+        return next((span for span in receiver.spans if span.name == "job train"), None)  # type: ignore[attr-defined]
+
+    span = eventually(ended)
+    assert span.trace_id.hex() == TRACE_ID
+    assert told_by(span) == {
+        "job.kind": "train", "job.id": job["id"], "job.attempt": 1, "job.outcome": "cancel"
+    }  # fmt: skip
+    assert span.status.code != span.status.STATUS_CODE_ERROR
+    assert deployment.finished(job["id"])["status"] == "cancelled"
+    (line,) = log_lines(deployment, "attempt ended")
+    assert (line["job_id"], line["outcome"]) == (job["id"], "cancel")
+
+
 def told_by(span: Any) -> dict[str, str | int]:
     """Read a span's attributes."""
     return {a.key: a.value.string_value or a.value.int_value for a in span.attributes}
