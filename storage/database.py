@@ -53,6 +53,7 @@ class Database:
         self._engine = _engine(url, pooled=pooled)
         self._rehearsed: Connection | None = None
         self._autocommit = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._unsynced = self._engine.execution_options(is_synced=False)
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
@@ -77,6 +78,15 @@ class Database:
     def write(self) -> AbstractContextManager[Connection]:
         """Run one transaction: all of it is stored at the end of the block, or nothing."""
         return self._opened(self._engine.begin)
+
+    def note(self) -> AbstractContextManager[Connection]:
+        """
+        Run one transaction that may be undone where the host loses its power soon after.
+
+        Where the database is SQLite: it is then not waited for the disk. No process that dies
+        undoes it, nor does anything else but a transaction before it.
+        """
+        return self._opened(self._unsynced.begin)
 
     @contextmanager
     def _opened(
@@ -140,14 +150,20 @@ def prepare_directory(url: str) -> None:
 
 def _prepare_sqlite_connection(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the transactions are ours: see _begin_sqlite_transaction
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite_transaction(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    if options.get("isolation_level") == "AUTOCOMMIT":
+        return
+    level = "FULL" if options.get("is_synced", True) else "NORMAL"
+    if connection.info.get("synchronous") != level:
+        connection.exec_driver_sql(f"PRAGMA synchronous={level}")
+        connection.info["synchronous"] = level
     # Take the write lock at once: a reader that turns writer would fail without waiting.
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        _while_locked(connection.exec_driver_sql, "BEGIN IMMEDIATE")
+    _while_locked(connection.exec_driver_sql, "BEGIN IMMEDIATE")
 
 
 _while_locked = Retrying(

@@ -125,7 +125,7 @@ class LeaseStore:
             )
         )
         names = [name for name in Claim._fields if name not in ("job_id", "token")]
-        with self._database.write() as connection:
+        with self._database.note() as connection:
             data = {"worker": worker}
             row = apply(connection, change, "started", data, *(jobs.c[name] for name in names))
         if row is None:
@@ -142,12 +142,12 @@ class LeaseStore:
     def renew(self, claim: Claim) -> Request | None:
         """Extend the lease; returns what the client wants of the job. Raises: LeaseLost."""
         change = _held(claim).values(lease_until=clock() + self._lease_seconds)
-        with self._database.write() as connection:
+        with self._database.note() as connection:
             return _request(connection.execute(change.returning(*_REQUESTED)).one_or_none())
 
     def record(self, claim: Claim, progress: Progress) -> Request | None:
         """Store how far the attempt is; returns what the client wants. Raises: LeaseLost."""
-        with self._database.write() as connection:
+        with self._database.note() as connection:
             return self._record(connection, claim, progress)
 
     def _record(self, connection: Connection, claim: Claim, progress: Progress) -> Request | None:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from secrets import token_hex
 
 import pytest
+from sqlalchemy import Connection, event
 
 from perceptron import layers
 from perceptron.diagnosis import explain
@@ -90,6 +91,25 @@ def test_from_submission_to_success(stored: Storage) -> None:
     weights, card = stored.models.weights(name, 1)
     assert card.job_id == claim.job_id
     assert layers.as_parameters(layers.from_bytes(weights))
+
+
+def test_what_is_promised_waits_for_the_disk(stored: Storage) -> None:
+    """A submission and a success do; what an attempt notes in between can be found out again."""
+    engine = stored.database._engine  # noqa: SLF001
+    is_sqlite = engine.dialect.name == "sqlite"
+    asked = "PRAGMA synchronous" if is_sqlite else "SHOW synchronous_commit"
+    found: list[object] = []
+
+    @event.listens_for(engine, "commit")
+    def _look(connection: Connection) -> None:
+        found.append(connection.exec_driver_sql(asked).scalar())
+
+    claim = claimed(stored)
+    stored.leases.record(claim, PROGRESS)
+    stored.leases.renew(claim)
+    stored.leases.succeed(claim, Progress(1, [], "torch", "cpu"), outcome(claim))
+    full, normal = (2, 1) if is_sqlite else ("on", "on")
+    assert found == [full, normal, normal, normal, full]
 
 
 def test_each_job_is_claimed_once(stored: Storage) -> None:
