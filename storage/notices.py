@@ -45,6 +45,11 @@ class Notices:
         self._listener: threading.Thread | None = None
         self._listening = False
 
+    def connect(self) -> None:
+        """Connect ahead of what will be told."""
+        with suppress(RedisError, OSError):
+            self._speaker.ping()
+
     def tell(self, job_id: str) -> None:
         """Say that a job moved; nobody may hear it."""
         try:

@@ -77,8 +77,10 @@ class TrainingWorker(Worker):
             os.setpgrp()
             self.setup_work_horse_signals()  # type: ignore[no-untyped-call]
             die_with_parent(int(os.environ["PERCEPTRON_WORKER_PID"]))
+            storage = tasks.prepared().storage
             with contextlib.suppress(Unavailable):
-                tasks.prepared().storage.database.ping()
+                storage.database.ping()
+            storage.notices.connect()
             self.connection.ping()
             bell = os.read(reader, select.PIPE_BUF)
             if not bell:
@@ -95,6 +97,12 @@ class TrainingWorker(Worker):
         """On SIGTERM, tell the work-horse to put its job back; RQ alone would wait for its end."""
         if self.horse_pid:
             self.kill_horse(signal.SIGTERM)
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        """Keep RQ's record of this worker: three commands, in one round trip."""
+        with self.connection.pipeline(transaction=False) as batch:
+            super().heartbeat(timeout, batch if pipeline is None else pipeline)
+            batch.execute()
 
     def maintain_heartbeats(self, job: Any, execution: Any) -> None:
         """Keep RQ's own records; a Valkey that is away must not end the training."""

@@ -66,6 +66,7 @@ def test_keys_that_delete_a_job_stay_in_the_list(
     for job in jobs:
         deployment.finished(job)
     view = opened()
+    view.refusals.add(404)  # what is asked of a job while it is deleted
     page = view.go(f"#/jobs/{jobs[0]}")
     heading = page.get_by_role("heading", name="Jobs", exact=True)
     page.get_by_role("button", name="Delete", exact=True).press("Enter")
