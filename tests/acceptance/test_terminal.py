@@ -240,24 +240,37 @@ def test_a_live_terminal(deployment: Deployment) -> None:
     assert "\x1b[" in shown
 
 
-@pytest.mark.parametrize("columns", [40, 60, 80])
-def test_a_narrow_progress_line(deployment: Deployment, columns: int) -> None:
+@pytest.mark.parametrize(
+    ("columns", "layers", "drawn"),
+    [
+        (80, 3, "TITLE BAR SHARE TOLD TIMES"),
+        (80, 6, "TITLE SHARE TOLD TIMES"),
+        (80, 9, "BAR SHARE TOLD TIMES"),
+        (60, 3, "SHARE TOLD TIMES"),
+        (40, 3, "SHARE TOLD"),
+    ],
+)
+def test_a_narrow_progress_line(
+    deployment: Deployment, columns: int, layers: int, drawn: str
+) -> None:
     """The bar gives way to the numbers, and the title to a line of its own: nothing is cut."""
-    deep = [part for _ in range(3) for part in ("--hidden", 10)]
-    status, shown = _in_terminal(deployment, columns, "train", "xor", *deep, "--epochs", 900)
+    hidden = [part for _ in range(layers) for part in ("--hidden", 10)]
+    status, shown = _in_terminal(deployment, columns, "train", "xor", *hidden, "--epochs", 300)
     assert status == 0, shown
     lines = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown).splitlines()
-    place = max(place for place, line in enumerate(lines) if line.startswith("✓"))
-    title = r"xor: 10-10-10" + (" ━{8,28}" if columns == 80 else "")
-    told = r" 100% loss [\de.-]+, accuracy [\d.]+"
-    times = r" \d:\d\d:\d\d \d:\d\d:\d\d" if columns > 40 else ""
-    if columns == 80:
-        assert re.fullmatch(f"✓ {title}{told}{times} *", lines[place])
-    else:
-        assert re.fullmatch(f"✓{told}{times} *", lines[place])
-        assert lines[place - 1].strip().endswith("xor: 10-10-10")
-    assert len(lines[place].rstrip()) <= columns
-    assert not any("…" in line for line in lines if "%" in line)
+    title = f"xor: {'-'.join(['10'] * layers)}"
+    parts = {
+        "TITLE": title,
+        "BAR": "━{8,28}",
+        "SHARE": "100%",
+        "TOLD": r"loss [\de.-]+, accuracy [\d.]+",
+        "TIMES": r"\d:\d\d:\d\d \d:\d\d:\d\d",
+    }
+    line = re.compile(" +".join(["✓", *(parts[name] for name in drawn.split())]) + " *")
+    places = [place for place, shown in enumerate(lines) if line.fullmatch(shown)]
+    assert places, shown
+    assert len(lines[places[-1]].rstrip()) <= columns
+    assert "TITLE" in drawn or lines[places[-1] - 1].strip() == title
 
 
 def _in_terminal(
