@@ -39,12 +39,12 @@ def _list(server: Server, limit: int) -> None:
         server.show_json(found)
         return
     columns = (
-        Column("dataset", lambda item: item["name"]),
-        Column("!>rows", lambda item: f"{item['rows']:,}"),
-        Column("!>features", lambda item: f"{len(item['feature_names']):,}", 48),
-        Column("target", lambda item: item["target"], 100),
-        Column("!task", lambda item: item["task"] or "–", 60),
-        Column("description", lambda item: item["description"], 72),
+        Column("!dataset", lambda item: item["name"]),
+        Column("!>rows", lambda item: f"{item['rows']:,}", 1),
+        Column("!>features", lambda item: f"{len(item['feature_names']):,}", 2),
+        Column("target", lambda item: item["target"], 5),
+        Column("!task", lambda item: item["task"] or "–", 3),
+        Column("description", lambda item: item["description"], 4, least=24),
     )
     listed(server.console, found, "datasets", columns)
 

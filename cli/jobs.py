@@ -19,10 +19,6 @@ from cli.tables import STATUS_COLOURS, Column, listed, pairs, status
 from cli.watching import curve_of, shape_of, title_of, watch
 
 FIGURES = ("loss", "confusion")
-WIDE = 100
-"""Letters of a line that has room for whole ids."""
-SHORT_ID = 12
-"""Letters of an id in narrower ones."""
 JOB = click.argument("job", default=LAST, shell_complete=complete_job)
 
 
@@ -46,14 +42,13 @@ def _list(server: Server, limit: int, only: str | None) -> None:
     if server.as_json:
         server.show_json(found)
         return
-    is_wide = server.console.width >= WIDE
     columns = (
-        Column("!job", lambda job: job["id"] if is_wide else job["id"][:SHORT_ID]),
-        Column("!status", lambda job: status(job["status"])),
-        Column("what", title_of),
-        Column("!>acc.", _accuracy, 48),
-        Column("model", _model, 64),
-        Column("!made", lambda job: _time(job["created_at"]), 120),
+        Column("!job", lambda job: job["id"]),
+        Column("!status", lambda job: status(job["status"]), 1),
+        Column("what", title_of, 2),
+        Column("!>acc.", _accuracy, 3),
+        Column("model", _model, 4),
+        Column("!made", lambda job: _time(job["created_at"]), 5),
     )
     listed(server.console, found, "jobs", columns)
     for message in _lacking(found["data"]):

@@ -27,8 +27,8 @@ def gates(server: Server, gate: str | None) -> None:
     elif gate is None:
         columns = (
             Column("!gate", lambda item: item["name"]),
-            Column("!>inputs", lambda item: str(item["inputs"])),
-            Column("what it is", lambda item: item["description"]),
+            Column("!>inputs", lambda item: str(item["inputs"]), 1),
+            Column("what it is", lambda item: item["description"], 2),
         )
         listed(server.console, found, "gates", columns)
     else:

@@ -37,14 +37,14 @@ def _list(server: Server, limit: int) -> None:
         server.show_json(found)
         return
     columns = (
-        Column("model", lambda model: model["name"]),
-        Column("!>latest", lambda model: str(model["latest_version"])),
-        Column("!>versions", lambda model: str(len(model["versions"])), 100),
-        Column("dataset", lambda model: model["current"]["dataset"], 48),
-        Column("!task", lambda model: model["current"]["task"], 110),
-        Column("!>score", _score, 56),
-        Column("aliases", _aliases, 80),
-        Column("!", lambda model: "built in" if model["built_in"] else "", 72),
+        Column("!model", lambda model: model["name"]),
+        Column("!>latest", lambda model: str(model["latest_version"]), 1),
+        Column("!>versions", lambda model: str(len(model["versions"])), 6),
+        Column("dataset", lambda model: model["current"]["dataset"], 2),
+        Column("!task", lambda model: model["current"]["task"], 7),
+        Column("!>score", _score, 3),
+        Column("aliases", _aliases, 5),
+        Column("!", lambda model: "built in" if model["built_in"] else "", 4),
     )
     listed(server.console, found, "models", columns)
 

@@ -20,6 +20,8 @@ STATUS_COLOURS = {
 }
 ENDLESS = 100_000
 """Letters of a line that has room for anything."""
+FRAME, EDGE = 3, 1
+"""Letters around a cell, and at the edge of a table."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -73,28 +75,80 @@ class Column(NamedTuple):
     """As `table` takes it."""
     cell: Callable[[Mapping[str, Any]], str | Text]
     """What it says of an item."""
-    room: int = 0
-    """Letters of a line from which on there is room for it."""
+    rank: int = 0
+    """Columns of a higher rank give way sooner where there is too little room."""
+    least: int = 12
+    """Letters that a cell may be cut to, unless the heading says that it is never broken."""
+
+
+class _Filled(NamedTuple):
+    """A column with its cells."""
+
+    column: Column
+    cells: Sequence[Text]
+
+    @property
+    def width(self) -> int:
+        """Letters that show all of it."""
+        heading = Text(self.column.heading.lstrip(">!"))
+        return max(cell.cell_len for cell in (heading, *self.cells))
+
+    @property
+    def least(self) -> int:
+        """Letters without which it is left out."""
+        is_whole = "!" in self.column.heading[:2]
+        return self.width if is_whole else min(self.width, self.column.least)
 
 
 def listed(
     console: Console, found: Mapping[str, Any], what: str, columns: Sequence[Column]
 ) -> None:
-    """Print a list, a line for each item, and say where it was cut off."""
-    columns = [column for column in columns if console.width >= column.room]
-    made = table(*(column.heading for column in columns))
-    for item in found["data"]:
-        made.add_row(*(_in_one_line(column.cell(item)) for column in columns))
-    console.print(made)
+    """
+    Print a list, a line for each item, and say where it was cut off.
+
+    The first column, one with `!`, names the items as commands want them: it is never cut, and is
+    folded where even it alone has no room. What is no terminal has room for everything.
+    """
+    filled = [_filled(column, found["data"]) for column in columns]
+    room = console.width if console.file.isatty() else ENDLESS
+    shown = _with_room(filled, room)
+    made = table(*(one.column.heading for one, _ in shown))
+    for column, (_, width) in zip(made.columns, shown, strict=True):
+        column.width = width
+    made.columns[0].no_wrap = False
+    for row in zip(*(one.cells for one, _ in shown), strict=True):
+        for cell in row[1:]:
+            cell.no_wrap, cell.overflow = True, "ellipsis"
+        made.add_row(*row)
+    made.width = _line(width for _, width in shown)
+    console.print(made, crop=False)
     if found["has_more"]:
         console.print(f"There are more {what}: ask for them with --limit.", style="dim")
 
 
-def _in_one_line(cell: str | Text) -> Text:
-    """Have a cell cut where there is no room for it, and not go on in a second line."""
-    made = Text(plain(cell)) if isinstance(cell, str) else cell
-    made.no_wrap, made.overflow = True, "ellipsis"
-    return made
+def _filled(column: Column, items: Sequence[Mapping[str, Any]]) -> _Filled:
+    told = [column.cell(item) for item in items]
+    cells = [Text(plain(cell)) if isinstance(cell, str) else cell for cell in told]
+    return _Filled(column, cells)
+
+
+def _with_room(filled: Sequence[_Filled], room: int) -> Sequence[tuple[_Filled, int]]:
+    """Choose the columns that a line of so many letters has room for, each with its width."""
+    by_rank = sorted(filled, key=lambda one: one.column.rank)
+    while len(by_rank) > 1 and _line(one.least for one in by_rank) > room:
+        by_rank.pop()
+    spare = room - _line(one.least for one in by_rank)
+    widths: dict[Column, int] = {}
+    for one in by_rank:
+        more = min(spare, one.width - one.least)
+        spare -= more
+        widths[one.column] = max(1, one.least + more)
+    return [(one, widths[one.column]) for one in filled if one.column in widths]
+
+
+def _line(widths: Iterable[int]) -> int:
+    """Count the letters of a table's line: those of its cells, of their frames and its edge."""
+    return sum(width + FRAME for width in widths) + EDGE
 
 
 def pairs(rows: Iterable[tuple[str, Any]]) -> Table:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress import (
@@ -23,8 +24,10 @@ from cli.server import JobFailed, NoServer, Server, path_of
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
-ROOM_FOR_TIMES, ROOM_FOR_BAR = 72, 56
-"""Letters of a line from which on these are shown."""
+SPINNER, SHARE, TOLD, TIME = 2, 5, 31, 9
+"""Letters of the parts of a progress line, each with a blank behind it."""
+LEAST_BAR, MOST_BAR = 8, 28
+"""Letters of a bar."""
 
 _TOLD = {
     "started": "runs",
@@ -80,24 +83,32 @@ class View:
     """What is known of a job from its events."""
 
     def __init__(self, job: dict[str, Any], width: int) -> None:
-        """Show it in lines of so many letters."""
+        """
+        Show it in lines of so many letters.
+
+        The bar gives way to the numbers, and the title, which then has a line of its own, too.
+        """
         self.records: list[dict[str, Any]] = []
         lacking = job.get("waiting_for")
         self._lacking = f"It waits for {lacking['message']}." if lacking else None
-        bar = (BarColumn(28 if width >= ROOM_FOR_TIMES else 8),) if width >= ROOM_FOR_BAR else ()
-        times = (TimeElapsedColumn(), TimeRemainingColumn()) if width >= ROOM_FOR_TIMES else ()
+        title = title_of(job)
+        room = width - SPINNER - SHARE - TOLD + 1
+        times = (TimeElapsedColumn(), TimeRemainingColumn())[: max(0, room // TIME)]
+        room -= TIME * len(times)
+        has_title = cell_len(title) < room
+        room -= cell_len(title) + 1 if has_title else 0
+        self._title = None if has_title else title
         self._progress = Progress(
             SpinnerColumn(finished_text="✓"),
-            TextColumn("{task.description}", markup=False),
-            *bar,
+            *([TextColumn("{task.description}", markup=False)] if has_title else []),
+            *([BarColumn(min(room - 1, MOST_BAR))] if room > LEAST_BAR else []),
             TaskProgressColumn(),
             TextColumn("{task.fields[told]}", markup=False),
             *times,
             auto_refresh=False,
         )
-        title, total = title_of(job), _total(job)
         self._bar = self._progress.add_task(
-            title, total=total, told="waits" if lacking else "is starting"
+            title, total=_total(job), told="waits" if lacking else "is starting"
         )
         self._is_sweep = job["kind"] == "sweep"
         self._done = 0
@@ -121,8 +132,9 @@ class View:
                 self._update(None, "best one trained")
 
     def render(self) -> RenderableType:
-        """Draw the bar, and below it the curve where there is one."""
-        parts: list[RenderableType] = [self._progress.get_renderable()]
+        """Draw the progress line, and below it the curve where there is one."""
+        parts: list[RenderableType] = [] if self._title is None else [Text(self._title)]
+        parts.append(self._progress.get_renderable())
         if self._lacking:
             parts.append(Text(self._lacking, "yellow"))
         if len(self.records) > 1:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from perceptron.figures.scales import log_limits, log_ticks
 from perceptron.figures.style import Look, add_legend, title_points
 from perceptron.figures.words import Words
 from schemas.figure import Scale
@@ -75,16 +76,14 @@ def _scale_losses(panel: Axes, history: Sequence[EpochRecord], scale: Scale, wor
         if found is not None
     ]
     if scale == "log" and min(losses) > 0:
-        panel.set_yscale("log")
-        if max(losses) > 10 * min(losses):
-            panel.yaxis.set_minor_formatter(NullFormatter())
-        else:
-            panel.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            panel.yaxis.set_minor_locator(MaxNLocator(5))
-        panel.set_ylabel(words.log_loss)
+        limits = log_limits(min(losses), max(losses))
+        ticks = log_ticks(*limits)
+        panel.set(autoscaley_on=False, yscale="log", ylim=limits, ylabel=words.log_loss)
+        panel.minorticks_off()
+        panel.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
     else:
         panel.set_ylabel(words.loss)
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _mark_best(

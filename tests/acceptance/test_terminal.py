@@ -240,6 +240,39 @@ def test_a_live_terminal(deployment: Deployment) -> None:
     assert "\x1b[" in shown
 
 
+@pytest.mark.parametrize(
+    ("columns", "layers", "drawn"),
+    [
+        (80, 3, "TITLE BAR SHARE TOLD TIMES"),
+        (80, 6, "TITLE SHARE TOLD TIMES"),
+        (80, 9, "BAR SHARE TOLD TIMES"),
+        (60, 3, "SHARE TOLD TIMES"),
+        (40, 3, "SHARE TOLD"),
+    ],
+)
+def test_a_narrow_progress_line(
+    deployment: Deployment, columns: int, layers: int, drawn: str
+) -> None:
+    """The bar gives way to the numbers, and the title to a line of its own: nothing is cut."""
+    hidden = [part for _ in range(layers) for part in ("--hidden", 10)]
+    status, shown = _in_terminal(deployment, columns, "train", "xor", *hidden, "--epochs", 300)
+    assert status == 0, shown
+    lines = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown).splitlines()
+    title = f"xor: {'-'.join(['10'] * layers)}"
+    parts = {
+        "TITLE": title,
+        "BAR": "━{8,28}",
+        "SHARE": "100%",
+        "TOLD": r"loss [\de.-]+, accuracy [\d.]+",
+        "TIMES": r"\d:\d\d:\d\d \d:\d\d:\d\d",
+    }
+    line = re.compile(" +".join(["✓", *(parts[name] for name in drawn.split())]) + " *")
+    places = [place for place, shown in enumerate(lines) if line.fullmatch(shown)]
+    assert places, shown
+    assert len(lines[places[-1]].rstrip()) <= columns
+    assert "TITLE" in drawn or lines[places[-1] - 1].strip() == title
+
+
 def _in_terminal(
     deployment: Deployment, columns: int, *arguments: object, **environment: str
 ) -> tuple[int, str]:
@@ -398,7 +431,7 @@ def test_jobs(perceptron: Run, deployment: Deployment) -> None:
 def test_a_line_for_each_job(
     perceptron: Run, new_deployment: Callable[..., Deployment], tmp_path: Path
 ) -> None:
-    """However narrow the terminal, an item of a list is a line; ids are cut, and understood so."""
+    """An item of a list is a line, with its whole name, and a pipe has everything whole."""
     alone = new_deployment("--workers", "0")
     away = {"PERCEPTRON_SERVER": alone.url}
     table = tmp_path / ("a-long-name-" * 4 + ".csv")
@@ -407,20 +440,27 @@ def test_a_line_for_each_job(
     layers = [part for units in range(10, 20) for part in ("--hidden", units)]
     train = ("train", table.stem.strip("-"), *layers, "--device", "cuda", "--detach")
     ids = [perceptron(*train, **away).output.strip() for _ in range(2)]
-    for columns in (40, 80, 120):
-        for names, command in ((ids, "jobs"), ((table.stem[:20], "iris"), "datasets"),
-                               (("xor", "nand"), "models")):  # fmt: skip
+    long = table.stem.strip("-")
+    for columns in (40, 60, 80, 120):
+        for names, command in ((ids, "jobs"), ((long, "breast_cancer"), "datasets"),
+                               (("xor", "nand"), "models"), (("parity-4",), "gates")):  # fmt: skip
             status, shown = _in_terminal(alone, columns, command, TERM="dumb")
             assert status == 0, shown
             lines = [line for line in shown.splitlines() if "│" in line]
             assert max(map(len, lines)) <= columns
-            assert all(line.split("│")[1].strip() for line in lines), shown
+            named = [row[0] for row in _rows(shown) if row]
+            assert all(named), shown
             for name in names:
-                begins = name if columns == 120 else name[:8]
-                assert any(begins in line for line in lines), shown
+                assert name in named or (len(name) > columns - 4 and name in "".join(named)), shown
     told = perceptron("jobs", **away).output
-    assert ids[0] in told
+    network = "-".join(map(str, range(10, 20)))
+    assert [ids[1], "queued", f"{long}: {network}"] in [row[:3] for row in _rows(told)]
     assert "Queued jobs wait for a worker of the queue `gpu`: none is running." in told
+    described = alone.get("/datasets/breast_cancer").json()["description"]
+    assert described in [row[-1] for row in _rows(perceptron("datasets", **away).output) if row]
+    status, shown = _in_terminal(alone, 80, "jobs", TERM="dumb")
+    assert [ids[1], "queued"] in [row[:2] for row in _rows(shown)]
+    assert "…" in shown
     short = ids[0][:12]
     assert perceptron("jobs", "show", short, "--json", **away).json["id"] == ids[0]
     while len({one[:5] for one in ids}) == len(ids):  # after 17 jobs at most
