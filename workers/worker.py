@@ -14,7 +14,6 @@ from rq import Worker
 from rq.executions import Execution
 
 from perceptron import engines
-from schemas.errors import Unavailable
 from schemas.settings import Settings
 from storage import open_storage
 from storage.logs import configure_logging
@@ -22,7 +21,6 @@ from storage.queue import connect, queue
 from workers import tasks
 from workers.parent_death import die_with_parent
 from workers.reconciler import release_worker
-
 
 NICENESS = 5
 """Trainings yield to the API and to Valkey, who share their cores and answer somebody."""
@@ -81,10 +79,7 @@ class TrainingWorker(Worker):
             os.setpgrp()
             self.setup_work_horse_signals()  # type: ignore[no-untyped-call]
             die_with_parent(int(os.environ["PERCEPTRON_WORKER_PID"]))
-            storage = tasks.prepared().storage
-            with contextlib.suppress(Unavailable):
-                storage.database.ping()
-            storage.notices.connect()
+            tasks.get_ready()
             self.connection.ping()
             bell = os.read(reader, select.PIPE_BUF)
             if not bell:
