@@ -1,6 +1,6 @@
 /** Playground: data, a network and how to train it, and what it answers along the epochs. */
 
-import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
 import { type Dataset, type Feature, get, type LayerParameters, type Preprocessing } from "./api";
 import { Confusion } from "./confusion";
 import { Controls, guessedInputs, isAwaited, isRunning, type Parts } from "./controls";
@@ -30,12 +30,16 @@ export function Playground({ parameters }: Address) {
     const now = fromParameters(parameters);
     navigate(toAddress({ ...now, ...(typeof change === "function" ? change(now) : change) }), true);
   }, []);
-  const { found, again } = useDataset(setup);
+  const loaded = useDataset(setup);
+  const { names: stored, hold } = useHeld();
+  // What is about to be stored takes the place of what is here.
+  const found = stored.length ? null : loaded.found;
   const run = useRun(setup.job, language);
   const isFixed = isRunning(setup, run) || isAwaited(setup, run);
   const now: Parts = { setup, update, dataset: found?.dataset ?? null, run };
   /** What stays on the page while another dataset is loaded. */
   const last = useRef<Parts | null>(null);
+  const dataStatus = useId();
   if (found) last.current = found.dataset && now;
   const shown = last.current ?? now;
   const stale = shown !== now;
@@ -45,16 +49,38 @@ export function Playground({ parameters }: Address) {
       <div class="playground">
         <div class="side">
           <fieldset class="plain" disabled={isFixed}>
-            <Staged><DataPanel setup={setup} update={update} dataset={shown.dataset} loading={!found} problem={found?.problem ?? null} again={again} /></Staged>
+            <Staged>
+            <DataPanel
+              setup={setup}
+              update={update}
+              dataset={shown.dataset}
+              loading={!found}
+              storing={stored[0] ?? null}
+              onStoring={hold}
+              status={dataStatus}
+              problem={found?.problem ?? null}
+              again={loaded.again}
+            />
+            </Staged>
           </fieldset>
         </div>
         <div class="middle">
-          <Controls {...now} last={shown.dataset} unread={unreadDerived(parameters)} />
+          <Controls {...now} last={shown.dataset} dataStatus={dataStatus} unread={unreadDerived(parameters)} />
           <div class={stale ? "stale" : ""} inert={stale} aria-busy={stale}><Results {...shown} /></div>
         </div>
       </div>
     </>
   );
+}
+
+/** Names that are held, each until what `hold` gave is called. */
+function useHeld() {
+  const [names, setNames] = useState<string[]>([]);
+  const hold = useCallback((name: string) => {
+    setNames((last) => [...last, name]);
+    return () => setNames((last) => last.filter((_, at) => at !== last.indexOf(name)));
+  }, []);
+  return { names, hold };
 }
 
 /** What came of loading a dataset. */
@@ -264,6 +290,7 @@ function Results(parts: Parts) {
   const scale = useScale(rows);
   const axes = useAxes(setup, dataset, rows);
   const points = usePoints(rows, axes, scale);
+  const seen = useMemo(() => points.filter(({ part }) => !setup.unseen.includes(part)), [points, setup.unseen.join()]);
   const [threshold, setThreshold] = useState(0.5);
   const network = run.job?.network;
   const units = rows
@@ -344,7 +371,7 @@ function Results(parts: Parts) {
                   layers={layers}
                   inputs={rows.preprocessing}
                   axes={axes}
-                  points={points}
+                  points={seen}
                   scale={scale}
                   hard={setup.hard}
                   threshold={threshold}
@@ -358,7 +385,11 @@ function Results(parts: Parts) {
                 ) : (
                   <ClassKeys scale={scale} />
                 )}
-                <PartKeys parts={new Set(rows.rows.map((row) => row.part))} />
+                <PartKeys
+                  parts={new Set(rows.rows.map((row) => row.part))}
+                  unseen={setup.unseen}
+                  onToggle={(part) => update(({ unseen }) => ({ unseen: unseen.includes(part) ? unseen.filter((other) => other !== part) : [...unseen, part] }))}
+                />
                 {scale.task !== "regression" && <Check label={texts.hard} checked={setup.hard} onChange={(hard) => update({ hard })} />}
               </div>
               {rows.preprocessing.features.length > (axes.y ? 2 : 1) && <p class="small soft">{texts.othersFixed}</p>}
@@ -398,11 +429,11 @@ function Progress({ setup, dataset, run, replay }: Omit<Parts, "update"> & { rep
       <Trouble of={run.problem} />
       {job && run.deleted && <p class="trouble" role="alert">{texts.jobDeleted}</p>}
       <div class="row">
-        <button type="button" aria-label={replay.playing ? texts.pause : texts.play} onClick={() => replay.setPlaying(!replay.playing)} disabled={replay.last < 1}>
+        <button type="button" aria-label={replay.playing ? texts.pause : texts.play} title={replay.playing ? texts.pause : texts.play} onClick={() => replay.setPlaying(!replay.playing)} disabled={replay.last < 1}>
           {replay.playing ? "❚❚" : "▶"}
         </button>
-        <button type="button" aria-label={texts.stepBack} onClick={() => replay.step(-1)} aria-disabled={replay.shown < 1}>◂</button>
-        <button type="button" aria-label={texts.stepOn} onClick={() => replay.step(1)} aria-disabled={replay.shown >= replay.last}>▸</button>
+        <button type="button" aria-label={texts.stepBack} title={texts.stepBack} onClick={() => replay.step(-1)} aria-disabled={replay.shown < 1}>◂</button>
+        <button type="button" aria-label={texts.stepOn} title={texts.stepOn} onClick={() => replay.step(1)} aria-disabled={replay.shown >= replay.last}>{texts.oneStep} ▸</button>
         <input
           class="grow"
           type="range"
