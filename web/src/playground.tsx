@@ -154,6 +154,7 @@ function guessedPreprocessing(setup: Setup, dataset: Dataset): Preprocessing {
   const target = setup.target || dataset.target;
   const names = usable(setup, dataset);
   const features = dataset.columns.filter((column) => names.includes(column.name)).map((column): Feature => {
+    if (column.kind === "categorical") return { kind: "categorical", name: column.name, categories: [], missing: "place", fill: null };
     if (column.kind !== "numeric") return { kind: "boolean", name: column.name, fill: null };
     return { kind: "numeric", name: column.name, mean: column.mean ?? 0, scale: column.standard_deviation || 1, fill: null };
   });
