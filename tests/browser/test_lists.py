@@ -919,17 +919,17 @@ def test_a_job_that_just_came_is_starting(
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_table_that_goes_on_beyond_its_edge_shows_it(
-    opened: Callable[..., Opened], deployment: Deployment, theme: str
+    opened: Callable[..., Opened], theme: str
 ) -> None:
-    """Where a screen is too narrow a shadow is at the right, and at the end one at the left."""
-    deployment.finished(deployment.submit(dataset="and", training={"epochs": 5}))
-    view = opened("ko", 760, color_scheme=theme)
-    page = view.go("#/jobs")
-    table = page.locator(".card.scroll")
+    """On a narrow screen there is a shadow at the right, and at the end one at the left."""
+    view = opened("ko", 390, color_scheme=theme)
+    page = view.go("#/playground?data=breast_cancer")
+    page.get_by_text("열과 행").click()
+    table = page.get_by_role("region", name="미리 보기")
     table.locator("tbody tr").first.wait_for()
     assert table.evaluate("node => node.scrollWidth > node.clientWidth")
     assert shadows(table) == [False, True]
-    view.picture(f"jobs-narrow-{theme}")
+    view.picture(f"preview-narrow-{theme}")
     table.evaluate("node => node.scrollTo(node.scrollWidth, 0)")
     assert shadows(table) == [True, False]
     view.accessible()

@@ -134,6 +134,10 @@ def test_the_region_is_scrubbed_along_the_epochs(opened: Callable[..., Opened]) 
     page.get_by_role("button", name="Play", exact=True).click()
     expect(shown).to_have_text("399")
     page.wait_for_function(f"last => {picture} === last", arg=last)
+    on.click()  # from the last one to the first
+    expect(shown).to_have_text("0")
+    on.click()
+    expect(shown).to_have_text("2")
     page.locator(".u-over").first.click(position={"x": 30, "y": 40})
     eventually(lambda: 0 < epoch(page) < 200)
 
@@ -175,6 +179,11 @@ def test_rows_of_a_part_are_hidden_by_the_legend(
     first.click()
     expect(points).to_have_attribute("data-rows", "200")
     assert "unseen" not in hash_of(page)
+    second.click()
+    expect(points).to_have_attribute("data-rows", "140")
+    page.get_by_role("button", name={"en": "Add a layer", "ko": "층 더하기"}[language]).click()
+    expect(points).to_have_attribute("data-rows", "100")  # all of one part, as the table shows them
+    expect(legend).to_have_count(0)
 
 
 def test_threshold_moves_the_matrix(opened: Callable[..., Opened]) -> None:

@@ -42,7 +42,7 @@ function ModelList() {
                     <tr key={model.name}>
                       <td><a class="name" title={model.name} href={`#/models/${encodeURIComponent(model.name)}`}>{model.name}</a></td>
                       <td class="number">{model.current.score && texts.scored(model.current.score.metric, short(model.current.score.value, 3), model.current.score.part)}</td>
-                      <td><span class="name" title={model.current.dataset}>{model.current.dataset}</span></td>
+                      <td data-label={texts.dataset}><span class="name" title={model.current.dataset}>{model.current.dataset}</span></td>
                       <td>{texts.tasks[model.current.task]}</td>
                       <td class="number" data-label={texts.versions}>{model.versions.length}</td>
                       <td>{Object.entries(model.aliases).map(([alias, version]) => <span class="badge">{alias} → {version}</span>)}</td>

@@ -144,9 +144,10 @@ function useReplay(run: Run, jobId: string) {
     setPlaying(false);
     setAt(place >= last ? null : Math.max(0, place));
   };
-  /** One record back or on, where there is one. */
-  const step = (by: 1 | -1) => shown + by >= 0 && shown + by <= last && go(shown + by);
-  return { shown, playing, setPlaying, go, step, last };
+  /** One record back, and one on; once no more will come, from the last one to the first. */
+  const back = shown > 0 ? shown - 1 : null;
+  const on = shown < last ? shown + 1 : run.done && last > 0 ? 0 : null;
+  return { shown, playing, setPlaying, go, back, on, last };
 }
 
 /** The preprocessing of a job; before there is one, as the whole table would have it. */
@@ -280,18 +281,21 @@ function usePin(network: string) {
   };
 }
 
-function Results(parts: Parts) {
-  const { setup, update, dataset, run } = parts;
+function Results(shown: Parts) {
+  const { setup, update, dataset, run } = shown;
   const texts = useTexts();
   const replay = useReplay(run, setup.job);
-  const rows = useRows(parts);
+  const rows = useRows(shown);
   const record = run.records[replay.shown];
   const trained = useLayers(run, rows, record?.epoch);
   const { layers, edits, change, restore } = useWhatIf(trained);
   const scale = useScale(rows);
   const axes = useAxes(setup, dataset, rows);
   const points = usePoints(rows, axes, scale);
-  const seen = useMemo(() => points.filter(({ part }) => !setup.unseen.includes(part)), [points, setup.unseen.join()]);
+  const parts = useMemo(() => new Set(rows?.rows.map((row) => row.part)), [rows]);
+  // All that there is stays.
+  const unseen = parts.size > 1 ? setup.unseen : [];
+  const seen = useMemo(() => points.filter(({ part }) => !unseen.includes(part)), [points, unseen.join()]);
   const [threshold, setThreshold] = useState(0.5);
   const network = run.job?.network;
   const units = rows
@@ -387,8 +391,8 @@ function Results(parts: Parts) {
                   <ClassKeys scale={scale} />
                 )}
                 <PartKeys
-                  parts={new Set(rows.rows.map((row) => row.part))}
-                  unseen={setup.unseen}
+                  parts={parts}
+                  unseen={unseen}
                   onToggle={(part) => update(({ unseen }) => ({ unseen: unseen.includes(part) ? unseen.filter((other) => other !== part) : [...unseen, part] }))}
                 />
                 {scale.task !== "regression" && <Check label={texts.hard} checked={setup.hard} onChange={(hard) => update({ hard })} />}
@@ -433,8 +437,8 @@ function Progress({ setup, dataset, run, replay }: Omit<Parts, "update"> & { rep
         <button type="button" aria-label={replay.playing ? texts.pause : texts.play} title={replay.playing ? texts.pause : texts.play} onClick={() => replay.setPlaying(!replay.playing)} disabled={replay.last < 1}>
           {replay.playing ? "❚❚" : "▶"}
         </button>
-        <button type="button" aria-label={texts.stepBack} title={texts.stepBack} onClick={() => replay.step(-1)} aria-disabled={replay.shown < 1}>◂</button>
-        <button type="button" aria-label={texts.stepOn} title={texts.stepOn} onClick={() => replay.step(1)} aria-disabled={replay.shown >= replay.last}>{texts.oneStep} ▸</button>
+        <button type="button" aria-label={texts.stepBack} title={texts.stepBack} onClick={() => replay.back !== null && replay.go(replay.back)} aria-disabled={replay.back === null}>◂</button>
+        <button type="button" aria-label={texts.stepOn} title={texts.stepOn} onClick={() => replay.on !== null && replay.go(replay.on)} aria-disabled={replay.on === null}>{texts.oneStep} ▸</button>
         <input
           class="grow"
           type="range"

@@ -267,15 +267,20 @@ export function ScaleKey({ title, values, isOfUnit }: { title: string; values: R
 export function PartKeys({ parts, unseen, onToggle }: { parts: Set<Part>; unseen: Part[]; onToggle: (part: Part) => void }) {
   const texts = useTexts();
   const names: Record<Part, string> = { train: texts.trainPoints, validation: texts.validPoints, test: texts.testPoints };
+  const key = (part: Part) => (
+    <>
+      <svg width="16" height="16" viewBox="-8 -8 16 16" aria-hidden="true">
+        <path d={`M0,0${OUTLINES[part](1)}`} fill="var(--soft)" stroke="var(--ink)" stroke-width={part === "train" ? 0 : 1.5} />
+      </svg>
+      {names[part]}
+    </>
+  );
+  const shown = PARTS.filter((part) => parts.has(part));
+  if (shown.length === 1) return <span class="key">{key(shown[0]!)}</span>;
   return (
     <span class="row" role="group" aria-label={texts.shownRows}>
-      {PARTS.filter((part) => parts.has(part)).map((part) => (
-        <button type="button" class="key" aria-pressed={!unseen.includes(part)} onClick={() => onToggle(part)}>
-          <svg width="16" height="16" viewBox="-8 -8 16 16" aria-hidden="true">
-            <path d={`M0,0${OUTLINES[part](1)}`} fill="var(--soft)" stroke="var(--ink)" stroke-width={part === "train" ? 0 : 1.5} />
-          </svg>
-          {names[part]}
-        </button>
+      {shown.map((part) => (
+        <button type="button" class="key" aria-pressed={!unseen.includes(part)} onClick={() => onToggle(part)}>{key(part)}</button>
       ))}
     </span>
   );
