@@ -50,17 +50,17 @@ export function Playground({ parameters }: Address) {
         <div class="side">
           <fieldset class="plain" disabled={isFixed}>
             <Staged>
-            <DataPanel
-              setup={setup}
-              update={update}
-              dataset={shown.dataset}
-              loading={!found}
-              storing={stored[0] ?? null}
-              onStoring={hold}
-              status={dataStatus}
-              problem={found?.problem ?? null}
-              again={loaded.again}
-            />
+              <DataPanel
+                setup={setup}
+                update={update}
+                dataset={shown.dataset}
+                loading={!found}
+                storing={stored[0] ?? null}
+                onStoring={hold}
+                status={dataStatus}
+                problem={found?.problem ?? null}
+                again={loaded.again}
+              />
             </Staged>
           </fieldset>
         </div>
