@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -666,9 +667,9 @@ def test_a_job_that_is_deleted_meanwhile(
     assert deployment.client.delete(f"/jobs/{job}").is_success
     expect(page.get_by_role("alert")).to_have_text("The job has been deleted.")
     expect(page.locator(".status.running")).to_have_count(0)
-    expect(
-        page.get_by_role("button", name=re.compile("^(Cancel|Stop|Pause training)$"))
-    ).to_have_count(0)
+    expect(page.get_by_role("button", name=re.compile("^(Cancel|Pause training)$"))).to_have_count(
+        0
+    )
 
 
 def test_a_job_is_opened_with_its_columns(
@@ -756,7 +757,7 @@ def test_a_row_says_what_its_job_waits_for(
     expect(row(page, job).get_by_text(told)).to_be_visible()
     view.picture("jobs-waiting")
     view.accessible()
-    size = "row => [row.offsetHeight, row.cells[5].offsetWidth]"
+    size = "row => [row.offsetHeight, row.cells[2].offsetWidth]"
     before = row(page, job).evaluate(size)
     deployment.post(f"/jobs/{job}/cancel")
     expect(row(page, job).locator(".status.cancelled")).to_be_visible()
@@ -779,10 +780,95 @@ def test_names_in_a_table_stay_in_one_line(
     one_line = "name => name.getClientRects().length === 1 && name.offsetHeight < 30"
     cell = row(page, job).get_by_title(name)
     assert cell.evaluate(one_line)
-    assert row(page, job).evaluate("row => row.offsetHeight") < 60
+    if width == 1280:
+        assert row(page, job).evaluate("row => row.offsetHeight") < 60
     page = view.go("#/models")
     assert page.get_by_role("link", name=name).evaluate(one_line)
     view.accessible()
+
+
+@pytest.mark.parametrize(
+    ("language", "score"), [("en", "accuracy 1 (training)"), ("ko", "정확도 1 (학습)")]
+)
+def test_lists_are_as_wide_as_a_phone(
+    opened: Callable[..., Opened], deployment: Deployment, language: str, score: str
+) -> None:
+    """Nothing of a row is beyond the edge: where a job stands, how good it is, what can be done."""
+    name = f"a-model-whose-name-is-long-enough-for-a-phone-{language}"
+    job = deployment.finished(deployment.submit(**QUICK, model=name))
+    assert job["metrics"]["train"]["accuracy"] == 1
+    view = opened(language, 390)
+    for address, shown in (("jobs", job["id"][:12]), ("models", name)):
+        page = view.go(f"#/{address}")
+        found = page.locator("tr", has_text=shown)
+        found.wait_for()
+        beyond = found.evaluate(
+            "row => [...row.querySelectorAll('*')]"
+            ".filter(one => one.getBoundingClientRect().right > innerWidth)"
+            ".map(one => one.outerHTML)"
+        )
+        assert beyond == []
+        assert page.locator(".card.scroll").evaluate("node => node.scrollWidth <= node.clientWidth")
+        expect(page.get_by_role("columnheader")).to_have_count({"jobs": 8, "models": 6}[address])
+        view.accessible()
+        view.picture(f"{address}-cards")
+        if address == "models":
+            expect(found).to_contain_text(score)
+            continue
+        expect(found.get_by_role("cell")).to_have_count(10)
+        expect(found.locator(".status.succeeded")).to_be_visible()
+        expect(found.get_by_role("button")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("language", "names"),
+    [
+        ("en", ("queued", "started", "epochs", "pausing", "paused", "record")),
+        ("ko", ("대기", "시작", "에포크", "일시 정지하는 중", "일시 정지됨", "기록 ")),
+    ],
+)
+def test_a_paused_training_says_how_long_it_trained(
+    opened: Callable[..., Opened], deployment: Deployment, language: str, names: tuple[str, ...]
+) -> None:
+    """By its events, which the page lists in its own language; pauses do not count."""
+    job = deployment.submit(**LONG)
+
+    def stands(status: str) -> Callable[[], bool]:
+        return lambda: bool(deployment.job(job)["status"] == status)
+
+    for turn in range(2):
+        if turn:
+            assert deployment.post(f"/jobs/{job}/resume").is_success
+        eventually(stands("running"))
+        eventually(lambda: deployment.job(job)["history"])
+        assert deployment.post(f"/jobs/{job}/pause").is_success
+        eventually(stands("paused"))
+    events = deployment.get(f"/jobs/{job}/events?limit=1000").json()["data"]
+    moments = {
+        kind: [
+            datetime.fromisoformat(event["created_at"]) for event in events if event["type"] == kind
+        ]
+        for kind in ("started", "paused")
+    }
+    spans = zip(moments["started"], moments["paused"], strict=True)
+    expected = sum((end - begin).total_seconds() for begin, end in spans)
+    view = opened(language)
+    page = visit(view, f"jobs/{job}")
+    expect(page.locator(".status.paused")).to_be_visible()
+    duration = fact(page, {"en": "Duration", "ko": "걸린 시간"}[language])
+    unit = {"en": " s", "ko": " 초"}[language]
+    expect(duration).to_contain_text(unit)
+    eventually(
+        lambda: float(duration.inner_text().removesuffix(unit)) == pytest.approx(expected, rel=1e-2)
+    )
+    page.locator("summary", has_text={"en": "Events", "ko": "사건"}[language]).click()
+    listed = page.locator("details tbody tr")
+    expect(listed).to_have_count(len(events))
+    lines = listed.all_inner_texts()
+    for name in names:
+        assert any(name in line for line in lines), (name, lines)
+    view.picture("job-paused")
+    deployment.post(f"/jobs/{job}/cancel")
 
 
 @pytest.mark.parametrize(
@@ -834,17 +920,17 @@ def test_a_job_that_just_came_is_starting(
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_table_that_goes_on_beyond_its_edge_shows_it(
-    opened: Callable[..., Opened], deployment: Deployment, theme: str
+    opened: Callable[..., Opened], theme: str
 ) -> None:
     """On a narrow screen there is a shadow at the right, and at the end one at the left."""
-    deployment.finished(deployment.submit(dataset="and", training={"epochs": 5}))
     view = opened("ko", 390, color_scheme=theme)
-    page = view.go("#/jobs")
-    table = page.locator(".card.scroll")
+    page = view.go("#/playground?data=breast_cancer")
+    page.get_by_text("열과 행").click()
+    table = page.get_by_role("region", name="미리 보기")
     table.locator("tbody tr").first.wait_for()
     assert table.evaluate("node => node.scrollWidth > node.clientWidth")
     assert shadows(table) == [False, True]
-    view.picture(f"jobs-narrow-{theme}")
+    view.picture(f"preview-narrow-{theme}")
     table.evaluate("node => node.scrollTo(node.scrollWidth, 0)")
     assert shadows(table) == [True, False]
     view.accessible()

@@ -55,7 +55,7 @@ def test_language_and_theme_are_kept(opened: Callable[..., Opened]) -> None:
     page.reload()
     expect(page).to_have_title("놀이터 · Perceptron")
     assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
-    page.get_by_role("button", name="학습").click()
+    page.get_by_role("button", name="▶ 학습").click()
     expect(page.locator(".verdict p")).to_contain_text("학습")
 
 
@@ -178,7 +178,7 @@ def test_refusals_are_said_in_the_page_s_language(
         expect(page.get_by_role("alert")).to_contain_text(korean if language == "ko" else english)
     page = view.go("#/playground?data=iris&model=xor")
     page.wait_for_selector(".diagram")
-    page.get_by_role("button", name="Train" if language == "en" else "학습").click()
+    page.get_by_role("button", name="▶ Train" if language == "en" else "▶ 학습").click()
     taken = "is a built-in model" if language == "en" else "기본 제공 모델입니다"
     expect(page.get_by_role("alert").last).to_contain_text(taken)
     page = view.go("#/models/xor")

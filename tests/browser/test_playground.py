@@ -1,4 +1,4 @@
-"""The playground's main paths: train, watch, scrub, stop, reload, upload, be refused."""
+"""The playground's main paths: train, watch, scrub, cancel, reload, upload, be refused."""
 
 import json
 import os
@@ -18,8 +18,8 @@ from tests.deployment import Deployment, eventually
 
 WORDS = {
     "en": {
-        "train": "Train",
-        "stop": "Stop",
+        "train": "▶ Train",
+        "cancel": "Cancel",
         "cancelled": "cancelled",
         "pause": "Pause training",
         "resume": "Continue training",
@@ -28,8 +28,8 @@ WORDS = {
         "layer": "One unit more in hidden layer 1",
     },
     "ko": {
-        "train": "학습",
-        "stop": "멈춤",
+        "train": "▶ 학습",
+        "cancel": "취소",
         "cancelled": "취소됨",
         "pause": "학습 일시 정지",
         "resume": "이어서 학습",
@@ -39,7 +39,7 @@ WORDS = {
     },
 }
 LONG = "#/playground?data=spirals~2000~0.1~2~0&layers=20-20-20&epochs=1000000"
-"""Hours of training: it ends only when it is stopped."""
+"""Hours of training: it ends only when it is cancelled."""
 
 
 def train(page: Page, language: str = "en") -> None:
@@ -119,6 +119,7 @@ def test_the_region_is_scrubbed_along_the_epochs(opened: Callable[..., Opened]) 
     page.wait_for_function(f"last => {picture} !== last", arg=last)  # drawn with the next frame
     first = page.evaluate(picture)
     on, back = (page.get_by_role("button", name=f"One record {way}") for way in ("on", "back"))
+    expect(on).to_have_text("Step ▸")
     on.focus()
     on.press("Enter")
     expect(shown).to_have_text("2")
@@ -133,8 +134,56 @@ def test_the_region_is_scrubbed_along_the_epochs(opened: Callable[..., Opened]) 
     page.get_by_role("button", name="Play", exact=True).click()
     expect(shown).to_have_text("399")
     page.wait_for_function(f"last => {picture} === last", arg=last)
+    on.click()  # from the last one to the first
+    expect(shown).to_have_text("0")
+    on.click()
+    expect(shown).to_have_text("2")
     page.locator(".u-over").first.click(position={"x": 30, "y": 40})
     eventually(lambda: 0 < epoch(page) < 200)
+
+
+@pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ko", 390)])
+def test_rows_of_a_part_are_hidden_by_the_legend(
+    opened: Callable[..., Opened], language: str, width: int
+) -> None:
+    """A press takes training or validation rows off the plane; the address keeps it."""
+    training, validation, group = {
+        "en": ("training", "validation", "Rows in the plane"),
+        "ko": ("학습", "검증", "평면에 보이는 행"),
+    }[language]
+    view = opened(language, width)
+    page = view.go("#/playground?data=moons~200~0.2~2~1&validation=0.3&epochs=50")
+    page.wait_for_selector(".points path")
+    train(page, language)
+    trained(page, 49)
+    legend = page.get_by_role("group", name=group)
+    first, second = (
+        legend.get_by_role("button", name=name, exact=True) for name in (training, validation)
+    )
+    points = page.locator(".points")
+    expect(points).to_have_attribute("data-rows", "200")
+    expect(second).to_have_attribute("aria-pressed", "true")
+    second.press("Enter")
+    expect(second).to_have_attribute("aria-pressed", "false")
+    expect(points).to_have_attribute("data-rows", "140")
+    expect(second).to_be_focused()
+    view.accessible()
+    view.picture("playground-legend")
+    page.reload()
+    expect(points).to_have_attribute("data-rows", "140")
+    expect(second).to_have_attribute("aria-pressed", "false")
+    first.click()
+    expect(points).to_have_attribute("data-rows", "0")
+    second.click()
+    expect(points).to_have_attribute("data-rows", "60")
+    first.click()
+    expect(points).to_have_attribute("data-rows", "200")
+    assert "unseen" not in hash_of(page)
+    second.click()
+    expect(points).to_have_attribute("data-rows", "140")
+    page.get_by_role("button", name={"en": "Add a layer", "ko": "층 더하기"}[language]).click()
+    expect(points).to_have_attribute("data-rows", "100")  # all of one part, as the table shows them
+    expect(legend).to_have_count(0)
 
 
 def test_threshold_moves_the_matrix(opened: Callable[..., Opened]) -> None:
@@ -154,10 +203,10 @@ def test_threshold_moves_the_matrix(opened: Callable[..., Opened]) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])
-def test_a_stream_is_resumed_by_a_reload_and_stopped(
+def test_a_stream_is_resumed_by_a_reload_and_cancelled(
     opened: Callable[..., Opened], deployment: Deployment, language: str
 ) -> None:
-    """Loaded anew in the middle, the page shows all records again and goes on; Stop cancels."""
+    """Loaded anew in the middle, the page shows all records again and goes on; Cancel ends it."""
     view = opened(language)
     page = view.go(LONG)
     page.wait_for_selector(".points path")
@@ -167,7 +216,7 @@ def test_a_stream_is_resumed_by_a_reload_and_stopped(
     page.reload()
     eventually(lambda: epoch(page) > seen)
     expect(page.get_by_label(WORDS[language]["layer"])).to_be_disabled()
-    page.get_by_role("button", name=WORDS[language]["stop"]).click()
+    page.get_by_role("button", name=WORDS[language]["cancel"]).click()
     page.wait_for_selector(".status.cancelled")
     expect(page.locator(".status")).to_have_text(WORDS[language]["cancelled"])
     assert job_of(page, deployment)["status"] == "cancelled"
@@ -206,6 +255,49 @@ def test_a_training_is_paused_and_goes_on(
     expect(page.get_by_role("button", name=words["resume"])).to_have_count(0)
 
 
+@pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ko", 390)])
+def test_a_reset_says_what_it_leaves(
+    opened: Callable[..., Opened], deployment: Deployment, language: str, width: int
+) -> None:
+    """A training that runs or is paused is not cancelled: the page says so, with a link to it."""
+    words = WORDS[language]
+    reset, told, link = {
+        "en": ("Reset", "is not cancelled", "The job’s page"),
+        "ko": ("처음으로", "취소되지 않았습니다", "작업 페이지"),
+    }[language]
+    view = opened(language, width)
+    page = view.go(LONG)
+    page.wait_for_selector(".points path")
+    note = page.get_by_role("status").filter(has_text=told)
+    train(page, language)
+    expect(page.locator(".status.running")).to_be_visible()
+    expect(note).to_have_count(0)
+    job = job_of(page, deployment)["id"]
+    page.get_by_role("button", name=reset).press("Enter")
+    expect(note).to_be_visible()
+    expect(page.locator(".replay")).to_have_count(0)
+    expect(page.get_by_role("button", name=reset)).to_be_focused()
+    view.accessible()
+    view.picture("playground-left")
+    note.get_by_role("link", name=link).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(job)
+    expect(page.locator(".status.running")).to_be_visible()
+    page.get_by_role("button", name=words["pause"]).click()
+    expect(page.locator(".status.paused")).to_be_visible()
+    page = view.go(f"#/playground?job={job}")
+    expect(page.locator(".status.paused")).to_be_visible()
+    page.get_by_role("button", name=reset).click()
+    expect(note).to_be_visible()
+    assert deployment.job(job)["status"] == "paused"
+    train(page, language)
+    trained(page, 399)
+    expect(note).to_have_count(0)
+    page.get_by_role("button", name=reset).click()
+    expect(page.locator(".replay")).to_have_count(0)
+    expect(note).to_have_count(0)  # it had ended
+    deployment.post(f"/jobs/{job}/cancel")
+
+
 def test_a_broken_stream_goes_on_after_its_last_event(
     opened: Callable[..., Opened], new_deployment: Callable[..., Deployment]
 ) -> None:
@@ -227,7 +319,7 @@ def test_a_broken_stream_goes_on_after_its_last_event(
     seen = epoch(page)
     eventually(lambda: epoch(page) > seen)
     assert int(streams()[-1].all_headers()["last-event-id"]) > 1
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Cancel").click()
     page.wait_for_selector(".status.cancelled")
     ours = [record["epoch"] for record in job_of(page, own)["history"]]
     shown = page.get_by_label("Epoch that is shown")
@@ -279,7 +371,7 @@ def test_the_address_holds_everything(opened: Callable[..., Opened]) -> None:
     expect(copy.get_by_label("에포크", exact=True)).to_have_value("123")
     expect(copy.get_by_label("검증 행")).to_have_value("0.2")
     expect(copy.get_by_label("세로")).to_have_value("petal width (cm)")
-    copy.get_by_role("button", name="학습").click()
+    train(copy, "ko")
     copy.wait_for_selector(".status.succeeded")
     copy.wait_for_selector("svg.matrix")
 
@@ -372,6 +464,66 @@ def test_a_file_of_a_known_name_is_sent_once(
     assert len([sent for sent in view.requests if sent.method == "POST"]) == 2
 
 
+@pytest.mark.parametrize(("language", "width"), [("en", 1280), ("ko", 390)])
+def test_nothing_is_trained_while_a_table_is_stored(
+    opened: Callable[..., Opened], tmp_path: Path, language: str, width: int
+) -> None:
+    """A file is sent, or again with another kind of column: until it is chosen, Train waits."""
+    told, kind = {
+        "en": ("Storing “{}”…", "Kind: size"),
+        "ko": ("“{}”을(를) 저장하는 중…", "종류: size"),
+    }[language]
+    name = f"being-stored-{language}"
+    view = opened(language, width)
+    view.refusals.add(422)
+    page = view.go("#/playground?data=xor&epochs=50")
+    page.wait_for_selector(".points path")
+    train(page, language)
+    trained(page, 49)
+    button = page.get_by_role("button", name=WORDS[language]["train"])
+    expect(button).to_be_enabled()
+    held: list[Route] = []
+    page.route("**/datasets?name=*", lambda route: held.append(route))  # noqa: PLW0108  # needs attributes
+    status = page.get_by_role("status").filter(has_text=told.format(name))
+
+    def waits() -> None:
+        expect(status).to_be_visible()
+        expect(button).to_be_disabled()
+        expect(button).to_have_accessible_description(re.compile(name))
+        expect(page.locator(".middle > div")).to_have_attribute("aria-busy", "true")
+
+    file = tmp_path / f"{name}.csv"
+    file.write_text(TABLE, encoding="utf-8")
+    with page.expect_request("**/datasets?name=*"):
+        upload(page, file)
+    waits()
+    view.accessible()
+    view.picture("playground-storing")
+    eventually(lambda: page.title() and len(held) == 1)
+    refusal = json.dumps({"title": "No", "status": 422, "detail": "not now"})
+    held[0].fulfill(status=422, body=refusal, content_type="application/problem+json")
+    expect(page.get_by_role("alert")).to_contain_text("not now")
+    expect(button).to_be_enabled()
+    expect(status).to_have_count(0)
+    with page.expect_request("**/datasets?name=*"):
+        page.locator(".staged .primary").click()
+    waits()
+    eventually(lambda: page.title() and len(held) == 2)
+    held[1].continue_()
+    expect(page.locator(".points")).to_have_attribute("data-rows", "40")
+    expect(button).to_be_enabled()
+    expect(status).to_have_count(0)
+    assert f"data={name}" in hash_of(page)
+    with page.expect_request("**/datasets?name=*"):
+        page.get_by_role("combobox", name=kind).select_option("categorical")
+    waits()
+    eventually(lambda: page.title() and len(held) == 3)
+    held[2].continue_()
+    expect(page.get_by_role("combobox", name=kind)).to_have_value("categorical")
+    expect(button).to_be_enabled()
+    assert f"data={name}-2" in hash_of(page)
+
+
 CITIES = "도시,인구,수도\n" + "똠방,1,예\n" + "서울,933,예\n부산,327,아니요\n" * 20
 
 
@@ -430,11 +582,12 @@ def test_a_table_is_given_a_name(
     page = view.go("")
     page.wait_for_selector(".diagram")
     name = f"city-{language}"
-    for number, file in enumerate((tmp_path / "서울.csv", tmp_path / "부산.csv")):
+    for number, city in enumerate(("서울", "부산")):
+        file = tmp_path / f"{city} {language}.csv"
         file.write_text(f"도시,답\n서울,{number}\n부산,3\n", encoding="utf-8")
         page.locator("input[type=file]").set_input_files(file)
         field = page.locator(".staged input")
-        expect(field).to_have_value(re.compile("^table"))
+        expect(field).to_have_value(f"{('seoul', 'busan')[number]}-{language}")
         field.fill("도시")
         expect(page.get_by_role("alert")).to_contain_text(rule)
         expect(page.locator(".staged .primary")).to_be_disabled()
@@ -700,7 +853,7 @@ def test_a_dataset_that_cannot_be_loaded_leaves_nothing_stale(
     expect(page.locator(".points")).to_have_count(0)
     expect(page.locator(".columns")).to_have_count(0)
     expect(page.locator(".diagram")).to_have_count(0)
-    expect(page.get_by_role("button", name="Train")).to_be_disabled()
+    expect(page.get_by_role("button", name="▶ Train")).to_be_disabled()
     page.get_by_role("button", name="Try again").click()
     expect(page.locator(".points")).to_have_attribute("data-rows", "100")
     expect(page.locator(".trouble")).to_have_count(0)
@@ -855,7 +1008,7 @@ def test_what_is_pointed_at_goes_with_its_network(opened: Callable[..., Opened])
     expect(page.locator(".region .readout")).to_have_text("What y gives")
     page.get_by_role("button", name="Remove the last layer").press("Enter")
     expect(page.locator(".diagram rect")).to_have_count(2 + 4 + 1)
-    page.get_by_role("button", name="Train").press("Enter")
+    page.get_by_role("button", name="▶ Train").press("Enter")
     trained(page, 49)
     expect(page.locator(".unit-button")).to_have_count(2 + 4 + 1)
     expect(page.locator(".region .readout")).not_to_contain_text("gives")

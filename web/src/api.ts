@@ -225,7 +225,8 @@ export interface Preprocessing extends Inputs {
   target: { name: string; task: Task; classes: Label[] | null };
 }
 
-export type Part = "train" | "validation" | "test";
+export const PARTS = ["train", "validation", "test"] as const;
+export type Part = (typeof PARTS)[number];
 
 export interface JobRows {
   preprocessing: Preprocessing;
@@ -456,7 +457,7 @@ export async function all<Item>(path: string, most = 2_000): Promise<Item[]> {
 
 export interface JobEvent {
   id: number;
-  type: string;
+  type: (typeof EVENT_TYPES)[number];
   created_at: string;
   data: { records?: EpochRecord[]; snapshots?: Snapshot[]; attempt?: number; code?: string; message?: string };
 }

@@ -1,6 +1,6 @@
-/** The network, how to train it, and the buttons that train and stop. */
+/** The network, how to train it, and the buttons that train and cancel. */
 
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { type Dataset, isFinal, type Job, send } from "./api";
 import { chosenDerived, chosenFeatures, impossibleDerived, offered, storeSample, usable } from "./data";
 import { Choice, NumberField, Slider, TextField } from "./fields";
@@ -53,15 +53,22 @@ function hasUsualRate({ optimizer, rate }: Setup): boolean {
   return rate === DEFAULT_RATES[optimizer] || (optimizer === DEFAULTS.optimizer && rate === DEFAULTS.rate);
 }
 
-export function Controls({ setup, update, dataset, run, last, unread }: Parts & {
+export function Controls({ setup, update, dataset, run, last, dataStatus, unread }: Parts & {
   /** The dataset that is still shown while another one is loaded. */
   last: Dataset | null;
+  /** Id of what says which dataset that is. */
+  dataStatus: string;
   /** What the address says of derived inputs and cannot be read. */
   unread: string[];
 }) {
   const texts = useTexts();
   const [problem, setProblem] = useState<unknown>(null);
   const [busy, setBusy] = useState(false);
+  /** The job that was left while it trained. */
+  const [left, setLeft] = useState("");
+  useEffect(() => {
+    if (setup.job) setLeft("");
+  }, [setup.job]);
   const inputs = dataset ? guessedInputs(setup, dataset).length : 2;
   const outputs = dataset ? guessedOutputs(dataset, setup.target || dataset.target) : 1;
   const lost = [...unread, ...(dataset ? impossibleDerived(setup, dataset).map(derivedName) : [])];
@@ -87,7 +94,12 @@ export function Controls({ setup, update, dataset, run, last, unread }: Parts & 
       update({ job: job.id });
       requestAnimationFrame(showProgress);
     });
-  const stop = () => guarded(async () => void (await send(cancelCall)));
+  /** Go back to the first setting; what trains is not asked to end. */
+  const reset = () => {
+    setLeft(running && !run.job!.cancel_requested && !run.deleted ? setup.job : "");
+    navigate("#/playground", true);
+  };
+  const cancel = () => guarded(async () => void (await send(cancelCall)));
   const set = (part: Partial<Setup>) => update(part);
   return (
     <section class="card" aria-labelledby="network-title">
@@ -95,18 +107,19 @@ export function Controls({ setup, update, dataset, run, last, unread }: Parts & 
         <h2 id="network-title">{texts.network}</h2>
         <div class="row">
           {running ? (
-            <button type="button" class="primary stop" onClick={stop} disabled={run.job?.cancel_requested}>
-              {run.job?.cancel_requested ? texts.stopping : texts.stop}
+            <button type="button" class="primary stop" onClick={cancel} disabled={run.job?.cancel_requested}>
+              {run.job?.cancel_requested ? texts.cancelling : texts.cancel}
             </button>
           ) : (
-            <button type="button" class="primary" onClick={train} disabled={busy || awaited || !dataset}>▶ {texts.train}</button>
+            <button type="button" class="primary" onClick={train} disabled={busy || awaited || !dataset} aria-describedby={dataset ? undefined : dataStatus}>▶ {texts.train}</button>
           )}
           {running && !run.deleted && <PauseButton job={run.job!} />}
-          <button type="button" onClick={() => navigate("#/playground", true)}>{texts.reset}</button>
+          <button type="button" onClick={reset}>{texts.reset}</button>
           <CopyCurl call={running ? cancelCall : call} />
         </div>
       </div>
       <Trouble of={problem} />
+      <p role="status" class="small note">{left && <>{texts.leftTraining} <a href={`#/jobs/${left}`}>{texts.jobPage}</a></>}</p>
       <fieldset class="plain" disabled={running || awaited}>
       {last && (
         <fieldset class={`plain ${dataset ? "" : "stale"}`} disabled={!dataset}>

@@ -39,12 +39,18 @@ interface Props {
   dataset: Dataset | null;
   /** Whether the dataset that is set is on its way: `dataset` is the one before. */
   loading: boolean;
+  /** The table that is being stored, to be chosen then. */
+  storing: string | null;
+  /** Says that a table is being stored, until what it gives is called. */
+  onStoring: (name: string) => () => void;
+  /** Id of what says which table is on its way. */
+  status: string;
   /** Why the dataset could not be loaded. */
   problem: unknown;
   again: () => void;
 }
 
-export function DataPanel({ setup, update, dataset, loading, problem, again }: Props) {
+export function DataPanel({ setup, update, dataset, loading, storing, onStoring, status, problem, again }: Props) {
   const texts = useTexts();
   const datasets = useLoaded(() => all<DatasetSummary>("/datasets"), []);
   const choose = (name: string) =>
@@ -61,9 +67,14 @@ export function DataPanel({ setup, update, dataset, loading, problem, again }: P
   /** Store the file again, with a column of another kind, in place of what nothing was trained on. */
   const recast = async ({ source, name, used }: Uploaded, column: string, kind: Column["kind"]) => {
     const other = { ...source, kinds: { ...source.kinds, [column]: kind } };
-    const again = await storeAnew(other);
-    update({ dataset: again.name, job: "" });
-    stored(other, again);
+    const release = onStoring(name);
+    try {
+      const again = await storeAnew(other);
+      update({ dataset: again.name, job: "" });
+      stored(other, again);
+    } finally {
+      release();
+    }
     if (!used) await send({ method: "DELETE", path: `/datasets/${encodeURIComponent(name)}` });
   };
   const found = (datasets.value ?? []).filter((one) => !SAMPLE_NAME.test(one.name));
@@ -93,6 +104,7 @@ export function DataPanel({ setup, update, dataset, loading, problem, again }: P
       <Upload
         chosen={datasetName(setup)}
         taken={taken}
+        onStoring={onStoring}
         stored={uploaded && { ...uploaded.source, name: uploaded.name, rows: uploaded.rows }}
         onStored={(source, dataset, isNewest) => {
           stored(source, dataset);
@@ -101,7 +113,9 @@ export function DataPanel({ setup, update, dataset, loading, problem, again }: P
       />
       <Trouble of={datasets.problem ?? problem} />
       {problem !== null && <p><button type="button" onClick={again}>{texts.retry}</button></p>}
-      <p role="status" class="small soft loading">{loading ? texts.loadingDataset(datasetName(setup)) : ""}</p>
+      <p id={status} role="status" class="small soft loading">
+        {storing !== null ? texts.storingDataset(storing) : loading ? texts.loadingDataset(datasetName(setup)) : ""}
+      </p>
       {dataset && (
         <div class={loading ? "stale" : ""} inert={loading} aria-busy={loading}>
           <Columns setup={setup} update={update} dataset={dataset} loading={loading} recast={own && ((column, kind) => recast(own, column, kind))} />

@@ -11,7 +11,7 @@ import { CurvesCard } from "./history";
 import { setupOf, useTableOf } from "./opening";
 import { useRun } from "./run";
 import { toAddress } from "./setup";
-import { type Address, CopyCurl, Dialog, Failure, navigate, parseAddress, Trouble, useChoices, useLoaded, useTexts, Waiting } from "./shell";
+import { type Address, CopyCurl, Dialog, Failure, navigate, parseAddress, Trouble, useChoices, useLoaded, useSaid, useTexts, Waiting } from "./shell";
 import { sweepAddress } from "./sweep";
 import type { Texts } from "./texts";
 
@@ -130,12 +130,12 @@ function JobList({ heading, chosen }: { heading: RefObject<HTMLHeadingElement | 
       {jobs?.length === 0 && <p>{texts.noJobs}</p>}
       {jobs !== null && jobs.length > 0 && (
         <div class="card scroll tall" tabIndex={0} role="region" aria-label={texts.jobs}>
-          <table class="list">
+          <table class="list cards">
             <thead>
               <tr>
                 <td />
-                <th scope="col">{texts.jobs}</th><th scope="col">{texts.kind}</th><th scope="col">{texts.dataset}</th>
-                <th scope="col">{texts.network}</th><th scope="col">{texts.progress}</th><th scope="col" class="number">{texts.loss}</th>
+                <th scope="col">{texts.jobs}</th><th scope="col">{texts.progress}</th><th scope="col">{texts.kind}</th>
+                <th scope="col">{texts.dataset}</th><th scope="col">{texts.network}</th><th scope="col" class="number">{texts.loss}</th>
                 <th scope="col" class="number">{texts.accuracy}</th><th scope="col">{texts.created}</th><td />
               </tr>
             </thead>
@@ -144,12 +144,12 @@ function JobList({ heading, chosen }: { heading: RefObject<HTMLHeadingElement | 
                 <tr key={job.id}>
                   <td>{job.kind === "train" && <input type="checkbox" aria-label={texts.select(job.id)} checked={chosen.includes(job.id)} onChange={(event) => toggle(job.id, event.currentTarget.checked)} />}</td>
                   <td><a href={`#/jobs/${job.id}`}><code>{job.id.slice(0, 12)}</code></a></td>
+                  <td><StatusBar job={job} brief /></td>
                   <td>{texts.jobKinds[job.kind]}</td>
                   <td><span class="name" title={job.dataset}>{job.dataset}</span></td>
                   <td class="number left"><span class="name" title={shape(job)}>{shape(job)}</span></td>
-                  <td><StatusBar job={job} brief /></td>
-                  <td class="number">{short(job.metrics?.train.loss)}</td>
-                  <td class="number">{short(job.metrics?.train.accuracy, 3)}</td>
+                  <td class="number" data-label={texts.loss}>{short(job.metrics?.train.loss)}</td>
+                  <td class="number" data-label={texts.accuracy}>{short(job.metrics?.train.accuracy, 3)}</td>
                   <td class="nowrap">{moment(job.created_at)}</td>
                   <td><Actions
                       job={job}
@@ -252,7 +252,7 @@ function Actions({ job, onDone }: { job: Job; onDone: () => void }) {
       {isFinal(job.status) ? (
         <button type="button" class="quiet danger" onClick={() => setAsking(true)}>{texts.remove}</button>
       ) : (
-        <button type="button" class="quiet" disabled={job.cancel_requested} onClick={() => run(cancel)}>{job.cancel_requested ? texts.stopping : texts.cancel}</button>
+        <button type="button" class="quiet" disabled={job.cancel_requested} onClick={() => run(cancel)}>{job.cancel_requested ? texts.cancelling : texts.cancel}</button>
       )}
       {asking && (
         <Dialog title={texts.removeJob(job.id)} onClose={() => setAsking(false)} onConfirm={() => run(remove)}>
@@ -275,7 +275,9 @@ function JobPage({ id }: { id: string }) {
   const modelPath = job?.columns?.task === "binary" && job.kind !== "predict" ? job.links.model : null;
   const model = useLoaded(async () => (modelPath ? get<ModelVersion>(modelPath) : null), [modelPath]);
   if (!job) return run.problem ? <><h1>{texts.jobs}</h1><Trouble of={run.problem} /></> : <p role="status">{texts.loading}</p>;
-  const seconds = job.started_at && job.finished_at ? (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000 : null;
+  const span = job.started_at && job.finished_at ? (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000 : null;
+  // A training's is without its pauses, once all of its events so far are here.
+  const seconds = (job.kind === "train" && (run.done || !isFinal(job.status)) ? run.seconds : null) ?? span;
   return (
     <>
       <p><a href="#/jobs">← {texts.jobs}</a></p>
@@ -330,6 +332,7 @@ function JobPage({ id }: { id: string }) {
 
 function Events({ id, status }: { id: string; status: string }) {
   const texts = useTexts();
+  const said = useSaid();
   const moment = useMoment();
   const [open, setOpen] = useState(false);
   const events = useLoaded(async () => (open ? (await get<Page<JobEvent>>(`/jobs/${id}/events?limit=200`)).data : []), [id, open, status]);
@@ -345,8 +348,8 @@ function Events({ id, status }: { id: string; status: string }) {
                 <tbody>
                   {found.map((event) => (
                     <tr>
-                      <td>{event.id}</td><td>{event.type}</td><td class="nowrap">{moment(event.created_at)}</td>
-                      <td class="small soft">{event.data.records ? `${event.data.records.length} × ${texts.epoch}` : (event.data.message ?? "")}</td>
+                      <td>{event.id}</td><td>{texts.eventTypes[event.type]}</td><td class="nowrap">{moment(event.created_at)}</td>
+                      <td class="small soft">{event.data.records ? texts.recordCount(event.data.records.length) : said(event.data.message ?? "")}</td>
                     </tr>
                   ))}
                 </tbody>

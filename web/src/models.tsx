@@ -33,18 +33,18 @@ function ModelList() {
         {(found) =>
           found.length === 0 ? <p>{texts.noModels}</p> : (
             <div class="card scroll tall" tabIndex={0} role="region" aria-label={texts.models}>
-              <table>
+              <table class="cards">
                 <thead>
-                  <tr><th scope="col">{texts.model}</th><th scope="col">{texts.dataset}</th><th scope="col">{texts.task}</th><th scope="col" class="number">{texts.score}</th><th scope="col" class="number">{texts.versions}</th><th scope="col">{texts.aliases}</th><td /></tr>
+                  <tr><th scope="col">{texts.model}</th><th scope="col" class="number">{texts.score}</th><th scope="col">{texts.dataset}</th><th scope="col">{texts.task}</th><th scope="col" class="number">{texts.versions}</th><th scope="col">{texts.aliases}</th><td /></tr>
                 </thead>
                 <tbody>
                   {found.map((model) => (
                     <tr key={model.name}>
                       <td><a class="name" title={model.name} href={`#/models/${encodeURIComponent(model.name)}`}>{model.name}</a></td>
-                      <td><span class="name" title={model.current.dataset}>{model.current.dataset}</span></td>
-                      <td>{texts.tasks[model.current.task]}</td>
                       <td class="number">{model.current.score && texts.scored(model.current.score.metric, short(model.current.score.value, 3), model.current.score.part)}</td>
-                      <td class="number">{model.versions.length}</td>
+                      <td data-label={texts.dataset}><span class="name" title={model.current.dataset}>{model.current.dataset}</span></td>
+                      <td>{texts.tasks[model.current.task]}</td>
+                      <td class="number" data-label={texts.versions}>{model.versions.length}</td>
                       <td>{Object.entries(model.aliases).map(([alias, version]) => <span class="badge">{alias} → {version}</span>)}</td>
                       <td>{model.built_in && <span class="badge soft">{texts.builtIn}</span>}</td>
                     </tr>
@@ -200,7 +200,7 @@ function bytes(size: number): string {
 
 /** The curves of a card, as those of a job. */
 function runOf(card: Card): Run {
-  return { job: null, records: card.history, snapshots: new Map(), rows: null, connected: true, done: true, deleted: false, problem: null };
+  return { job: null, records: card.history, snapshots: new Map(), seconds: null, rows: null, connected: true, done: true, deleted: false, problem: null };
 }
 
 function CardView({ version }: { version: ModelVersion }) {

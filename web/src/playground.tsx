@@ -1,6 +1,6 @@
 /** Playground: data, a network and how to train it, and what it answers along the epochs. */
 
-import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
 import { type Dataset, type Feature, get, type LayerParameters, type Preprocessing } from "./api";
 import { Confusion } from "./confusion";
 import { Controls, guessedInputs, isAwaited, isRunning, type Parts } from "./controls";
@@ -30,12 +30,16 @@ export function Playground({ parameters }: Address) {
     const now = fromParameters(parameters);
     navigate(toAddress({ ...now, ...(typeof change === "function" ? change(now) : change) }), true);
   }, []);
-  const { found, again } = useDataset(setup);
+  const loaded = useDataset(setup);
+  const { names: stored, hold } = useHeld();
+  // What is about to be stored takes the place of what is here.
+  const found = stored.length ? null : loaded.found;
   const run = useRun(setup.job, language);
   const isFixed = isRunning(setup, run) || isAwaited(setup, run);
   const now: Parts = { setup, update, dataset: found?.dataset ?? null, run };
   /** What stays on the page while another dataset is loaded. */
   const last = useRef<Parts | null>(null);
+  const dataStatus = useId();
   if (found) last.current = found.dataset && now;
   const shown = last.current ?? now;
   const stale = shown !== now;
@@ -45,16 +49,38 @@ export function Playground({ parameters }: Address) {
       <div class="playground">
         <div class="side">
           <fieldset class="plain" disabled={isFixed}>
-            <Staged><DataPanel setup={setup} update={update} dataset={shown.dataset} loading={!found} problem={found?.problem ?? null} again={again} /></Staged>
+            <Staged>
+              <DataPanel
+                setup={setup}
+                update={update}
+                dataset={shown.dataset}
+                loading={!found}
+                storing={stored[0] ?? null}
+                onStoring={hold}
+                status={dataStatus}
+                problem={found?.problem ?? null}
+                again={loaded.again}
+              />
+            </Staged>
           </fieldset>
         </div>
         <div class="middle">
-          <Controls {...now} last={shown.dataset} unread={unreadDerived(parameters)} />
+          <Controls {...now} last={shown.dataset} dataStatus={dataStatus} unread={unreadDerived(parameters)} />
           <div class={stale ? "stale" : ""} inert={stale} aria-busy={stale}><Results {...shown} /></div>
         </div>
       </div>
     </>
   );
+}
+
+/** Names that are held, each until what `hold` gave is called. */
+function useHeld() {
+  const [names, setNames] = useState<string[]>([]);
+  const hold = useCallback((name: string) => {
+    setNames((last) => [...last, name]);
+    return () => setNames((last) => last.filter((_, at) => at !== last.indexOf(name)));
+  }, []);
+  return { names, hold };
 }
 
 /** What came of loading a dataset. */
@@ -118,9 +144,10 @@ function useReplay(run: Run, jobId: string) {
     setPlaying(false);
     setAt(place >= last ? null : Math.max(0, place));
   };
-  /** One record back or on, where there is one. */
-  const step = (by: 1 | -1) => shown + by >= 0 && shown + by <= last && go(shown + by);
-  return { shown, playing, setPlaying, go, step, last };
+  /** One record back, and one on; once no more will come, from the last one to the first. */
+  const back = shown > 0 ? shown - 1 : null;
+  const on = shown < last ? shown + 1 : run.done && last > 0 ? 0 : null;
+  return { shown, playing, setPlaying, go, back, on, last };
 }
 
 /** The preprocessing of a job; before there is one, as the whole table would have it. */
@@ -128,6 +155,7 @@ function guessedPreprocessing(setup: Setup, dataset: Dataset): Preprocessing {
   const target = setup.target || dataset.target;
   const names = usable(setup, dataset);
   const features = dataset.columns.filter((column) => names.includes(column.name)).map((column): Feature => {
+    if (column.kind === "categorical") return { kind: "categorical", name: column.name, categories: [], missing: "place", fill: null };
     if (column.kind !== "numeric") return { kind: "boolean", name: column.name, fill: null };
     return { kind: "numeric", name: column.name, mean: column.mean ?? 0, scale: column.standard_deviation || 1, fill: null };
   });
@@ -253,17 +281,21 @@ function usePin(network: string) {
   };
 }
 
-function Results(parts: Parts) {
-  const { setup, update, dataset, run } = parts;
+function Results(shown: Parts) {
+  const { setup, update, dataset, run } = shown;
   const texts = useTexts();
   const replay = useReplay(run, setup.job);
-  const rows = useRows(parts);
+  const rows = useRows(shown);
   const record = run.records[replay.shown];
   const trained = useLayers(run, rows, record?.epoch);
   const { layers, edits, change, restore } = useWhatIf(trained);
   const scale = useScale(rows);
   const axes = useAxes(setup, dataset, rows);
   const points = usePoints(rows, axes, scale);
+  const parts = useMemo(() => new Set(rows?.rows.map((row) => row.part)), [rows]);
+  // All that there is stays.
+  const unseen = parts.size > 1 ? setup.unseen : [];
+  const seen = useMemo(() => points.filter(({ part }) => !unseen.includes(part)), [points, unseen.join()]);
   const [threshold, setThreshold] = useState(0.5);
   const network = run.job?.network;
   const units = rows
@@ -344,7 +376,7 @@ function Results(parts: Parts) {
                   layers={layers}
                   inputs={rows.preprocessing}
                   axes={axes}
-                  points={points}
+                  points={seen}
                   scale={scale}
                   hard={setup.hard}
                   threshold={threshold}
@@ -358,7 +390,11 @@ function Results(parts: Parts) {
                 ) : (
                   <ClassKeys scale={scale} />
                 )}
-                <PartKeys parts={new Set(rows.rows.map((row) => row.part))} />
+                <PartKeys
+                  parts={parts}
+                  unseen={unseen}
+                  onToggle={(part) => update(({ unseen }) => ({ unseen: unseen.includes(part) ? unseen.filter((other) => other !== part) : [...unseen, part] }))}
+                />
                 {scale.task !== "regression" && <Check label={texts.hard} checked={setup.hard} onChange={(hard) => update({ hard })} />}
               </div>
               {rows.preprocessing.features.length > (axes.y ? 2 : 1) && <p class="small soft">{texts.othersFixed}</p>}
@@ -398,11 +434,11 @@ function Progress({ setup, dataset, run, replay }: Omit<Parts, "update"> & { rep
       <Trouble of={run.problem} />
       {job && run.deleted && <p class="trouble" role="alert">{texts.jobDeleted}</p>}
       <div class="row">
-        <button type="button" aria-label={replay.playing ? texts.pause : texts.play} onClick={() => replay.setPlaying(!replay.playing)} disabled={replay.last < 1}>
+        <button type="button" aria-label={replay.playing ? texts.pause : texts.play} title={replay.playing ? texts.pause : texts.play} onClick={() => replay.setPlaying(!replay.playing)} disabled={replay.last < 1}>
           {replay.playing ? "❚❚" : "▶"}
         </button>
-        <button type="button" aria-label={texts.stepBack} onClick={() => replay.step(-1)} aria-disabled={replay.shown < 1}>◂</button>
-        <button type="button" aria-label={texts.stepOn} onClick={() => replay.step(1)} aria-disabled={replay.shown >= replay.last}>▸</button>
+        <button type="button" aria-label={texts.stepBack} title={texts.stepBack} onClick={() => replay.back !== null && replay.go(replay.back)} aria-disabled={replay.back === null}>◂</button>
+        <button type="button" aria-label={texts.stepOn} title={texts.stepOn} onClick={() => replay.on !== null && replay.go(replay.on)} aria-disabled={replay.on === null}>{texts.oneStep} ▸</button>
         <input
           class="grow"
           type="range"

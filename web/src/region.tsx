@@ -1,7 +1,7 @@
 /** What a network answers over two features: a canvas of colours, with the rows on it. */
 
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import type { Activation, Cell, Inputs, Label, Part, Range, Task } from "./api";
+import { type Activation, type Cell, type Inputs, type Label, type Part, PARTS, type Range, type Task } from "./api";
 import { short } from "./curves";
 import { forward, forwardAll, grid, type Layer, spelled } from "./network";
 import { useTexts } from "./shell";
@@ -263,20 +263,26 @@ export function ScaleKey({ title, values, isOfUnit }: { title: string; values: R
   );
 }
 
-export function PartKeys({ parts }: { parts: Set<Part> }) {
+/** Which sign is a row of which part; a press takes those rows off the plane, or puts them there again. */
+export function PartKeys({ parts, unseen, onToggle }: { parts: Set<Part>; unseen: Part[]; onToggle: (part: Part) => void }) {
   const texts = useTexts();
   const names: Record<Part, string> = { train: texts.trainPoints, validation: texts.validPoints, test: texts.testPoints };
-  return (
+  const key = (part: Part) => (
     <>
-      {(["train", "validation", "test"] as Part[]).filter((part) => parts.has(part)).map((part) => (
-        <span class="key">
-          <svg width="16" height="16" viewBox="-8 -8 16 16" aria-hidden="true">
-            <path d={`M0,0${OUTLINES[part](1)}`} fill="var(--soft)" stroke="var(--ink)" stroke-width={part === "train" ? 0 : 1.5} />
-          </svg>
-          {names[part]}
-        </span>
-      ))}
+      <svg width="16" height="16" viewBox="-8 -8 16 16" aria-hidden="true">
+        <path d={`M0,0${OUTLINES[part](1)}`} fill="var(--soft)" stroke="var(--ink)" stroke-width={part === "train" ? 0 : 1.5} />
+      </svg>
+      {names[part]}
     </>
+  );
+  const shown = PARTS.filter((part) => parts.has(part));
+  if (shown.length === 1) return <span class="key">{key(shown[0]!)}</span>;
+  return (
+    <span class="row" role="group" aria-label={texts.shownRows}>
+      {shown.map((part) => (
+        <button type="button" class="key" aria-pressed={!unseen.includes(part)} onClick={() => onToggle(part)}>{key(part)}</button>
+      ))}
+    </span>
   );
 }
 

@@ -1,13 +1,15 @@
 /** A job as its stream tells it: curves, weights at each record, and at last what came of it. */
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { type EpochRecord, get, isFinal, isGone, isPassing, type Job, type JobRows, oneAtATime, RETRY_MILLISECONDS, type Snapshot, watch } from "./api";
+import { type EpochRecord, get, isFinal, isGone, isPassing, type Job, type JobEvent, type JobRows, oneAtATime, RETRY_MILLISECONDS, type Snapshot, watch } from "./api";
 
 export interface Run {
   job: Job | null;
   records: EpochRecord[];
   /** Weights by epoch; empty where they are not recorded. */
   snapshots: Map<number, string>;
+  /** How long workers have trained it, by its events so far; null before one began. */
+  seconds: number | null;
   rows: JobRows | null;
   connected: boolean;
   /** Whether the stream has told its last event, and what came of the job is here. */
@@ -18,7 +20,7 @@ export interface Run {
 }
 
 const NOTHING: Run = {
-  job: null, records: [], snapshots: new Map(), rows: null, connected: true, done: false, deleted: false, problem: null,
+  job: null, records: [], snapshots: new Map(), seconds: null, rows: null, connected: true, done: false, deleted: false, problem: null,
 };
 
 /** How often a job that waits is looked at. */
@@ -31,6 +33,23 @@ export function follow(known: EpochRecord[], added: EpochRecord[]): EpochRecord[
   let end = known.length;
   while (end > 0 && known[end - 1]!.epoch >= first.epoch) end -= 1;
   return [...known.slice(0, end), ...added];
+}
+
+/** Adds up how long workers have had a job, in seconds, by its events in turn; null before one began. */
+export function stopwatch(): (event: Pick<JobEvent, "id" | "type" | "created_at">) => number | null {
+  let seconds: number | null = null;
+  /** The moment up to which it is counted; null while no worker has the job. */
+  let until: number | null = null;
+  let lastId = 0;
+  return ({ id, type, created_at }) => {
+    if (id <= lastId) return seconds; // a stream that was opened anew tells everything again
+    lastId = id;
+    const now = Date.parse(created_at) / 1_000;
+    if (seconds !== null && until !== null) seconds += now - until;
+    if (type === "started") seconds ??= 0;
+    if (type === "started" || until !== null) until = type === "paused" || type === "requeued" ? null : now;
+    return seconds;
+  };
 }
 
 /**
@@ -52,6 +71,8 @@ export function useRun(jobId: string, language: string, wantsRows = true): Run {
     let timer = 0;
     let added: EpochRecord[] = [];
     let weights: Snapshot[] = [];
+    const time = stopwatch();
+    let seconds: number | null = null;
     const change = (part: Partial<Run> | ((last: Run) => Partial<Run>)) => {
       if (!ended) setState(({ of, run: last }) => ({ of, run: { ...last, ...(typeof part === "function" ? part(last) : part) } }));
     };
@@ -66,6 +87,7 @@ export function useRun(jobId: string, language: string, wantsRows = true): Run {
         snapshots: snapshots.length
           ? new Map([...last.snapshots, ...snapshots.map(({ epoch, parameters }) => [epoch, parameters] as const)])
           : last.snapshots,
+        seconds,
       }));
     };
     let found = false;
@@ -93,7 +115,9 @@ export function useRun(jobId: string, language: string, wantsRows = true): Run {
     again.current = look;
     look();
     const stop = watch(jobId, {
-      event: ({ type, data }) => {
+      event: (event) => {
+        const { type, data } = event;
+        seconds = time(event);
         if (type === "epochs") {
           added = follow(added, data.records ?? []);
           weights.push(...(data.snapshots ?? []));

@@ -1,6 +1,6 @@
 /** What the playground is set to: all of it lives in the address, and makes the job. */
 
-import type { Activation, Call, Derived, Optimizer } from "./api";
+import { type Activation, type Call, type Derived, type Optimizer, type Part, PARTS } from "./api";
 import { sameDerived } from "./network";
 import { unescaped } from "./shell";
 
@@ -51,6 +51,8 @@ export interface Setup {
   x: string;
   y: string;
   hard: boolean;
+  /** Parts of the rows that the plane does not show. */
+  unseen: Part[];
   log: boolean;
   job: string;
 }
@@ -79,6 +81,7 @@ export const DEFAULTS: Setup = {
   x: "",
   y: "",
   hard: false,
+  unseen: [],
   log: true,
   job: "",
 };
@@ -105,6 +108,7 @@ function written(setup: Setup): Parameters {
     x: setup.x,
     y: setup.y,
     hard: setup.hard ? "1" : "",
+    unseen: setup.unseen.join("-"),
     log: setup.log ? "1" : "",
     job: setup.job,
   };
@@ -211,6 +215,7 @@ export function fromParameters(parameters: URLSearchParams): Setup {
     x: text("x"),
     y: text("y"),
     hard: text("hard") === "1",
+    unseen: PARTS.filter((part) => text("unseen").split("-").includes(part)),
     log: text("log") === "1",
     job: text("job"),
   };

@@ -352,7 +352,7 @@ export function Sweep({ parameters }: Address) {
         </div>
         <div class="row actions">
           {running ? (
-            <button type="button" class="primary stop" onClick={stop}>{texts.stop}</button>
+            <button type="button" class="primary stop" onClick={stop}>{texts.cancel}</button>
           ) : (
             <button type="button" class="primary" onClick={run} disabled={isAwaited}>{texts.run}</button>
           )}

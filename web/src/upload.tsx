@@ -1,7 +1,7 @@
 /** A file of one's own on its way to a dataset: its name, its encoding, what it looks like. */
 
 import type { Ref } from "preact";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { all, type Call, type Column, type Dataset, type DatasetSummary, Problem, send } from "./api";
 import { Choice, Scroll } from "./fields";
 import { CopyCurl, Trouble, useTexts } from "./shell";
@@ -24,9 +24,12 @@ export const NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 /** Room for a number behind it. */
 const ROOM = 56;
 
-/** A name that a dataset may have, from a file's. */
-export function nameOf(file: string): string {
-  const name = file.toLowerCase().replace(/\.[a-z]+$/, "").replace(/[^a-z0-9_-]+/g, "-").replace(/^[-_]+|[-_]+$/g, "");
+/** A name that a dataset may have, from a file's; Hangul as it is spelled in Latin letters. */
+export async function nameOf(file: string): Promise<string> {
+  const whole = file.normalize("NFC"); // macOS takes syllables apart
+  const isHangul = /\p{Script=Hangul}/u.test(whole);
+  const latin = isHangul ? await import("es-hangul").then(({ romanize }) => romanize(whole), () => whole) : whole;
+  const name = latin.toLowerCase().replace(/\.[a-z]+$/, "").replace(/[^a-z0-9_-]+/g, "-").replace(/^[-_]+|[-_]+$/g, "");
   return name.slice(0, ROOM) || "table";
 }
 
@@ -130,12 +133,14 @@ interface UploadProps {
   taken: string[];
   /** What was stored last: as which dataset, and how many rows it has. */
   stored: (Source & { rows: number }) | null;
+  /** Says that a table is being stored, until what it gives is called. */
+  onStoring: (name: string) => () => void;
   /** It is to be chosen unless another file was dropped meanwhile. */
   onStored: (source: Source, dataset: Dataset, isNewest: boolean) => void;
 }
 
 /** A place to drop a file, and what is asked about it before it is stored. */
-export function Upload({ chosen, taken, stored, onStored }: UploadProps) {
+export function Upload({ chosen, taken, stored, onStoring, onStored }: UploadProps) {
   const texts = useTexts();
   /** What was dropped last, and the names that are taken. */
   const [staged, setStaged] = useState<{ source: Source; names: string[] } | null>(null);
@@ -158,9 +163,9 @@ export function Upload({ chosen, taken, stored, onStored }: UploadProps) {
     }
     setLooking(true);
     try {
-      const [encoding, names] = await Promise.all([guessEncoding(file), datasetNames()]);
+      const [encoding, names, name] = await Promise.all([guessEncoding(file), datasetNames(), nameOf(file.name)]);
       if (newest.current !== file) return;
-      setStaged({ source: { file, encoding, kinds: {}, name: freeName(nameOf(file.name), names) }, names });
+      setStaged({ source: { file, encoding, kinds: {}, name: freeName(name, names) }, names });
     } catch (reason) {
       if (newest.current === file) setProblem(reason);
     }
@@ -179,6 +184,7 @@ export function Upload({ chosen, taken, stored, onStored }: UploadProps) {
           key={staged.source.file}
           source={staged.source}
           names={staged.names}
+          onStoring={onStoring}
           onStored={(source, dataset) => {
             const isNewest = newest.current === source.file;
             if (isNewest) leave();
@@ -239,12 +245,13 @@ interface StagedProps {
   source: Source;
   /** Names that are taken. */
   names: string[];
+  onStoring: UploadProps["onStoring"];
   onStored: (source: Source, dataset: Dataset) => void;
   onLeave: () => void;
 }
 
 /** A file that was chosen: its name as a dataset, its encoding and its first lines. */
-function Staged({ source, names, onStored, onLeave }: StagedProps) {
+function Staged({ source, names, onStoring, onStored, onLeave }: StagedProps) {
   const texts = useTexts();
   const { file } = source;
   const [name, setName] = useState(source.name);
@@ -261,6 +268,8 @@ function Staged({ source, names, onStored, onLeave }: StagedProps) {
       current = false;
     };
   }, [file, encoding]);
+  // It ends with this form, too: what is stored after another file came is not chosen.
+  useLayoutEffect(() => (busy ? onStoring(name) : undefined), [busy]);
   const change = (next: string) => {
     setName(next);
     setProblem(null);

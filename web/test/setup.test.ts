@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { best, follow } from "../src/run";
+import { best, follow, stopwatch } from "../src/run";
 import { DEFAULTS, fromDatasetName, fromParameters, recordEvery, recordsWeights, sampleName, type Setup, toAddress, trainCall, unreadDerived } from "../src/setup";
 import { parseAddress } from "../src/shell";
 
@@ -25,6 +25,7 @@ const OTHER: Setup = {
   x: "x2",
   y: "x1",
   hard: true,
+    unseen: ["validation"],
   log: false,
   job: "job_1",
 };
@@ -112,4 +113,14 @@ test("the best record is that of the lowest validation loss, where there is one"
   assert.deepEqual(best(records), { epoch: 0, of: "validation" });
   assert.deepEqual(best(records.map(({ epoch, train_loss }) => ({ epoch, train_loss }))), { epoch: 1, of: "training" });
   assert.equal(best([]), null);
+});
+
+test("a job's time is that of its attempts, without its pauses, however often its events are told", () => {
+  const told = ([
+    ["queued", 0], ["started", 2], ["epochs", 5], ["pausing", 6], ["paused", 7], ["resumed", 100], ["started", 101], ["epochs", 103],
+    ["requeued", 104], ["started", 110], ["epochs", 111], ["succeeded", 112],
+  ] as const).map(([type, at], place) => ({ id: place + 1, type, created_at: new Date(at * 1_000).toISOString() }));
+  const time = stopwatch();
+  assert.deepEqual(told.map(time), [null, 0, 3, 4, 5, 5, 5, 7, 8, 8, 9, 10]);
+  assert.deepEqual(told.map(time), told.map(() => 10));
 });

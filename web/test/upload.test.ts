@@ -11,10 +11,12 @@ function utf16(text: string, little: boolean, mark: boolean): Blob {
   return new Blob([new Uint8Array(units.flatMap((unit) => (little ? [unit & 255, unit >> 8] : [unit >> 8, unit & 255])))]);
 }
 
-test("a file's name becomes a dataset's", () => {
-  assert.equal(nameOf("My Table (2).CSV"), "my-table-2");
-  assert.equal(nameOf("한글.csv"), "table");
-  for (const file of ["한글 2024.csv", `${"x".repeat(200)}.csv`, "_-_.csv", ".csv"]) assert.match(nameOf(file), NAME);
+test("a file's name becomes a dataset's", async () => {
+  assert.equal(await nameOf("My Table (2).CSV"), "my-table-2");
+  assert.equal(await nameOf("학생 성적표(최종) 2024.csv"), "haksaeng-seongjeokpyo-choejong-2024");
+  assert.equal(await nameOf("서울.csv".normalize("NFD")), "seoul");
+  assert.equal(await nameOf("東京.csv"), "table");
+  for (const file of ["한글 2024.csv", `${"x".repeat(200)}.csv`, "_-_.csv", ".csv"]) assert.match(await nameOf(file), NAME);
 });
 
 test("the next free name is like the one that is taken", () => {
