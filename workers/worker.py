@@ -22,9 +22,6 @@ from workers import tasks
 from workers.parent_death import die_with_parent
 from workers.reconciler import release_worker
 
-NICENESS = 5
-"""Trainings yield to the API and to Valkey, who share their cores and answer somebody."""
-
 
 class Standby(NamedTuple):
     """A work-horse that was forked before there is a bell for it."""
@@ -111,7 +108,6 @@ class TrainingWorker(Worker):
 
 def main() -> None:
     """Serve one queue until SIGTERM, under the name that the supervisor gave."""
-    os.nice(NICENESS)
     settings = Settings()
     configure_logging(settings)
     os.environ["PERCEPTRON_WORKER_PID"] = str(os.getpid())
