@@ -136,12 +136,18 @@ class EventStreams:
         self._lock = threading.Lock()
 
     def response(self, job_id: str, after: int) -> Response:
-        """Stream the events after the id `after` until the job has ended. Raises: NotFound."""
+        """
+        Stream the events after the id `after` until the job has ended; all where there is no such.
+
+        Raises: NotFound.
+        """
         feed = self._feeds.get(job_id)
-        if feed is None or feed.has_ended:
+        if feed is None or feed.has_ended or after > feed.newest:
             newest, _ = self._stored.jobs.standing(job_id)
         else:  # who comes second need not ask the database
             newest = feed.newest
+        if after > newest:  # the host lost its power, and the newest events with it
+            after = 0
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         lines = self._lines(job_id, after, newest)  # Flask's context would stay as long as it does
         return Response(lines, headers=headers, content_type=EVENT_STREAM)

@@ -83,8 +83,8 @@ class Database:
         """
         Run one transaction that may be undone where the host loses its power soon after.
 
-        Where the database is SQLite: it is then not waited for the disk. No process that dies
-        undoes it, nor does anything else but a transaction before it.
+        Where the database is SQLite: nobody waits for the disk. No process that dies undoes it,
+        and a power cut only together with all that came after it.
         """
         return self._opened(self._unsynced.begin)
 
@@ -160,6 +160,7 @@ def _begin_sqlite_transaction(connection: Connection) -> None:
         return
     level = "FULL" if options.get("is_synced", True) else "NORMAL"
     if connection.info.get("synchronous") != level:
+        connection.info.pop("synchronous", None)
         connection.exec_driver_sql(f"PRAGMA synchronous={level}")
         connection.info["synchronous"] = level
     # Take the write lock at once: a reader that turns writer would fail without waiting.

@@ -3,13 +3,12 @@
 import os
 import signal
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 
-from schemas.errors import LeaseLost, Unavailable
+from schemas.errors import Unavailable
 from schemas.job import JobRequest
 from schemas.settings import Settings
 from schemas.training import TrainingConfig
@@ -84,7 +83,7 @@ def _rehearse(storage: Storage, settings: Settings) -> Claim | None:
         progress, outcome = TrainAttempt(storage, own, settings).train()
         storage.leases.renew(own)
         storage.leases.succeed(own, progress, outcome)
-    return own
+    return own._replace(job_id="rehearsal")
 
 
 def get_ready() -> None:
@@ -95,10 +94,14 @@ def get_ready() -> None:
     """
     settings, storage, _, rehearsed = prepared()
     storage.notices.connect()
-    with suppress(Unavailable, LeaseLost, Stopped):
+    try:
         storage.database.ping()
         if rehearsed is not None:
-            TrainAttempt(storage, rehearsed, settings).train()
+            TrainAttempt(storage, rehearsed, settings).rehearse()
+    except Unavailable:
+        return
+    except Exception:  # no reason to take no job
+        log.exception("not rehearsed")
 
 
 def run_next(queue: str) -> None:

@@ -1,5 +1,6 @@
 """Training one network: what a job of the kind `train` does."""
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -85,6 +86,11 @@ class TrainAttempt(Attempt):
             self.retrying(self.flush, self._progress(training))  # the curves stay, to the end
             raise
         return self._progress(training), self._outcome(training, prepared, history)
+
+    def rehearse(self) -> None:
+        """Train a job that is in no database, and keep nothing of it. Raises as `train` does."""
+        self._flush_at = math.inf
+        self.train()
 
     def _prepare(self) -> Prepared:
         try:

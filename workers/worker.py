@@ -96,8 +96,11 @@ class TrainingWorker(Worker):
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
         """Keep RQ's record of this worker: three commands, in one round trip."""
+        if pipeline is not None:
+            super().heartbeat(timeout, pipeline)
+            return
         with self.connection.pipeline(transaction=False) as batch:
-            super().heartbeat(timeout, batch if pipeline is None else pipeline)
+            super().heartbeat(timeout, batch)
             batch.execute()
 
     def maintain_heartbeats(self, job: Any, execution: Any) -> None:

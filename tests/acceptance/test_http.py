@@ -155,6 +155,10 @@ def test_event_stream(deployment: Deployment) -> None:
     with deployment.client.stream("GET", f"/jobs/{job_id}/events", headers=headers) as response:
         resumed = list(event_stream(response))
     assert resumed == told[2:]
+    for last, rest in ((len(told) - 1, told[-1:]), (len(told), told)):  # all, after none that is
+        headers["Last-Event-ID"] = str(last)
+        with deployment.client.stream("GET", f"/jobs/{job_id}/events", headers=headers) as response:
+            assert list(event_stream(response)) == rest
 
 
 def test_event_stream_is_live(deployment: Deployment) -> None:

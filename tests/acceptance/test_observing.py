@@ -461,17 +461,20 @@ def test_an_attempt_that_is_ended_under_its_work_has_a_span(
 ) -> None:
     """One epoch that lasts far longer than a cancelled job may: its end is told all the same."""
     deployment = new_deployment(
-        *("--workers", "1"), OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{receiver.server_port}"
+        *("--workers", "1"),
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{receiver.server_port}",
+        PERCEPTRON_LEASE_SECONDS="6",
+        PERCEPTRON_MAX_PARAMETERS="10000000",
     )
-    table = {"name": "many", "sample": {"kind": "moons", "rows": 40_000}}
+    table = {"name": "many", "sample": {"kind": "moons", "rows": 16_000}}
     deployment.post("/datasets", table).raise_for_status()
     slow = {
         "dataset": "many",
-        "network": {"hidden_layers": [1024, 1024]},
+        "network": {"hidden_layers": [3000, 3000]},
         "training": {"engine": "fused", "epochs": 100},
     }
     job = deployment.post("/jobs", slow, traceparent=TRACEPARENT).json()
-    deployment.running(job["id"])
+    eventually(lambda: deployment.job(job["id"])["status"] == "running")
     deployment.client.post(f"/jobs/{job['id']}/cancel")
 
     def ended() -> Any:
@@ -484,6 +487,9 @@ def test_an_attempt_that_is_ended_under_its_work_has_a_span(
     }  # fmt: skip
     assert span.status.code != span.status.STATUS_CODE_ERROR
     assert deployment.finished(job["id"])["status"] == "cancelled"
+    assert [event["type"] for event in deployment.events(job["id"])] == [
+        *("queued", "started", "cancelling", "cancelled")
+    ], "it ended by itself"
     (line,) = log_lines(deployment, "attempt ended")
     assert (line["job_id"], line["outcome"]) == (job["id"], "cancel")
 

@@ -4,6 +4,7 @@ import base64
 import re
 from collections.abc import Callable
 from datetime import datetime
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -209,9 +210,10 @@ def test_several_classes_have_their_figures(
     job = deployment.finished(
         deployment.submit(dataset="iris", training=training, network={"hidden_layers": [5]})
     )
+    drinks = f"drinks-{token_hex(3)}"
     table = [{"a": at, "drink": ["coffee", "tea"][at % 2]} for at in range(20)]
-    assert deployment.post("/datasets", {"name": "drinks", "records": table}).is_success
-    pair = deployment.finished(deployment.submit(dataset="drinks", training={"epochs": 5}))
+    assert deployment.post("/datasets", {"name": drinks, "records": table}).is_success
+    pair = deployment.finished(deployment.submit(dataset=drinks, training={"epochs": 5}))
     view = opened()
     for address in (f"jobs/{job['id']}", f"models/{job['id']}"):
         page = visit(view, address)
@@ -614,7 +616,7 @@ def test_long_names_leave_the_page_as_wide_as_it_is(
     """Names of columns and classes that hold no place to break are broken all the same."""
     first, second, low, high = (letter * 120 for letter in "WbCD")
     table = [{first: at, second: at % 3, "y": high if at % 2 else low} for at in range(6)]
-    name = f"long-names-{width}"
+    name = f"long-names-{token_hex(3)}"
     assert deployment.post("/datasets", {"name": name, "records": table}).is_success
     job = deployment.submit(**{**QUICK, "dataset": name})
     model = deployment.finished(job)["model"]["name"]
@@ -770,7 +772,7 @@ def test_names_in_a_table_stay_in_one_line(
     opened: Callable[..., Opened], deployment: Deployment, width: int
 ) -> None:
     """A dataset's and a model's name have one line of their tables, and are cut where long."""
-    name = f"a-long-name-of-a-table-with-many-parts-{width}"
+    name = f"a-long-name-of-a-table-with-many-parts-{token_hex(3)}"
     table = [{"a": at, "y": at % 2} for at in range(6)]
     assert deployment.post("/datasets", {"name": name, "records": table}).is_success
     job = deployment.submit(**{**QUICK, "dataset": name, "model": name})

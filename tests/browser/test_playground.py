@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import psutil
@@ -473,7 +474,7 @@ def test_nothing_is_trained_while_a_table_is_stored(
         "en": ("Storing “{}”…", "Kind: size"),
         "ko": ("“{}”을(를) 저장하는 중…", "종류: size"),
     }[language]
-    name = f"being-stored-{language}"
+    name = f"being-stored-{token_hex(3)}"
     view = opened(language, width)
     view.refusals.add(422)
     page = view.go("#/playground?data=xor&epochs=50")
@@ -581,7 +582,7 @@ def test_a_table_is_given_a_name(
     view.refusals.add(409)
     page = view.go("")
     page.wait_for_selector(".diagram")
-    name = f"city-{language}"
+    name, other = f"city-{token_hex(3)}", f"other-{token_hex(3)}"
     for number, city in enumerate(("서울", "부산")):
         file = tmp_path / f"{city} {language}.csv"
         file.write_text(f"도시,답\n서울,{number}\n부산,3\n", encoding="utf-8")
@@ -594,8 +595,8 @@ def test_a_table_is_given_a_name(
         field.fill(name)
         if number:
             expect(page.get_by_role("alert")).to_contain_text(there)
-            field.fill(f"other-{language}")
-            taken = {"name": f"other-{language}", "records": [{"a": 1, "b": 2}]}
+            field.fill(other)
+            taken = {"name": other, "records": [{"a": 1, "b": 2}]}
             assert deployment.post("/datasets", taken).status_code == 201
             page.locator(".staged .primary").click()
             expect(page.get_by_role("alert")).to_contain_text(there)
@@ -624,21 +625,22 @@ def test_a_file_comes_while_another_is_stored(
         held.append(route)
 
     page.route("**/datasets?name=*", hold)
-    for name in ("early-bird", "late-bird"):
+    early, late = f"early-{token_hex(3)}", f"late-{token_hex(3)}"
+    for name in (early, late):
         file = tmp_path / f"{name}.csv"
         file.write_text("a,b\n1,0\n2,1\n", encoding="utf-8")
         page.locator("input[type=file]").set_input_files(file)
         expect(page.locator(".staged input")).to_have_value(name)
-        if name == "early-bird":
+        if name == early:
             with page.expect_request("**/datasets?name=*"):
                 page.locator(".staged .primary").click()
             expect(page.locator(".staged .primary")).to_be_disabled()
     page.locator(".staged input").fill("second-bird")
     assert len(held) == 1
     held[0].continue_()
-    expect(page.locator("option", has_text="early-bird")).to_have_count(1)
+    expect(page.locator("option", has_text=early)).to_have_count(1)
     expect(page.locator(".staged input")).to_have_value("second-bird")
-    assert "early-bird" not in hash_of(page)
+    assert early not in hash_of(page)
 
 
 def test_copied_commands_store_a_table(

@@ -276,8 +276,8 @@ function JobPage({ id }: { id: string }) {
   const model = useLoaded(async () => (modelPath ? get<ModelVersion>(modelPath) : null), [modelPath]);
   if (!job) return run.problem ? <><h1>{texts.jobs}</h1><Trouble of={run.problem} /></> : <p role="status">{texts.loading}</p>;
   const span = job.started_at && job.finished_at ? (Date.parse(job.finished_at) - Date.parse(job.started_at)) / 1000 : null;
-  // A training's is without its pauses, once all of its events so far are here.
-  const seconds = (job.kind === "train" && (run.done || !isFinal(job.status)) ? run.seconds : null) ?? span;
+  // A training's is what workers have had it for, without its pauses, once all of its events so far are here.
+  const seconds = job.kind !== "train" ? span : run.done || !isFinal(job.status) ? run.seconds : null;
   return (
     <>
       <p><a href="#/jobs">← {texts.jobs}</a></p>

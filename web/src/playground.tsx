@@ -31,9 +31,9 @@ export function Playground({ parameters }: Address) {
     navigate(toAddress({ ...now, ...(typeof change === "function" ? change(now) : change) }), true);
   }, []);
   const loaded = useDataset(setup);
-  const { names: stored, hold } = useHeld();
+  const { names: storing, hold } = useHeld();
   // What is about to be stored takes the place of what is here.
-  const found = stored.length ? null : loaded.found;
+  const found = storing.length ? null : loaded.found;
   const run = useRun(setup.job, language);
   const isFixed = isRunning(setup, run) || isAwaited(setup, run);
   const now: Parts = { setup, update, dataset: found?.dataset ?? null, run };
@@ -55,7 +55,7 @@ export function Playground({ parameters }: Address) {
                 update={update}
                 dataset={shown.dataset}
                 loading={!found}
-                storing={stored[0] ?? null}
+                storing={storing[0] ?? null}
                 onStoring={hold}
                 status={dataStatus}
                 problem={found?.problem ?? null}
@@ -293,7 +293,7 @@ function Results(shown: Parts) {
   const axes = useAxes(setup, dataset, rows);
   const points = usePoints(rows, axes, scale);
   const parts = useMemo(() => new Set(rows?.rows.map((row) => row.part)), [rows]);
-  // All that there is stays.
+  // The only part that there is stays.
   const unseen = parts.size > 1 ? setup.unseen : [];
   const seen = useMemo(() => points.filter(({ part }) => !unseen.includes(part)), [points, unseen.join()]);
   const [threshold, setThreshold] = useState(0.5);

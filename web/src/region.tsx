@@ -276,7 +276,7 @@ export function PartKeys({ parts, unseen, onToggle }: { parts: Set<Part>; unseen
     </>
   );
   const shown = PARTS.filter((part) => parts.has(part));
-  if (shown.length === 1) return <span class="key">{key(shown[0]!)}</span>;
+  if (shown.length < 2) return <>{shown.map((part) => <span class="key">{key(part)}</span>)}</>;
   return (
     <span class="row" role="group" aria-label={texts.shownRows}>
       {shown.map((part) => (

@@ -8,7 +8,7 @@ export interface Run {
   records: EpochRecord[];
   /** Weights by epoch; empty where they are not recorded. */
   snapshots: Map<number, string>;
-  /** How long workers have trained it, by its events so far; null before one began. */
+  /** How long workers have had it, by its events so far; null before one began. */
   seconds: number | null;
   rows: JobRows | null;
   connected: boolean;

@@ -25,7 +25,7 @@ const OTHER: Setup = {
   x: "x2",
   y: "x1",
   hard: true,
-    unseen: ["validation"],
+  unseen: ["validation"],
   log: false,
   job: "job_1",
 };
