@@ -34,12 +34,20 @@ def table(*columns: str, title: str | None = None) -> Table:
     made = Table(title=title, title_justify="left", header_style="bold", box=box.ROUNDED)
     for column in columns:
         made.add_column(
-            plain(column.lstrip(">!")),
+            _words(column),
             justify="right" if ">" in column[:2] else "left",
-            no_wrap="!" in column[:2],
+            no_wrap=_is_whole(column),
             overflow="fold",
         )
     return made
+
+
+def _words(heading: str) -> str:
+    return plain(heading.lstrip(">!"))
+
+
+def _is_whole(heading: str) -> bool:
+    return "!" in heading[:2]
 
 
 def plain(text: str) -> str:
@@ -90,14 +98,14 @@ class _Filled(NamedTuple):
     @property
     def width(self) -> int:
         """Letters that show all of it."""
-        heading = Text(self.column.heading.lstrip(">!"))
+        heading = Text(_words(self.column.heading))
         return max(cell.cell_len for cell in (heading, *self.cells))
 
     @property
     def least(self) -> int:
         """Letters without which it is left out."""
-        is_whole = "!" in self.column.heading[:2]
-        return self.width if is_whole else min(self.width, self.column.least)
+        whole = self.width
+        return whole if _is_whole(self.column.heading) else min(whole, self.column.least)
 
 
 def listed(

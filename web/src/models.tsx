@@ -7,7 +7,7 @@ import { columnsOf, columnsOfCard, Facts, Figures, figuresOf, MetricsCard, setti
 import { REFRESH_MILLISECONDS } from "./jobs";
 import { short } from "./curves";
 import { spelled } from "./network";
-import type { Run } from "./run";
+import { NOTHING, type Run } from "./run";
 import { type Address, CopyCurl, Dialog, navigate, Trouble, useChoices, useLoaded, useTexts, Waiting } from "./shell";
 
 export function Models({ rest }: Address) {
@@ -200,7 +200,7 @@ function bytes(size: number): string {
 
 /** The curves of a card, as those of a job. */
 function runOf(card: Card): Run {
-  return { job: null, records: card.history, snapshots: new Map(), seconds: null, rows: null, connected: true, done: true, deleted: false, problem: null };
+  return { ...NOTHING, records: card.history, done: true };
 }
 
 function CardView({ version }: { version: ModelVersion }) {

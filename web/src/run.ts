@@ -19,7 +19,8 @@ export interface Run {
   problem: unknown;
 }
 
-const NOTHING: Run = {
+/** Before anything is known of a job. */
+export const NOTHING: Run = {
   job: null, records: [], snapshots: new Map(), seconds: null, rows: null, connected: true, done: false, deleted: false, problem: null,
 };
 
